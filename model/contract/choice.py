@@ -1,0 +1,80 @@
+"""What a list is worth and which list is served: one function for training, report, check, service.
+
+Conventions: evaluator outputs are (E, B, L, M); the last of the L lists is the input list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """Weights of the reward: expected clicks, conversions, and value (e.g. revenue)."""
+
+    click: float = 1.0
+    conversion: float = 0.0
+    value: float = 0.0
+
+
+def reward(
+    p_click: Floats,
+    p_conversion: Floats | None,
+    values: Floats | None,
+    slot_valid: NDArray[np.bool_],
+    objective: Objective,
+) -> Floats:
+    """Reward of lists (DESIGN 5): sum over slots of p_click (w_c + w_v p_conv + w_r p_conv value).
+
+    Args:
+        p_click: (E, B, L, M) probability of a click in the slot.
+        p_conversion: same shape, P(conversion | click); None when the evaluator has none.
+        values: (B, L, M) value of the slot's item; None counts as 0.
+        slot_valid: (B, M) bool.
+        objective: the weights.
+
+    Returns:
+        (E, B, L) rewards.
+    """
+    worth: Floats | float = objective.click
+    if p_conversion is not None:
+        gained: Floats | float = objective.conversion
+        if values is not None and objective.value:
+            gained = gained + objective.value * values
+        worth = worth + p_conversion * gained
+    return np.where(slot_valid[:, None, :], p_click * worth, 0.0).sum(axis=-1)
+
+
+def score_lists(rewards: Floats, pessimism: float) -> Floats:
+    """Pessimistic score of each proposed list: mean over members of its gain, minus lambda std.
+
+    Args:
+        rewards: (E, B, L) with the input list last.
+        pessimism: lambda >= 0.
+
+    Returns:
+        (B, L - 1); each member's gain is against its own reward of the input list.
+    """
+    gain = rewards[..., :-1] - rewards[..., -1:]
+    score = gain.mean(axis=0)
+    return score - pessimism * gain.std(axis=0) if pessimism else score
+
+
+def choose(rewards: Floats, pessimism: float) -> NDArray[np.int64]:
+    """Which list is served: (B,) places among the L lists; L - 1 is the input list.
+
+    Ties go to the lower list; the input list wins when no score is above 0 (NaN never is).
+    """
+    score = score_lists(rewards, pessimism)
+    last = rewards.shape[-1] - 1
+    if last == 0:
+        return np.zeros(rewards.shape[1], dtype=np.int64)
+    best = np.where(np.isnan(score), -np.inf, score).argmax(axis=-1)
+    above = np.take_along_axis(score, best[:, None], axis=-1)[:, 0] > 0
+    return np.where(above, best, last).astype(np.int64)

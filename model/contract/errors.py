@@ -1,0 +1,80 @@
+"""Errors of the contract: facts about data that breaks a rule. They know no HTTP.
+
+ContractError
+|- SchemaError        a schema that cannot be read or fitted
+|- ValueRejected      one value of a request that breaks the schema's rule
+|- RulesUnsatisfiable rules that no list can meet (proven)
+|- RulesUndecided     rules for which a bounded search found no list
+|- ManifestError      an artifact that is not what its manifest says
+`- BlobError          bytes of the store that cannot be read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ContractError(Exception):
+    """Root of the contract's errors; `code` is stable."""
+
+    code = "contract_error"
+
+
+class SchemaError(ContractError):
+    """The schema breaks a rule; names the field (or the key) and the rule."""
+
+    code = "schema_error"
+
+    def __init__(self, *, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field, self.rule = field, rule
+
+
+class ValueRejected(ContractError):
+    """A value from outside breaks the rule of its field."""
+
+    code = "value_rejected"
+
+    def __init__(self, *, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field, self.rule = field, rule
+
+
+class RulesUnsatisfiable(ContractError):
+    """No list of this size can meet the named rules together: proven."""
+
+    code = "rules_unsatisfiable"
+
+    def __init__(self, *, rules: Sequence[str], why: str) -> None:
+        super().__init__(f"no list can meet {', '.join(rules)}: {why}")
+        self.rules, self.why = list(rules), why
+
+
+class RulesUndecided(ContractError):
+    """The bounded search for a list that meets the rules gave up."""
+
+    code = "rules_undecided"
+
+    def __init__(self, *, rules: Sequence[str], tried: int) -> None:
+        super().__init__(f"no list that meets {', '.join(rules)} was found in {tried} steps")
+        self.rules, self.tried = list(rules), tried
+
+
+class ManifestError(ContractError):
+    """An artifact folder that is incomplete, altered, or of another schema."""
+
+    code = "manifest_error"
+
+    def __init__(self, *, artifact: str, what: str) -> None:
+        super().__init__(f"artifact {artifact}: {what}")
+        self.artifact, self.what = artifact, what
+
+
+class BlobError(ContractError):
+    """A user blob that is truncated, of another version or of another schema."""
+
+    code = "blob_error"
+
+    def __init__(self, *, what: str) -> None:
+        super().__init__(what)
+        self.what = what

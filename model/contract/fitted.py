@@ -1,0 +1,172 @@
+"""The fitted schema: declared fields plus what the training part of the log taught (values, edges).
+
+It fixes the one embedding table that every encoded array points into: row 0 is padding, then each
+field owns a block `[missing, unknown, value 0, value 1, ..]`. Encoded arrays hold rows of that
+table, so a net needs one lookup and no offsets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from model.contract.schema import (
+    CLICKED,
+    CONVERTED,
+    ITEM_ID,
+    USER_ID,
+    Kind,
+    Scope,
+)
+
+PADDING_ROW = 0
+MISSING, UNKNOWN, FIRST_VALUE = 0, 1, 2  # places inside a field's block
+
+
+class FittedField(BaseModel):
+    """One field with everything needed to encode it.
+
+    size: values or buckets it distinguishes (the block has `FIRST_VALUE + size` rows).
+    missing, unknown: place inside the block that a gap or an unknown value gets.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    scope: Scope
+    kind: Kind
+    size: int
+    values: tuple[str, ...] | None = None  # categorical, multi
+    edges: tuple[float, ...] | None = None  # numeric, rising
+    rank_buckets: int | None = None  # numeric, bucketed by rank within the request
+    width: int = 1  # columns: more than one for multi
+    missing: int = MISSING
+    unknown: int = UNKNOWN
+    digest: str | None = None  # id fields: hash of the ids, which are kept elsewhere
+
+    @property
+    def block(self) -> int:
+        """Rows of the embedding table that belong to this field."""
+        return FIRST_VALUE + self.size
+
+
+class FittedSchema(BaseModel):
+    """Fields in encoding order, and where each lives in the arrays.
+
+    Column order: item fields (`item_id` first), candidate fields, session feedback, user fields
+    (`user_id` first), context fields.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: tuple[FittedField, ...]
+    display: dict[str, str] = {}
+
+    @cached_property
+    def first_row(self) -> dict[str, int]:
+        """Field name -> first row of its block in the embedding table."""
+        rows, at = {}, PADDING_ROW + 1
+        for field in self.fields:
+            rows[field.name] = at
+            at += field.block
+        return rows
+
+    @cached_property
+    def table_rows(self) -> int:
+        """Rows of the embedding table, padding included."""
+        return PADDING_ROW + 1 + sum(f.block for f in self.fields)
+
+    def of(self, *scopes: Scope) -> tuple[FittedField, ...]:
+        """Fields of the given scopes, scope by scope, in encoding order."""
+        return tuple(f for scope in scopes for f in self.fields if f.scope is scope)
+
+    def field(self, name: str) -> FittedField:
+        """The field of this name (KeyError when there is none)."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, FittedField]:
+        return {f.name: f for f in self.fields}
+
+    @cached_property
+    def candidate_fields(self) -> tuple[FittedField, ...]:
+        """Fields of a candidate: item scope, then candidate scope (Fc columns)."""
+        return self.of(Scope.ITEM, Scope.CANDIDATE)
+
+    @cached_property
+    def session_fields(self) -> tuple[FittedField, ...]:
+        """Fields of a past item: item scope, then clicked and converted (Fs columns)."""
+        return self.of(Scope.ITEM, Scope.SESSION)
+
+    @cached_property
+    def user_fields(self) -> tuple[FittedField, ...]:
+        """Fields of the user and of the request's context (Fu columns)."""
+        return self.of(Scope.USER, Scope.CONTEXT)
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hex digits that change whenever an encoded array would mean something else."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def columns(fields: Iterable[FittedField]) -> int:
+    """How many array columns these fields take."""
+    return sum(f.width for f in fields)
+
+
+def spans(fields: Iterable[FittedField]) -> list[tuple[int, int]]:
+    """(first column, width) of each field, in order."""
+    out, at = [], 0
+    for field in fields:
+        out.append((at, field.width))
+        at += field.width
+    return out
+
+
+def id_field(name: str, scope: Scope, ids: Iterable[str]) -> FittedField:
+    """The field of item or user ids; an id outside the training part is `unknown`."""
+    known = list(ids)
+    digest = hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+    return FittedField(name=name, scope=scope, kind=Kind.ID, size=len(known), digest=digest)
+
+
+def feedback_fields() -> tuple[FittedField, FittedField]:
+    """`clicked` and `converted` of a past item."""
+    return (
+        _flag(CLICKED),
+        _flag(CONVERTED),
+    )
+
+
+def _flag(name: str) -> FittedField:
+    return FittedField(
+        name=name, scope=Scope.SESSION, kind=Kind.CATEGORICAL, size=2, values=("0", "1")
+    )
+
+
+def from_json(raw: dict[str, Any]) -> FittedSchema:
+    """Rebuild a fitted schema from its JSON form."""
+    return FittedSchema.model_validate(raw)
+
+
+__all__ = [
+    "FIRST_VALUE",
+    "ITEM_ID",
+    "MISSING",
+    "PADDING_ROW",
+    "UNKNOWN",
+    "USER_ID",
+    "FittedField",
+    "FittedSchema",
+    "columns",
+    "feedback_fields",
+    "from_json",
+    "id_field",
+    "spans",
+]

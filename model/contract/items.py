@@ -1,0 +1,127 @@
+"""The item table of a process: item id -> encoded row, raw numbers for objectives, display texts.
+
+Sessions in the store name items by a 64-bit key, so a blob stays readable when the table is
+refreshed. Knows neither Redis nor ONNX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.encode import Rows
+from model.contract.errors import ManifestError
+
+UNKNOWN_ITEM = -1
+_DISPLAY, _NUMBER = "display_", "number_"
+
+
+def item_key(item_id: str) -> int:
+    """64-bit key of an item id (BLAKE2b), equal on every machine."""
+    return int.from_bytes(hashlib.blake2b(item_id.encode(), digest_size=8).digest(), "little")
+
+
+def item_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
+    """(n,) keys of many ids."""
+    return np.fromiter((item_key(i) for i in ids), dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """All items of one artifact (or of one refresh), immutable: a refresh swaps the whole table.
+
+    ids: n item ids.
+    rows: (n, Fi) int32, encoded item-scope fields.
+    default_row: (Fi,) int32, what an unknown item gets.
+    numbers: numeric item field -> (n,) float32 raw values, NaN for a gap (objective, rules).
+    display: role (`title`) -> n texts.
+    """
+
+    ids: Sequence[str]
+    rows: Rows
+    default_row: Rows
+    numbers: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    display: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.place) != len(self.ids):
+            raise ValueError("an item id stands twice in the item table")
+        if len(np.unique(self._sorted_keys)) != len(self.ids):
+            raise ValueError("two item ids share a 64-bit key")
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Item id -> place in the table."""
+        return {item_id: i for i, item_id in enumerate(self.ids)}
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        return np.argsort(self._keys, kind="stable")
+
+    @cached_property
+    def _keys(self) -> NDArray[np.uint64]:
+        return item_keys(self.ids)
+
+    @cached_property
+    def _sorted_keys(self) -> NDArray[np.uint64]:
+        return self._keys[self._order]
+
+    @cached_property
+    def padded_rows(self) -> Rows:
+        """(n + 1, Fi): the table with the default row last, so that place -1 is the default."""
+        return np.concatenate([self.rows, self.default_row[None]], axis=0)
+
+    def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """(n,) places of these ids, -1 for an unknown one."""
+        get = self.place.get
+        return np.asarray([get(i, UNKNOWN_ITEM) for i in ids], dtype=np.int64)
+
+    def places_of_keys(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Places of these 64-bit keys (any shape), -1 for an unknown one."""
+        if not len(self.ids):
+            return np.full(keys.shape, UNKNOWN_ITEM, dtype=np.int64)
+        at = np.searchsorted(self._sorted_keys, keys)
+        at = np.minimum(at, len(self.ids) - 1)
+        found = self._sorted_keys[at] == keys
+        return np.where(found, self._order[at], UNKNOWN_ITEM).astype(np.int64)
+
+    def write(self, path: Path) -> None:
+        """Write as .npz without pickles."""
+        arrays: dict[str, NDArray[Any]] = {
+            "ids": np.asarray(self.ids, dtype=np.str_),
+            "rows": self.rows,
+            "default_row": self.default_row,
+        }
+        arrays |= {_NUMBER + name: column for name, column in self.numbers.items()}
+        arrays |= {
+            _DISPLAY + role: np.asarray(texts, dtype=np.str_)
+            for role, texts in self.display.items()
+        }
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote; raises ManifestError when the file is not such a table."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                held = {name: file[name] for name in file.files}
+            return cls(
+                ids=held["ids"].tolist(),
+                rows=held["rows"],
+                default_row=held["default_row"],
+                numbers={k.removeprefix(_NUMBER): v for k, v in held.items() if _NUMBER in k},
+                display={
+                    k.removeprefix(_DISPLAY): v.tolist() for k, v in held.items() if _DISPLAY in k
+                },
+            )
+        except (OSError, KeyError, ValueError) as error:
+            raise ManifestError(
+                artifact=str(path.parent), what=f"{path.name} cannot be read: {error}"
+            ) from error

@@ -1,0 +1,137 @@
+"""The manifest of an artifact: what the graphs take, what they were trained on, what was measured.
+
+Reads and checks the folder's files; running the graphs on the golden batch is the business of
+`export` and of `service.inference`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.contract.errors import ManifestError
+from model.contract.fitted import FittedSchema
+
+FORMAT = 1
+MANIFEST, ITEMS, GOLDEN = "manifest.json", "items.npz", "golden.npz"
+GENERATOR, GENERATOR_RULES, EVALUATOR = "generator", "generator_rules", "evaluator"
+
+
+class Frozen(BaseModel):
+    """A part of the manifest: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tensor(Frozen):
+    """Name, element type and shape (letters for dynamic axes) of a graph's input or output."""
+
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+class Graph(Frozen):
+    """One ONNX file."""
+
+    file: str
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    nodes: int
+
+
+class Lengths(Frozen):
+    """Sizes of the graphs. `list_sizes` are the list lengths seen in training."""
+
+    max_candidates: int = Field(ge=1)
+    slots: int = Field(ge=1)  # M, static in the graphs
+    sessions: int = Field(ge=1)  # H
+    session_slots: int = Field(ge=1)
+    edits: int = Field(ge=1)  # T
+    default_list_size: int = Field(ge=1)
+    list_sizes: list[int]
+
+
+class ObjectiveWeights(Frozen):
+    """Default weights of the reward; `value_field` names the numeric field behind `value`."""
+
+    click: float = 1.0
+    conversion: float = 0.0
+    value: float = 0.0
+    value_field: str | None = None
+
+
+class Tolerance(Frozen):
+    """How far ONNX answers may stand from PyTorch's on the golden batch."""
+
+    probability: float = 1e-4
+
+
+class Manifest(Frozen):
+    """Everything about an artifact that is not a weight."""
+
+    format: int = FORMAT
+    artifact: str  # name, unique per export
+    created_at: str  # RFC 3339, UTC
+    features: FittedSchema
+    schema_hash: str
+    graphs: dict[str, Graph]
+    lengths: Lengths
+    objective: ObjectiveWeights = ObjectiveWeights()
+    members: int = Field(ge=1)
+    pessimism: float = Field(default=0.0, ge=0.0)  # lambda of the choice
+    noise_scale: float = Field(ge=0.0)
+    converts: bool = True  # whether p_conversion was trained
+    metrics: dict[str, float] = {}
+    data: dict[str, Any] = {}  # fingerprint of the training log
+    checksums: dict[str, str] = {}  # file -> sha256
+    tolerance: Tolerance = Tolerance()
+    versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _schema_is_the_one_it_names(self) -> Self:
+        if self.features.hash != self.schema_hash:
+            raise ValueError(f"schema hash {self.schema_hash} is not {self.features.hash}")
+        return self
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check manifest.json; raises ManifestError."""
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise ManifestError(artifact=str(folder), what=f"no readable {MANIFEST}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or MANIFEST
+        raise ManifestError(artifact=str(folder), what=f"{place}: {first['msg']}") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json, readable by people."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_whole(folder: Path, manifest: Manifest) -> None:
+    """Raise ManifestError unless every file is there with the checksum it was exported with."""
+    needed = {graph.file for graph in manifest.graphs.values()} | {ITEMS, GOLDEN}
+    unlisted = sorted(needed - set(manifest.checksums))
+    if unlisted:
+        raise ManifestError(artifact=str(folder), what=f"no checksum for {unlisted[0]}")
+    for name, expected in manifest.checksums.items():
+        path = folder / name
+        if path.parent != folder or not path.is_file():
+            raise ManifestError(artifact=str(folder), what=f"{name} is missing")
+        if file_checksum(path) != expected:
+            raise ManifestError(artifact=str(folder), what=f"{name} was altered (checksum)")

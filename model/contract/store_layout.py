@@ -1,0 +1,114 @@
+"""Keys and bytes of the feature store. One key a user, one compact blob, read by one GET.
+
+    offset  bytes  what
+    0       2      magic "RL"
+    2       1      version
+    3       1      H, sessions held (newest first)
+    4       1      M, slots of each session
+    5       1      user columns (user-scope columns, `user_id` first)
+    6       2      reserved, zero
+    8       8      schema hash
+    16      8      write time, int64 ms
+    24      4*U    encoded user columns, int32
+    ..      H*M*8  item keys, uint64 (0 in an empty slot)
+    ..      H*M    clicked, int8: 0, 1, -1 in an empty slot
+    ..      H*M    converted, int8: 0, 1, -1 not known or empty
+All little-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.encode import Rows
+from model.contract.errors import BlobError
+
+MAGIC, VERSION = b"RL", 1
+_HEAD = struct.Struct("<2sBBBBH8sq")
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """What the store holds of one user.
+
+    written_ms: when the record was written (Unix ms).
+    columns: (U,) int32 encoded user-scope columns, `user_id` first.
+    item_keys: (H, M) uint64, newest session first.
+    clicked, converted: (H, M) int8; clicked is -1 in a slot that held nothing.
+    """
+
+    written_ms: int
+    columns: Rows
+    item_keys: NDArray[np.uint64]
+    clicked: NDArray[np.int8]
+    converted: NDArray[np.int8]
+
+
+def user_key(prefix: str, user_id: str) -> str:
+    """Redis key of one user's blob."""
+    return f"{prefix}:u:{user_id}"
+
+
+def items_version_key(prefix: str) -> str:
+    """Redis key of the name of the current item table."""
+    return f"{prefix}:items:version"
+
+
+def items_key(prefix: str, version: str) -> str:
+    """Redis hash: item id -> encoded row (little-endian int32)."""
+    return f"{prefix}:items:{version}"
+
+
+def pack_user(record: UserRecord, schema_hash: str) -> bytes:
+    """Encode one user's record."""
+    sessions, slots = record.item_keys.shape
+    head = _HEAD.pack(
+        MAGIC,
+        VERSION,
+        sessions,
+        slots,
+        len(record.columns),
+        0,
+        bytes.fromhex(schema_hash),
+        record.written_ms,
+    )
+    parts = (
+        (record.columns, "<i4"),
+        (record.item_keys, "<u8"),
+        (record.clicked, "i1"),
+        (record.converted, "i1"),
+    )
+    return head + b"".join(array.astype(dtype).tobytes() for array, dtype in parts)
+
+
+def unpack_user(blob: bytes, schema_hash: str) -> UserRecord:
+    """Decode one user's blob; raises BlobError when it is not whole or of another schema."""
+    if len(blob) < _HEAD.size:
+        raise BlobError(what=f"{len(blob)} bytes are less than a header")
+    magic, version, sessions, slots, width, _, found, written = _HEAD.unpack_from(blob)
+    if magic != MAGIC or version != VERSION:
+        raise BlobError(what=f"magic {magic!r} version {version} is not {MAGIC!r} {VERSION}")
+    if found.hex() != schema_hash:
+        raise BlobError(what=f"schema {found.hex()} is not {schema_hash}")
+    cells = sessions * slots
+    expected = _HEAD.size + 4 * width + 10 * cells
+    if len(blob) != expected:
+        raise BlobError(what=f"{len(blob)} bytes, {expected} expected")
+
+    def take(dtype: str, count: int, offset: int) -> NDArray[Any]:
+        return np.frombuffer(blob, dtype=dtype, count=count, offset=offset)
+
+    keys = _HEAD.size + 4 * width
+    shape = (sessions, slots)
+    return UserRecord(
+        written_ms=written,
+        columns=take("<i4", width, _HEAD.size),
+        item_keys=take("<u8", cells, keys).reshape(shape),
+        clicked=take("i1", cells, keys + 8 * cells).reshape(shape),
+        converted=take("i1", cells, keys + 9 * cells).reshape(shape),
+    )
