@@ -1,6 +1,7 @@
 """Rules of one request as arrays: what the generator's rule graph takes, and the verifier.
 
-A rule row r bounds, from `minimum_r` to `maximum_r`, how many of `slots_r` hold a `member_r`. Caps, window caps and minimums all become such rows; pins become slots that may not be edited and
+A rule row r bounds, from `minimum_r` to `maximum_r`, how many of `slots_r` hold a `member_r`.
+Caps, window caps and minimums all become such rows; pins become slots that may not be edited and
 exclusions candidates that may not be chosen. How wire constraints become rows is `rules.py`.
 """
 
