@@ -1,0 +1,178 @@
+"""Configuration of training: frozen dataclasses read from TOML. Nets never see these objects.
+
+An unknown table or key is an error; every default is the one the product ships with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+
+class ConfigError(Exception):
+    """The configuration breaks a rule; names file, key and rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorConfig:
+    """Size of the evaluator. `kind`: "nlgr" is the published net."""
+
+    kind: str = "nlgr"
+    width: int = 8  # D, embedding width
+    hidden: int = 64
+    members: int = 1  # E, nets in the ensemble
+
+    def __post_init__(self) -> None:
+        _one_of("evaluator.kind", self.kind, ("nlgr",))
+        _at_least_one(self, "width", "hidden", "members")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorConfig:
+    """Size of the generator."""
+
+    hidden: int = 64
+    edits: int = 4  # T
+    stop_on_no_change: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "hidden", "edits")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorTraining:
+    """How the evaluator learns."""
+
+    epochs: int = 20
+    patience: int = 3  # epochs without a better validation loss before it stops
+    lr: float = 1e-3
+    weight_decay: float = 0.0  # of all weights (decoupled)
+    embedding_decay: float = 0.0  # of the embedding table (decoupled)
+    max_batch: int = 1024
+    prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
+    unknown_share: float = 0.02  # ids hidden, so that the unknown rows are trained
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorTraining:
+    """How the generator learns (METHOD section 5)."""
+
+    epochs: int = 10
+    lr: float = 1e-3
+    max_batch: int = 1024
+    cru_loss: str = "expected"  # straight_through | expected | sampled
+    alpha: float = 0.2  # weight of L2
+    tau_start: float = 1.0
+    tau_end: float = 0.3
+    noise_scale: float = 1.0
+    explore: float = 0.2  # share of uniform replacements, falling to 0 over the first third
+    edited_share: float = 0.5  # states that are lists after 1..T edits of the current policy
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of(
+            "train_generator.cru_loss", self.cru_loss, ("straight_through", "expected", "sampled")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveConfig:
+    """Default weights of the reward; `value_field` names a numeric field (say, price)."""
+
+    click: float = 1.0
+    conversion: float = 0.0
+    value: float = 0.0
+    value_field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingConfig:
+    """What the artifact says about serving."""
+
+    pessimism: float = 0.0  # lambda of the choice
+    num_lists: int = 8  # K that the noise scale is chosen for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One TOML file: each attribute is a table of it."""
+
+    evaluator: EvaluatorConfig = field(default_factory=EvaluatorConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    train_evaluator: EvaluatorTraining = field(default_factory=EvaluatorTraining)
+    train_generator: GeneratorTraining = field(default_factory=GeneratorTraining)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any], origin: str = "config") -> Self:
+        """Build from nested mappings; raises ConfigError naming an unknown or wrong key."""
+        return _build(cls, raw, origin)
+
+    @classmethod
+    def read(cls, path: Path | None) -> Self:
+        """Read a TOML file; None gives the defaults."""
+        if path is None:
+            return cls()
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: not TOML: {error}") from error
+        return cls.from_mapping(raw, str(path))
+
+    def as_mapping(self) -> dict[str, Any]:
+        """Nested plain values, as `from_mapping` takes them."""
+        return dataclasses.asdict(self)
+
+
+def _build(kind: type[Any], raw: Mapping[str, Any], origin: str) -> Any:  # noqa: ANN401 any dataclass
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(raw) - set(fields))
+    if unknown:
+        raise ConfigError(f"{origin}: unknown key {unknown[0]!r} (known: {', '.join(fields)})")
+    given: dict[str, Any] = {}
+    for name, value in raw.items():
+        default = fields[name].default_factory
+        if isinstance(default, type):  # a table
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{origin}: {name} is a table")
+            given[name] = _build(default, value, f"{origin}: [{name}]")
+        else:
+            given[name] = _typed(f"{origin}: {name}", value, fields[name].type)
+    try:
+        return kind(**given)
+    except ValueError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+
+
+def _typed(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 TOML value
+    """Check a value against the annotation, which `from __future__` keeps as text."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+        "str": (str,),
+        "str | None": (str, type(None)),
+    }
+    allowed = kinds[str(annotation)]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        raise ConfigError(f"{place}: {value!r} is not {annotation}")
+    return value
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+
+
+def _at_least_one(config: object, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}={getattr(config, name)} must be at least 1")

@@ -1,0 +1,115 @@
+"""Losses of both nets (METHOD sections 2 and 5). No data, no loops, no nets of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_SMALLEST = 1e-7  # probabilities are kept off 0 and 1 by this much inside logarithms
+
+
+def feedback_loss(
+    predicted: tuple[Tensor, Tensor],
+    clicks: Tensor,
+    conversions: Tensor,
+    known: tuple[Tensor, Tensor],
+) -> Tensor:
+    """BCE(p_click, click) + BCE(p_click p_conversion, conversion), mean over shown slots.
+
+    Args:
+        predicted: p_click and p_conversion, (E, B, M).
+        clicks, conversions: (B, M) float 0/1.
+        known: slots whose click (shown) and whose conversion is known, (B, M) bool each.
+
+    Returns:
+        Scalar: the sum over members of each member's mean loss.
+    """
+    p_click, p_conversion = predicted
+    loss = _mean_bce(p_click, clicks, known[0])
+    return loss + _mean_bce(p_click * p_conversion, conversions, known[1])
+
+
+def _mean_bce(p: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    p = p.clamp(_SMALLEST, 1.0 - _SMALLEST)
+    each = functional.binary_cross_entropy(p, target.expand_as(p), reduction="none")
+    weight = known.to(p.dtype)
+    return (each * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def straight_through(logits: Tensor, hard: Tensor, tau: float) -> Tensor:
+    """Forward the hard choice, backward softmax(logits / tau).
+
+    Args:
+        logits: (..., N), noise added, forbidden candidates at the dtype's minimum.
+        hard: (..., N) float one-hot.
+        tau: temperature of the backward pass; the forward value does not depend on it.
+    """
+    soft = torch.softmax(logits / tau, dim=-1)
+    return hard + (soft - soft.detach())
+
+
+def reward_loss(gain: Tensor, slot_valid: Tensor) -> Tensor:
+    """L1 = - sum_j r_j: the published CRU loss; its gradient flows through the evaluator.
+
+    Args:
+        gain: (B, M) r_j = r(neighbor_j) - r(L), with gradient.
+        slot_valid: (B, M) bool.
+
+    Returns:
+        (B,) loss of each list.
+    """
+    return -(gain * slot_valid).sum(dim=-1)
+
+
+def expected_reward_loss(log_g: Tensor, gain: Tensor, slot_valid: Tensor) -> Tensor:
+    """`cru_loss = "expected"`: - sum_jk softmax(g)_jk r_jk over every neighbor, r detached.
+
+    Not the paper's: the exact expectation in place of one straight-through sample.
+
+    Args:
+        log_g: (B, M, N) log-softmax of the CRU's logits, without noise.
+        gain: (B, M, N) r_jk, no gradient.
+        slot_valid: (B, M) bool.
+    """
+    each = (log_g.exp() * gain.detach()).sum(dim=-1)
+    return -(each * slot_valid).sum(dim=-1)
+
+
+def sampled_reward_loss(log_q: Tensor, gain: Tensor, slot_valid: Tensor) -> Tensor:
+    """`cru_loss = "sampled"`: - sum_j log q_j[k_j] r_j, r detached (score-function estimate).
+
+    Args:
+        log_q: (B, M) log probability of the item chosen for slot j.
+        gain: (B, M) r_j, no gradient.
+        slot_valid: (B, M) bool.
+    """
+    return -(log_q * gain.detach() * slot_valid).sum(dim=-1)
+
+
+def position_loss(log_p: Tensor, gain: Tensor, slot_valid: Tensor) -> Tensor:
+    """L2 = - sum_j t_j log p_j: teach the PDU which slot is worth an edit.
+
+        paper   here
+        p_j     log_p.exp()  probability of editing slot j, without noise
+        r_j     gain         shaped reward of neighbor j minus that of the list
+
+    Departs from the paper: Norm(r) is undefined once a gain is negative, so t_j is the positive
+    part of r_j over the sum of positive parts, and a list without any gain costs nothing.
+
+    Args:
+        log_p: (B, M); gain: (B, M), detached here; slot_valid: (B, M) bool.
+
+    Returns:
+        (B,) loss of each list.
+    """
+    up = torch.relu(gain.detach()) * slot_valid
+    total = up.sum(dim=-1, keepdim=True)
+    target = torch.where(total > 0, up / total.clamp(min=_SMALLEST), torch.zeros_like(up))
+    return -(target * log_p.masked_fill(~slot_valid, 0.0)).sum(dim=-1)
+
+
+def entropy(log_p: Tensor) -> Tensor:
+    """Entropy in nats over the last axis; forbidden entries carry no mass."""
+    p = log_p.exp()
+    return -(p * log_p.masked_fill(p == 0, 0.0)).sum(dim=-1)

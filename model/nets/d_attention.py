@@ -1,0 +1,69 @@
+"""D-Attention: how the items of a list relate, one attention map a field (METHOD section 2).
+
+A_f = softmax((X_f Wq_f)(X_f Wk_f)^T / sqrt(D));  A = mean_f A_f;  e_l = mean_j (A X_id Wv)_j
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from model.nets.layers import masked_mean, masked_softmax
+
+
+class DAttention(nn.Module):
+    """Projections of one item, and the list embedding made from the projections of its slots.
+
+    The projections are linear in the item's embedding and independent of the list, so they are
+    computed once for a candidate and gathered for every list (`project`, then `aggregate`).
+    """
+
+    def __init__(self, fields: int, width: int, *, members: int | None = None) -> None:
+        super().__init__()
+        lead = () if members is None else (members,)
+        bound = 1.0 / math.sqrt(width)
+        self.query = nn.Parameter(torch.empty(*lead, fields, width, width).uniform_(-bound, bound))
+        self.key = nn.Parameter(torch.empty(*lead, fields, width, width).uniform_(-bound, bound))
+        self.value = nn.Parameter(torch.empty(*lead, width, width).uniform_(-bound, bound))
+        self.fields, self.width, self.members = fields, width, members
+
+    @property
+    def size(self) -> int:
+        """Numbers that `project` gives for one item."""
+        return (2 * self.fields + 1) * self.width
+
+    def project(self, x: Tensor) -> Tensor:
+        """(E?, ..., F, D) embedded items, field 0 the item id -> (E?, ..., size)."""
+        query = _per_field(x, self.query, self.members)
+        key = _per_field(x, self.key, self.members)
+        value = _per_field(x[..., :1, :], self.value.unsqueeze(-3), self.members)
+        return torch.cat([query, key, value], dim=-2).flatten(-2)
+
+    def aggregate(self, projected: Tensor, valid: Tensor) -> Tensor:
+        """Embed lists.
+
+        Args:
+            projected: (..., M, size), projections of the items by slot.
+            valid: (..., M) bool; may lack leading axes that broadcast.
+
+        Returns:
+            e_l (..., D); zeros for a list without any item.
+        """
+        f, d = self.fields, self.width
+        split = projected.unflatten(-1, (2 * f + 1, d)).transpose(-2, -3)  # (..., 2F+1, M, D)
+        query, key = split[..., :f, :, :], split[..., f : 2 * f, :, :]
+        logits = query @ key.transpose(-1, -2) / math.sqrt(d)  # (..., F, M, M)
+        maps = masked_softmax(logits, valid[..., None, None, :])
+        attention = maps.mean(dim=-3)  # (..., M, M)
+        return masked_mean(attention @ split[..., 2 * f, :, :], valid)
+
+
+def _per_field(x: Tensor, weight: Tensor, members: int | None) -> Tensor:
+    """Multiply each field by its own matrix: (E?, ..., F, D) x (E?, F, D, D')."""
+    if members is None:
+        flat = x.reshape(-1, *x.shape[-2:]).transpose(0, 1)  # (F, rows, D)
+        return (flat @ weight).transpose(0, 1).reshape(*x.shape[:-1], weight.shape[-1])
+    flat = x.reshape(members, -1, *x.shape[-2:]).transpose(1, 2)  # (E, F, rows, D)
+    return (flat @ weight).transpose(1, 2).reshape(*x.shape[:-1], weight.shape[-1])

@@ -1,0 +1,114 @@
+"""Small blocks that several nets share. Leading axes are free; `members` adds an ensemble axis.
+
+A block built with `members=E` holds E independent sets of weights and takes inputs whose first
+axis is E. With `members=None` there is no such axis, in weights or in inputs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class Dense(nn.Module):
+    """y = x W + b, for one net or for E members at once.
+
+    Shapes: (..., n_in) -> (..., n_out), or (E, ..., n_in) -> (E, ..., n_out).
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, *, members: int | None = None, bias: bool = True
+    ) -> None:
+        super().__init__()
+        lead = () if members is None else (members,)
+        bound = 1.0 / math.sqrt(n_in)
+        self.weight = nn.Parameter(torch.empty(*lead, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(*lead, n_out)) if bias else None
+        self.members = members
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to the last axis."""
+        if self.members is None:
+            y = x @ self.weight
+            return y if self.bias is None else y + self.bias
+        flat = x.reshape(x.shape[0], -1, x.shape[-1])  # (E, rows, n_in)
+        y = flat @ self.weight
+        if self.bias is not None:
+            y = y + self.bias.unsqueeze(1)
+        return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
+class Head(nn.Module):
+    """The rest of an MLP whose first layer was summed from parts: ReLU - hidden - ReLU - out.
+
+    METHOD section 4: MLP(a | b | ..) has first layer W_a a + W_b b + ..; whatever does not change
+    is computed once, and this block takes the sum.
+    """
+
+    def __init__(self, hidden: int, n_out: int, *, members: int | None = None) -> None:
+        super().__init__()
+        self.inner = Dense(hidden, hidden, members=members)
+        self.out = Dense(hidden, n_out, members=members)
+
+    def forward(self, first: Tensor) -> Tensor:
+        """(..., hidden) summed first layer -> (..., n_out) logits."""
+        return self.out(torch.relu(self.inner(torch.relu(first))))
+
+
+def masked_mean(x: Tensor, valid: Tensor) -> Tensor:
+    """Average over the second-last axis, counting real entries only.
+
+    Args:
+        x: (..., S, D) float.
+        valid: broadcastable to (..., S), bool.
+
+    Returns:
+        (..., D); zeros where nothing is valid.
+    """
+    weight = valid.unsqueeze(-1).to(x.dtype)
+    return (x * weight).sum(dim=-2) / weight.sum(dim=-2).clamp(min=1.0)
+
+
+def masked_softmax(logits: Tensor, valid: Tensor) -> Tensor:
+    """Softmax over the last axis among valid entries; a row with nothing valid is all zeros.
+
+    Args:
+        logits: (..., S) float.
+        valid: broadcastable to (..., S), bool.
+    """
+    floor = torch.finfo(logits.dtype).min
+    weight = torch.softmax(logits.masked_fill(~valid, floor), dim=-1)
+    return weight * valid.to(weight.dtype)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, valid: Tensor) -> Tensor:
+    """Scaled dot-product attention with one head.
+
+    Args:
+        query: (..., S, D); key: (..., S', D); value: (..., S', D').
+        valid: (..., S') bool, keys that exist; broadcast over queries.
+
+    Returns:
+        (..., S, D').
+    """
+    logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return masked_softmax(logits, valid.unsqueeze(-2)) @ value
+
+
+def take_lists(per_candidate: Tensor, lists: Tensor) -> Tensor:
+    """Pick what lists show.
+
+    Args:
+        per_candidate: (..., B, N, Z), with at most one leading axis.
+        lists: (B, L, M) int, places in the candidates.
+
+    Returns:
+        (..., B, L, M, Z).
+    """
+    *lead, b, n, z = per_candidate.shape
+    offset = torch.arange(b, device=lists.device).view(b, 1, 1) * n
+    flat = (lists + offset).reshape(-1)  # one flat gather is cheaper than a batched one
+    picked = per_candidate.reshape(*lead, b * n, z).index_select(len(lead), flat)
+    return picked.reshape(*lead, *lists.shape, z)

@@ -1,0 +1,45 @@
+"""Rewards in training (METHOD section 5): what the frozen evaluator says a list is worth.
+
+The serving side's numpy twin of `list_reward` is `contract/choice.reward`; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.contract.choice import Objective
+
+HIGHEST = 3.0  # w is clamped to [0, HIGHEST]: e^2 is as large as one list's shaped reward may get
+
+
+def list_reward(
+    p_click: Tensor, p_conversion: Tensor, values: Tensor | None, objective: Objective
+) -> Tensor:
+    """value(L) = sum_j p_click_j (w_click + w_conv p_conversion_j + w_value p_conversion_j value_j).
+
+    Args:
+        p_click, p_conversion: (..., M), 0 in slots that are not there.
+        values: broadcastable to (..., M), value of the slot's item; None counts as 0.
+        objective: the weights.
+
+    Returns:
+        (...,) rewards.
+    """
+    worth = torch.full_like(p_click, objective.click)
+    if objective.conversion:
+        worth = worth + objective.conversion * p_conversion
+    if objective.value and values is not None:
+        worth = worth + objective.value * p_conversion * values
+    return (p_click * worth).sum(dim=-1)
+
+
+def shape(reward: Tensor, mean_reward: float) -> Tensor:
+    """Shaped reward r: with w = reward / mean clamped to [0, 3], e^(w-1)-1 above 1, 1-e^(1-w) below.
+
+    Continuous with slope 1 at the mean; what is better than usual counts more than it is.
+    """
+    w = (reward / mean_reward).clamp(0.0, HIGHEST)
+    above = torch.exp((w - 1.0).clamp(min=0.0)) - 1.0
+    below = 1.0 - torch.exp((1.0 - w).clamp(min=0.0))
+    return torch.where(w > 1.0, above, below)
