@@ -1,0 +1,26 @@
+"""The one deadline of a request. Every inner step gets what is left; nothing else counts time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], float]  # monotonic seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a request began and when it must be over, on a monotonic clock (seconds)."""
+
+    began: float
+    ends: float
+    clock: Clock = time.monotonic
+
+    def left_s(self) -> float:
+        """Seconds left; negative when the deadline has passed."""
+        return self.ends - self.clock()
+
+    def spent_s(self) -> float:
+        """Seconds since the request began."""
+        return self.clock() - self.began

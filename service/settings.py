@@ -1,0 +1,106 @@
+"""Every knob of the process, read once by the composition root. Units are part of the name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "RERANK_"
+MEMORY = "memory://"
+
+
+class Settings(BaseSettings):
+    """Environment variables with the prefix RERANK_; a misspelt one stops the start."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    artifact_dir: Path = Field(description="artifact folder, or one with a `current` link to it")
+    redis_url: SecretStr = Field(
+        default=SecretStr(MEMORY),
+        description="redis://.., rediss://.. or unix://..; memory:// reads users_file instead",
+    )
+    redis_prefix: str = Field(default="relist", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    redis_connections: int = Field(default=16, ge=1, le=1024)
+    users_file: Path | None = Field(default=None, description="users.bin for memory://")
+    items_refresh_s: float = Field(default=30.0, gt=0)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="worker i serves /metrics here + i"
+    )
+    admin_port: int | None = Field(
+        default=None, ge=1, le=65535, description="worker i serves /admin here + i"
+    )
+    playground: bool = False
+
+    request_budget_ms: int = Field(default=50, gt=0)
+    max_budget_ms: int = Field(default=1000, gt=0)
+    feature_budget_ms: int = Field(default=10, gt=0)
+    answer_reserve_ms: float = Field(default=1.0, ge=0, description="kept for writing the answer")
+    max_candidates: int = Field(default=500, ge=1)
+    max_num_lists: int = Field(default=64, ge=1, le=1024)
+    max_body_bytes: int = Field(default=1_048_576, ge=1024)
+    body_timeout_ms: int = Field(default=2000, gt=0)
+    max_inflight: int = Field(default=16, ge=1)
+    max_waiting: int = Field(default=48, ge=0)
+    drain_s: float = Field(default=0.0, ge=0, description="not ready but serving, after SIGTERM")
+    grace_s: float = Field(default=10.0, gt=0, description="for what is in flight, after that")
+
+    inference: Literal["thread", "loop"] = "thread"
+    api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
+    admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _budgets_nest(self) -> Self:
+        if self.feature_budget_ms >= self.request_budget_ms:
+            raise ValueError("feature_budget_ms must be smaller than request_budget_ms")
+        if self.request_budget_ms > self.max_budget_ms:
+            raise ValueError("request_budget_ms must not be above max_budget_ms")
+        if self.answer_reserve_ms >= self.request_budget_ms:
+            raise ValueError("answer_reserve_ms must be smaller than request_budget_ms")
+        return self
+
+    @model_validator(mode="after")
+    def _addresses_are_apart(self) -> Self:
+        if self.workers > 1 and self.metrics_port is None:
+            raise ValueError("several workers need metrics_port: each serves its own /metrics")
+        taken = [self.port]
+        for base in (self.metrics_port, self.admin_port):
+            if base is not None:
+                taken += range(base, base + self.workers)
+        if len(set(taken)) != len(taken):
+            raise ValueError("port, metrics_port and admin_port overlap")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_not_guessable(self) -> Self:
+        tokens = [*self.api_tokens, *([self.admin_token] if self.admin_token else [])]
+        if any(len(token.get_secret_value()) < 16 for token in tokens):
+            raise ValueError("a token has at least 16 characters")
+        return self
+
+    @model_validator(mode="after")
+    def _store_is_known(self) -> Self:
+        scheme = self.redis_url.get_secret_value().partition("://")[0]
+        if scheme not in {"redis", "rediss", "unix", "memory"}:
+            raise ValueError("redis_url starts with redis://, rediss://, unix:// or memory://")
+        if self.users_file is not None and scheme != "memory":
+            raise ValueError("users_file belongs to redis_url=memory://")
+        return self
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Build from the process environment; an unknown RERANK_ variable is an error."""
+        known = {PREFIX + name.upper() for name in cls.model_fields}
+        given = {name.upper() for name in environ}
+        unknown = sorted(n for n in given if n.startswith(PREFIX) and n not in known)
+        if unknown:
+            raise ValueError(f"unknown settings: {', '.join(unknown)}")
+        return cls()
