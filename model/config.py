@@ -140,7 +140,7 @@ def _build(kind: type[Any], raw: Mapping[str, Any], origin: str) -> Any:  # noqa
     given: dict[str, Any] = {}
     for name, value in raw.items():
         default = fields[name].default_factory
-        if isinstance(default, type):  # a table
+        if dataclasses.is_dataclass(default):  # a table
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{origin}: {name} is a table")
             given[name] = _build(default, value, f"{origin}: [{name}]")
@@ -162,7 +162,7 @@ def _typed(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 T
         "str | None": (str, type(None)),
     }
     allowed = kinds[str(annotation)]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+    if type(value) not in allowed:
         raise ConfigError(f"{place}: {value!r} is not {annotation}")
     return value
 

@@ -16,7 +16,7 @@ HIGHEST = 3.0  # w is clamped to [0, HIGHEST]: e^2 is as large as one list's sha
 def list_reward(
     p_click: Tensor, p_conversion: Tensor, values: Tensor | None, objective: Objective
 ) -> Tensor:
-    """value(L) = sum_j p_click_j (w_click + w_conv p_conversion_j + w_value p_conversion_j value_j).
+    """value(L) = sum_j p_click_j (w_click + p_conversion_j (w_conversion + w_value value_j)).
 
     Args:
         p_click, p_conversion: (..., M), 0 in slots that are not there.
@@ -35,9 +35,10 @@ def list_reward(
 
 
 def shape(reward: Tensor, mean_reward: float) -> Tensor:
-    """Shaped reward r: with w = reward / mean clamped to [0, 3], e^(w-1)-1 above 1, 1-e^(1-w) below.
+    """Shaped reward r of w = reward / mean, clamped to [0, 3].
 
-    Continuous with slope 1 at the mean; what is better than usual counts more than it is.
+    e^(w-1) - 1 above w = 1 and 1 - e^(1-w) below. Continuous with slope 1 at the mean; what is
+    better than usual counts more than it is.
     """
     w = (reward / mean_reward).clamp(0.0, HIGHEST)
     above = torch.exp((w - 1.0).clamp(min=0.0)) - 1.0

@@ -52,7 +52,8 @@ class DAttention(nn.Module):
             e_l (..., D); zeros for a list without any item.
         """
         f, d = self.fields, self.width
-        split = projected.unflatten(-1, (2 * f + 1, d)).transpose(-2, -3)  # (..., 2F+1, M, D)
+        split = projected.reshape(*projected.shape[:-1], 2 * f + 1, d)
+        split = split.transpose(-2, -3)  # (..., 2F+1, M, D)
         query, key = split[..., :f, :, :], split[..., f : 2 * f, :, :]
         logits = query @ key.transpose(-1, -2) / math.sqrt(d)  # (..., F, M, M)
         maps = masked_softmax(logits, valid[..., None, None, :])

@@ -1,6 +1,6 @@
-"""NLGR-G, the generator (METHOD section 3): the PDU picks a slot, the CRU the item that goes there.
+"""NLGR-G, the generator (METHOD section 3): the PDU picks a slot, the CRU the item for it.
 
-All decisions are returned as logits; how they are sampled is `edits.py`, how they learn `losses.py`.
+Decisions are returned as logits: how they are sampled is `edits.py`, how they learn `losses.py`.
 """
 
 from __future__ import annotations

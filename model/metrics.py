@@ -1,0 +1,126 @@
+"""Offline measures of predictions and of orders. Arrays in, numbers out; no nets, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+
+def auc(p: Floats, label: NDArray[Any]) -> float:
+    """Area under the ROC curve over all slots; NaN when only one label occurs."""
+    if len(np.unique(label)) < 2:
+        return float("nan")
+    return float(roc_auc_score(label, p))
+
+
+def gauc(p: Floats, label: NDArray[Any], valid: Bools) -> float:
+    """AUC inside each list, averaged over lists that hold both labels, weighted by valid slots.
+
+    Args:
+        p, label: (R, M); valid: (R, M) bool.
+    """
+    positive, negative = valid & (label > 0), valid & (label <= 0)
+    pairs = positive[:, :, None] & negative[:, None, :]
+    wins = (p[:, :, None] > p[:, None, :]) + 0.5 * (p[:, :, None] == p[:, None, :])
+    count = pairs.sum(axis=(1, 2))
+    has = count > 0
+    if not has.any():
+        return float("nan")
+    each = (wins * pairs).sum(axis=(1, 2))[has] / count[has]
+    return float(np.average(each, weights=valid.sum(axis=1)[has]))
+
+
+def log_loss(p: Floats, label: NDArray[Any]) -> float:
+    """Mean binary cross-entropy in nats."""
+    p = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-np.mean(np.where(label > 0, np.log(p), np.log1p(-p))))
+
+
+def ece(p: Floats, label: NDArray[Any], bins: int = 15) -> float:
+    """Expected calibration error over equal-width bins of p."""
+    place = np.minimum((p * bins).astype(np.int64), bins - 1)
+    off = np.bincount(place, weights=p - (label > 0), minlength=bins)
+    return float(np.abs(off).sum() / len(p))
+
+
+def ece_by_chance(p: Floats, rng: np.random.Generator, bins: int = 15, draws: int = 20) -> float:
+    """ECE that predictions as good as perfect would show on as many slots: labels drawn from p."""
+    return float(np.mean([ece(p, rng.random(len(p)) < p, bins) for _ in range(draws)]))
+
+
+def dcg(gains: Floats, k: int) -> Floats:
+    """Discounted cumulative gain of the first k places: (R, n) by place -> (R,)."""
+    top = gains[:, :k]
+    return (top / np.log2(np.arange(2, top.shape[1] + 2))).sum(axis=1)
+
+
+def ndcg(score: Floats, label: Floats, valid: Bools, k: int) -> Floats:
+    """NDCG@k of ranking each row by score; NaN for a row without a positive label.
+
+    Args:
+        score, label: (R, n); valid: (R, n) bool. Ties keep the order of the columns.
+    """
+    order = np.argsort(np.where(valid, -score, np.inf), axis=1, kind="stable")
+    gain = np.where(valid, label, 0.0)
+    best = dcg(-np.sort(-gain, axis=1), k)
+    got = dcg(np.take_along_axis(gain, order, axis=1), k)
+    return np.where(best > 0, got / np.where(best > 0, best, 1.0), np.nan)
+
+
+def hit_threshold(size: int, share: float) -> int:
+    """How many lists are among the best `share` of a space: ceil(share * size)."""
+    return int(np.ceil(share * size - 1e-9))
+
+
+def rank_in_space(space: Floats, own: Floats) -> NDArray[np.int64]:
+    """Rank of a list's reward among all lists of its space; ties count as the worse rank.
+
+    Args:
+        space: (R, S) rewards of every list; own: (R,) reward of the list in question (one of S).
+
+    Returns:
+        (R,) ranks, 1 is best.
+    """
+    return (space >= own[:, None]).sum(axis=1)
+
+
+def value_ratio(own: Floats, given: Floats, best: Floats) -> float:
+    """(reward - reward of the input list) / (best reward - the input list's), summed first.
+
+    A ratio of sums: requests where the input list is already the best add nothing to either.
+    """
+    room = float((best - given).sum())
+    return float((own - given).sum()) / room if room > 0 else float("nan")
+
+
+def bootstrap_interval(
+    statistic: Callable[[NDArray[np.intp]], float],
+    groups: NDArray[Any],
+    rng: np.random.Generator,
+    *,
+    draws: int = 1000,
+) -> tuple[float, float]:
+    """95 % interval of a statistic, resampling whole groups (users) with replacement.
+
+    Args:
+        statistic: takes row numbers, gives the number.
+        groups: (R,) group of each row.
+        rng: source of the resampling.
+        draws: resamples.
+    """
+    _, place = np.unique(groups, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    rows = np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
+    values = []
+    for _ in range(draws):
+        picked = rng.integers(len(rows), size=len(rows))
+        values.append(statistic(np.concatenate([rows[i] for i in picked])))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,37 @@
+"""Builders: the only place of this folder that sees a configuration."""
+
+from __future__ import annotations
+
+from model.config import EvaluatorConfig, GeneratorConfig
+from model.nets.evaluator import Evaluator
+from model.nets.generator import Generator
+from model.nets.shape import Fields
+
+
+def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Evaluator:
+    """An evaluator of the configured kind with fresh weights."""
+    return Evaluator(
+        fields,
+        slots=slots,
+        width=config.width,
+        hidden=config.hidden,
+        members=config.members,
+    )
+
+
+def build_generator(
+    config: GeneratorConfig, evaluator: EvaluatorConfig, fields: Fields, slots: int
+) -> Generator:
+    """A generator with fresh weights; it shares the evaluator's embedding width."""
+    return Generator(fields, slots=slots, width=evaluator.width, hidden=config.hidden)
+
+
+def start_from_evaluator(generator: Generator, evaluator: Evaluator) -> None:
+    """Copy embeddings and user encoder of the evaluator's first member into the generator."""
+    width = generator.width
+    mine = generator.state_dict()
+    for name, value in evaluator.state_dict().items():
+        if name == "embedding.table":
+            mine[name].copy_(value[:, :width])
+        elif name.startswith("user."):
+            mine[name].copy_(value[0])

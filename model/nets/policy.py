@@ -1,0 +1,74 @@
+"""What the generator would do with every slot of a list, all slots at once (training only).
+
+Serving edits one slot at a time: `edits.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.nets.edits import allowed_items
+from model.nets.generator import Generator, GeneratorState
+from model.nets.inputs import RequestTensors
+
+
+class Choices(NamedTuple):
+    """What the policy says and does for every slot of a batch of lists.
+
+    log_p: (B, M) log probability of editing slot j, without noise.
+    g: (B, M, N) CRU logits, forbidden candidates at the dtype's minimum.
+    noisy: (B, M, N) the same with noise.
+    items: (B, M) the replacement chosen for slot j.
+    """
+
+    log_p: Tensor
+    g: Tensor
+    noisy: Tensor
+    items: Tensor
+
+
+def gumbel_noise(shape_: tuple[int, ...], rng: torch.Generator, device: torch.device) -> Tensor:
+    """Standard Gumbel noise from a CPU generator, so that a seed means the same on any device."""
+    uniform = torch.rand(shape_, generator=rng).clamp(1e-7, 1.0 - 1e-7)
+    return (-torch.log(-torch.log(uniform))).to(device)
+
+
+def choose_for_every_slot(
+    net: Generator,
+    state: GeneratorState,
+    request: RequestTensors,
+    lists: Tensor,
+    noise: Tensor,
+    explore: Tensor,
+) -> Choices:
+    """PDU and CRU for each slot of each list at once.
+
+    Args:
+        net, state, request: the generator and the encoded batch.
+        lists: (B, M) int.
+        noise: (B, M, N), scaled.
+        explore: (B, M) bool, slots whose replacement is drawn by the noise alone (uniformly).
+    """
+    b, m = lists.shape
+    looked = net.look(state, lists.unsqueeze(1))  # (B, 1, M, Zg)
+    floor = torch.finfo(looked.dtype).min
+    h = net.slot_logits(state, looked, request.slot_valid).squeeze(1)
+    log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, floor), dim=-1)
+    slots = torch.eye(m, device=lists.device).expand(b, m, m)
+    several = looked.expand(b, m, m, looked.shape[-1])
+    g = net.item_logits(state, several, request.slot_valid, slots)
+    allowed = allowed_items(
+        request,
+        lists.unsqueeze(1).expand(b, m, m),
+        slots.bool(),
+        request.slot_valid,
+        None,
+    )
+    g = g.masked_fill(~allowed, floor)
+    noisy = (g + noise).masked_fill(~allowed, floor)
+    blind = noise.masked_fill(~allowed, floor)
+    items = torch.where(explore.unsqueeze(-1), blind, noisy).argmax(dim=-1)
+    return Choices(log_p, g, noisy, items)

@@ -1,0 +1,130 @@
+"""Searches in the space of lists that need no generator, and scoring lists by the evaluator."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.contract.choice import Objective
+from model.neighbors import all_edits
+from model.nets.evaluator import Encoded, Evaluator
+from model.nets.inputs import RequestTensors
+from model.nets.layers import take_lists
+from model.rewards import list_reward
+
+_SLOTS_AT_ONCE = 200_000  # slots scored in one piece: bounds memory
+
+
+def every_list(candidates: int, slots: int) -> Tensor:
+    """All ordered lists without repetition: (candidates! / (candidates - slots)!, slots) int64."""
+    return torch.from_numpy(np.array(list(permutations(range(candidates), slots)), dtype=np.int64))
+
+
+def space_size(candidates: int, slots: int) -> int:
+    """How many lists there are."""
+    size = 1
+    for taken in range(slots):
+        size *= candidates - taken
+    return size
+
+
+@torch.no_grad()
+def predict_lists(
+    evaluator: Evaluator, encoded: Encoded, lists: Tensor, slot_valid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """p_click and p_conversion of (B, L, M) lists, (E, B, L, M), in pieces of bounded size."""
+    b, _, m = lists.shape
+    piece = max(1, _SLOTS_AT_ONCE // (b * m * evaluator.members))
+    parts = [
+        evaluator.score(encoded, take_lists(encoded.candidates, some), slot_valid)
+        for some in (lists[:, at : at + piece] for at in range(0, lists.shape[1], piece))
+    ]
+    return torch.cat([p for p, _ in parts], dim=2), torch.cat([p for _, p in parts], dim=2)
+
+
+class Scorer:
+    """The evaluator on one batch of requests as a function of lists: the mean reward of members."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        request: RequestTensors,
+        objective: Objective,
+        values: Tensor | None = None,
+    ) -> None:
+        self.evaluator, self.request, self.objective = evaluator, request, objective
+        self.values = values  # (B, N) value of each candidate
+        with torch.no_grad():
+            self.encoded = evaluator.encode(request)
+
+    def members(self, lists: Tensor) -> Tensor:
+        """(B, L, M) lists -> (E, B, L) rewards by member."""
+        valid = self.request.slot_valid
+        p_click, p_conversion = predict_lists(self.evaluator, self.encoded, lists, valid)
+        return list_reward(p_click, p_conversion, self.values_of(lists), self.objective)
+
+    def __call__(self, lists: Tensor) -> Tensor:
+        """(B, L, M) lists -> (B, L) mean rewards."""
+        return self.members(lists).mean(dim=0)
+
+    def values_of(self, lists: Tensor) -> Tensor | None:
+        """(B, L, M) values of what lists show, None without values."""
+        if self.values is None:
+            return None
+        return take_lists(self.values.unsqueeze(-1), lists).squeeze(-1)
+
+
+@torch.no_grad()
+def hill_climb(
+    scorer: Scorer, start: Tensor, *, restarts: int, rounds: int, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Best-neighbor ascent from the start list and from random lists.
+
+    Args:
+        scorer: of the batch.
+        start: (B, M) lists.
+        restarts: climbs in all; the first starts at `start`.
+        rounds: at most this many steps a climb.
+        rng: draws the random starts.
+
+    Returns:
+        lists (B, M) and rewards (B,): the best that any climb found.
+    """
+    best, best_reward = start, scorer(start.unsqueeze(1)).squeeze(1)
+    for climb in range(restarts):
+        at = start if climb == 0 else random_lists(scorer.request, start.shape[1], rng)
+        reward = scorer(at.unsqueeze(1)).squeeze(1)
+        for _ in range(rounds):
+            stepped, gained = _step(scorer, at)
+            better = gained > reward
+            if not better.any():
+                break
+            at = torch.where(better.unsqueeze(-1), stepped, at)
+            reward = torch.where(better, gained, reward)
+        won = reward > best_reward
+        best = torch.where(won.unsqueeze(-1), at, best)
+        best_reward = torch.where(won, reward, best_reward)
+    return best, best_reward
+
+
+def random_lists(request: RequestTensors, slots: int, rng: torch.Generator) -> Tensor:
+    """(B, M) uniform lists of real candidates, none twice; slots that are not there hold 0."""
+    draw = torch.rand(request.cand_valid.shape, generator=rng).to(request.cand_valid.device)
+    order = draw.masked_fill(~request.cand_valid, -1.0).argsort(dim=1, descending=True)[:, :slots]
+    return order.masked_fill(~request.slot_valid, 0)
+
+
+def _step(scorer: Scorer, lists: Tensor) -> tuple[Tensor, Tensor]:
+    """Best neighbor of each list and its reward."""
+    valid = scorer.request.slot_valid
+    n = scorer.request.cand_valid.shape[1]
+    neighbors = all_edits(lists, n, valid)  # (B, M, N, M)
+    reward = scorer(neighbors.flatten(1, 2))
+    allowed = valid.unsqueeze(2) & scorer.request.cand_valid.unsqueeze(1)
+    reward = reward.masked_fill(~allowed.flatten(1, 2), float("-inf"))
+    top, at = reward.max(dim=1)
+    rows = torch.arange(len(lists), device=lists.device)
+    return neighbors.flatten(1, 2)[rows, at], top

@@ -1,0 +1,182 @@
+"""Train the evaluator on a canonical log: `relist-train-evaluator`.
+
+It learns what users did with lists that were shown; validation is later in time than training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
+from model.config import Config, ConfigError
+from model.data.batches import Batch, Gatherer
+from model.data.canonical import LogError
+from model.data.tables import LogTables, load_tables
+from model.loop import Numbers, Stopped, fit
+from model.losses import feedback_loss
+from model.metrics import auc, ece, gauc, log_loss
+from model.nets.build import build_evaluator
+from model.nets.shape import Fields
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+class EvaluatorTask:
+    """The evaluator as a task of the loop."""
+
+    title = "evaluator"
+    watch = "logloss"
+
+    def __init__(self, config: Config, tables: LogTables, device: str, folder: Path) -> None:
+        self.config, self.tables, self.folder = config, tables, folder
+        training = config.train_evaluator
+        self.rng = torch.Generator().manual_seed(training.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed)  # only the initial weights
+            fields = Fields.of(tables.schema)
+            self.net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
+        table = self.net.embedding.table
+        rest = [p for p in self.net.parameters() if p is not table]
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            [
+                {"params": [table], "weight_decay": training.embedding_decay},
+                {"params": rest, "weight_decay": training.weight_decay},
+            ],
+            lr=training.lr,
+        )
+        self.gatherer = Gatherer(tables, device)
+        self._train = torch.from_numpy(np.flatnonzero(tables.part == TRAIN))
+        self._validation = torch.from_numpy(np.flatnonzero(tables.part == VALIDATION))
+
+    def train_rows(self) -> Tensor:
+        """Rows of the training part."""
+        return self._train
+
+    def batch_size(self) -> int:
+        """min(max_batch, rows / 50): small logs still get some steps an epoch."""
+        return max(1, min(self.config.train_evaluator.max_batch, len(self._train) // 50))
+
+    def start_epoch(self, done: float) -> None:
+        """Nothing changes between epochs."""
+
+    def step(self, rows: Tensor, done: float) -> Numbers:
+        """One step of Adam on the loss of METHOD section 2."""
+        training = self.config.train_evaluator
+        batch = self.gatherer.gather(
+            rows,
+            prefix_share=training.prefix_share,
+            unknown_share=training.unknown_share,
+            rng=self.rng,
+        )
+        p_click, p_conversion = self.net(batch.request, batch.shown.unsqueeze(1))
+        loss = feedback_loss(
+            (p_click.squeeze(2), p_conversion.squeeze(2)),
+            batch.clicks,
+            batch.conversions,
+            (batch.request.slot_valid, batch.conversion_known),
+        )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": loss.item() / self.net.members}
+
+    def validate(self) -> Numbers:
+        """AUC, GAUC, LogLoss and calibration on the validation part."""
+        return measure(self.net, self.gatherer, self._validation)
+
+    def save_best(self, numbers: Numbers) -> None:
+        """Write best.pt."""
+        tables = self.tables
+        counts = tables.shown_count[tables.part == TRAIN]
+        write_checkpoint(
+            self.folder / BEST,
+            Checkpoint(
+                kind="evaluator",
+                config=self.config,
+                schema=tables.schema,
+                slots=tables.slots,
+                sessions=tables.sessions.shape[1],
+                max_candidates=tables.max_candidates,
+                list_sizes=sorted({int(n) for n in np.unique(counts)}),
+                weights=self.net.state_dict(),
+                facts={
+                    "validation": numbers,
+                    "fingerprint": tables.fingerprint,
+                    "converts": bool((tables.conversions >= 0).any()),
+                },
+            ),
+        )
+
+
+@torch.no_grad()
+def predict_shown(
+    net: torch.nn.Module, gatherer: Gatherer, rows: Tensor, batch_size: int = 1024
+) -> tuple[Tensor, list[Batch]]:
+    """Mean p_click over members of the lists that were shown, (R, M), and the batches."""
+    parts, batches = [], []
+    for at in range(0, len(rows), batch_size):
+        batch = gatherer.gather(rows[at : at + batch_size])
+        with torch.no_grad():
+            p_click, _ = net(batch.request, batch.shown.unsqueeze(1))
+        parts.append(p_click.mean(dim=0).squeeze(1))
+        batches.append(batch)
+    return torch.cat(parts), batches
+
+
+def measure(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Numbers:
+    """AUC, GAUC, LogLoss, ECE of p_click on lists that were shown."""
+    predicted, batches = predict_shown(net, gatherer, rows)
+    p = predicted.cpu().numpy()
+    clicks = torch.cat([b.clicks for b in batches]).cpu().numpy()
+    valid = torch.cat([b.request.slot_valid for b in batches]).cpu().numpy()
+    flat_p, flat_click = p[valid], clicks[valid]
+    return {
+        "logloss": log_loss(flat_p, flat_click),
+        "auc": auc(flat_p, flat_click),
+        "gauc": gauc(p, clicks, valid),
+        "ece": ece(flat_p, flat_click),
+    }
+
+
+def train_evaluator(config: Config, log_dir: Path, folder: Path, device: str = "cpu") -> Numbers:
+    """Train on the log, leave best.pt in the folder, return the best validation numbers."""
+    tables = load_tables(log_dir)
+    training = config.train_evaluator
+    task = EvaluatorTask(config, tables, device, folder)
+    identity = f"{tables.fingerprint} {config.evaluator} {training}"
+    best = fit(task, folder, epochs=training.epochs, patience=training.patience, identity=identity)
+    return best
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Console command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--log", type=Path, required=True, help="folder of the canonical log")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--config", type=Path, help="TOML file (default: built-in defaults)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    given = parser.parse_args(argv)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        best = train_evaluator(Config.read(given.config), given.log, given.out, given.device)
+    except (ConfigError, LogError, CheckpointError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except Stopped as stopped:
+        sys.stderr.write(f"\n{stopped}\n")
+        return 130
+    shown = ", ".join(f"{name} {best[name]:.4f}" for name in ("auc", "gauc", "logloss", "ece"))
+    sys.stderr.write(f"evaluator: {given.out / BEST} (validation: {shown})\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

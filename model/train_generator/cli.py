@@ -1,0 +1,84 @@
+"""Train the generator against a frozen evaluator: `relist-train-generator`.
+
+Leaves best.pt and the hand-over (what export and the service need from the log) in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import BEST, CheckpointError, read_checkpoint, write_checkpoint
+from model.config import Config, ConfigError
+from model.data.canonical import LogError
+from model.data.handover import write_handover
+from model.data.tables import load_tables
+from model.loop import Numbers, Stopped, fit
+from model.train_generator.task import GeneratorTask
+from model.train_generator.validation import gain_by_noise_scale
+
+NOISE_SCALES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+
+
+def train_generator(
+    config: Config, log_dir: Path, evaluator_dir: Path, folder: Path, device: str = "cpu"
+) -> Numbers:
+    """Train, choose the noise scale on validation, write checkpoint and hand-over."""
+    tables = load_tables(log_dir)
+    taught = read_checkpoint(evaluator_dir)
+    if taught.schema.hash != tables.schema.hash:
+        raise CheckpointError(f"{evaluator_dir}: trained on another schema than {log_dir}")
+    config = dataclasses.replace(config, evaluator=taught.config.evaluator)
+    task = GeneratorTask(config, tables, taught.evaluator(), folder, device)
+    training = config.train_generator
+    identity = f"{tables.fingerprint} {config.generator} {training} {taught.facts['validation']}"
+    best = fit(task, folder, epochs=training.epochs, patience=None, identity=identity)
+    made = read_checkpoint(folder)
+    task.net.load_state_dict(made.weights)
+    task.net.eval()
+    scorer = task.scorer(task.sample())
+    how = dataclasses.replace(task.editing(), num_lists=config.serving.num_lists)
+    tried = gain_by_noise_scale(task.net, scorer, how, NOISE_SCALES, config.serving.pessimism)
+    scale = max(tried, key=lambda at: tried[at])
+    shown = ", ".join(f"{at:g}: {gain:.4f}" for at, gain in tried.items())
+    sys.stderr.write(f"generator: noise scale {scale:g} (served gain by scale: {shown})\n")
+    facts = {**made.facts, "noise_scale": scale, "evaluator": taught.facts}
+    write_checkpoint(folder / BEST, dataclasses.replace(made, facts=facts))
+    write_handover(
+        tables, log_dir, folder, edits=config.generator.edits, noise_scale=scale, seed=training.seed
+    )
+    return best
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Console command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--log", type=Path, required=True, help="folder of the canonical log")
+    parser.add_argument("--evaluator", type=Path, required=True, help="folder of its checkpoint")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--config", type=Path, help="TOML file (default: built-in defaults)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    given = parser.parse_args(argv)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        config = Config.read(given.config)
+        best = train_generator(config, given.log, given.evaluator, given.out, given.device)
+    except (ConfigError, LogError, CheckpointError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except Stopped as stopped:
+        sys.stderr.write(f"\n{stopped}\n")
+        return 130
+    shown = ", ".join(f"{k} {best[k]:.4f}" for k in ("gain", "value_ratio", "unchanged"))
+    sys.stderr.write(f"generator: {given.out / BEST} (validation: {shown})\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
