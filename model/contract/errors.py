@@ -2,6 +2,8 @@
 
 ContractError
 |- SchemaError        a schema that cannot be read or fitted
+|- MalformedJson      a body that is not JSON
+|- RequestRejected    a request that breaks rules of the wire format, each named
 |- ValueRejected      one value of a request that breaks the schema's rule
 |- RulesUnsatisfiable rules that no list can meet (proven)
 |- RulesUndecided     rules for which a bounded search found no list
@@ -28,6 +30,28 @@ class SchemaError(ContractError):
     def __init__(self, *, field: str, rule: str) -> None:
         super().__init__(f"{field}: {rule}")
         self.field, self.rule = field, rule
+
+
+class MalformedJson(ContractError):
+    """The body is not JSON; says where reading stopped."""
+
+    code = "malformed_json"
+
+    def __init__(self, *, why: str) -> None:
+        super().__init__(f"the body is not JSON: {why}")
+        self.why = why
+
+
+class RequestRejected(ContractError):
+    """The request breaks rules of the wire format; `broken` holds (field, rule) pairs."""
+
+    code = "invalid_request"
+
+    def __init__(self, *, broken: Sequence[tuple[str, str]]) -> None:
+        first = f"{broken[0][0]}: {broken[0][1]}"
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        super().__init__(first + more)
+        self.broken = list(broken)
 
 
 class ValueRejected(ContractError):
