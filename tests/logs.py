@@ -6,6 +6,7 @@ Written straight with pyarrow, so that it does not lean on the code that reads i
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -156,7 +157,7 @@ def _request(
     n: int,
     m: int,
     world: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> dict:
+) -> dict[str, Any]:
     brand, quality, liking = world
     distance = rng.exponential(2.0, len(brand)).astype(np.float32)
     appeal = quality + liking[brand] - 0.4 * distance
