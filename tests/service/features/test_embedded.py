@@ -1,0 +1,108 @@
+"""The embedded redis-server starts, answers, and never outlives whoever started it."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from service.features.embedded import HOST, EmbeddedRedis, EmbeddedRedisError, find_server
+from tests.redis_fixture import command, pause
+
+pytestmark = pytest.mark.redis
+
+STARTER = """
+import sys, time
+from service.features.embedded import EmbeddedRedis
+server = EmbeddedRedis(maxmemory_mb=8)
+server.start()
+print(server.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def ends_within(pid: int, seconds: float) -> bool:
+    ends = time.monotonic() + seconds
+    while is_alive(pid) and time.monotonic() < ends:
+        time.sleep(0.01)
+    return not is_alive(pid)
+
+
+def test_it_listens_on_loopback_only_keeps_nothing_on_disk_and_has_a_memory_limit(redis_server):
+    def setting(name):
+        return command(redis_server, f"CONFIG GET {name}").split(b"\r\n")[4]
+
+    assert setting("bind") == b"127.0.0.1"
+    assert setting("save") == b""
+    assert setting("appendonly") == b"no"
+    assert int(setting("maxmemory")) == 64 * 1024 * 1024
+
+
+def test_leaving_the_context_ends_a_paused_server_too_and_removes_its_folder():
+    with EmbeddedRedis(maxmemory_mb=8) as server:
+        pid = server.pid
+        folder = Path(command(server, "CONFIG GET dir").split(b"\r\n")[4].decode())
+        assert folder.is_dir()
+        pause(server)
+    assert not is_alive(pid)
+    assert not folder.exists()
+
+
+def test_a_stopped_server_comes_back_empty_at_the_same_address():
+    with EmbeddedRedis(maxmemory_mb=8) as server:
+        url = server.url
+        command(server, "SET color blue")
+        server.stop()
+        server.start()
+        assert server.url == url
+        assert command(server, "GET color") == b"$-1\r\n"
+
+
+def test_the_server_dies_with_a_parent_that_was_killed_without_warning():
+    with subprocess.Popen([sys.executable, "-c", STARTER], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_alive(pid)
+        os.kill(parent.pid, signal.SIGKILL)
+    assert ends_within(pid, 5.0)
+
+
+def test_a_port_that_is_taken_is_named_in_the_error_and_nothing_is_left_running():
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        server = EmbeddedRedis(port=taken.getsockname()[1], start_timeout_s=5.0)
+        with pytest.raises(EmbeddedRedisError, match="in use"):
+            server.start()
+        with pytest.raises(EmbeddedRedisError, match="not running"):
+            _ = server.pid
+
+
+def test_a_binary_that_never_answers_is_given_up_after_the_time_limit(tmp_path):
+    mute = tmp_path / "redis-server"
+    mute.write_text("#!/bin/sh\nexec sleep 60\n")
+    mute.chmod(0o755)
+    began = time.monotonic()
+    with pytest.raises(EmbeddedRedisError, match="no PONG"):
+        EmbeddedRedis(binary=mute, port=1, start_timeout_s=0.2).start()
+    assert time.monotonic() - began < 3.0
+
+
+def test_without_any_server_the_error_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EmbeddedRedisError, match="embedded-redis"):
+        find_server()
+    with pytest.raises(EmbeddedRedisError, match="no redis-server binary"):
+        find_server(tmp_path / "missing")
