@@ -96,6 +96,7 @@ class ServingConfig:
 
     pessimism: float = 0.0  # lambda of the choice
     num_lists: int = 8  # K that the noise scale is chosen for
+    max_candidates: int = 500  # N that the service accepts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,12 @@ class Config:
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any], origin: str = "config") -> Self:
         """Build from nested mappings; raises ConfigError naming an unknown or wrong key."""
-        return _build(cls, raw, origin)
+        tables = {f.name: f.default_factory for f in dataclasses.fields(cls)}
+        _refuse_unknown(raw, tables, origin)
+        given = {
+            name: _table(tables[name], value, f"{origin}: [{name}]") for name, value in raw.items()
+        }
+        return cls(**given)
 
     @classmethod
     def read(cls, path: Path | None) -> Self:
@@ -132,24 +138,21 @@ class Config:
         return dataclasses.asdict(self)
 
 
-def _build(kind: type[Any], raw: Mapping[str, Any], origin: str) -> Any:  # noqa: ANN401 any dataclass
+def _table(kind: Any, raw: object, origin: str) -> Any:  # noqa: ANN401 any table's dataclass
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{origin}: is a table")
     fields = {f.name: f for f in dataclasses.fields(kind)}
-    unknown = sorted(set(raw) - set(fields))
-    if unknown:
-        raise ConfigError(f"{origin}: unknown key {unknown[0]!r} (known: {', '.join(fields)})")
-    given: dict[str, Any] = {}
-    for name, value in raw.items():
-        default = fields[name].default_factory
-        if dataclasses.is_dataclass(default):  # a table
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{origin}: {name} is a table")
-            given[name] = _build(default, value, f"{origin}: [{name}]")
-        else:
-            given[name] = _typed(f"{origin}: {name}", value, fields[name].type)
+    _refuse_unknown(raw, fields, origin)
     try:
-        return kind(**given)
+        return kind(**{k: _typed(f"{origin} {k}", v, fields[k].type) for k, v in raw.items()})
     except ValueError as error:
         raise ConfigError(f"{origin}: {error}") from error
+
+
+def _refuse_unknown(raw: Mapping[str, Any], known: Mapping[str, Any], origin: str) -> None:
+    unknown = sorted(set(raw) - set(known))
+    if unknown:
+        raise ConfigError(f"{origin}: unknown key {unknown[0]!r} (known: {', '.join(known)})")
 
 
 def _typed(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 TOML value

@@ -28,11 +28,15 @@ Numbers = dict[str, float]
 class Task(Protocol):
     """One net to be trained."""
 
-    net: torch.nn.Module
     optimizer: torch.optim.Optimizer
     rng: torch.Generator
     title: str
     watch: str  # the validation number that decides, lower is better
+
+    @property
+    def net(self) -> torch.nn.Module:
+        """The net itself."""
+        ...
 
     def train_rows(self) -> Tensor:
         """Rows of the log to learn from, (n,) int."""

@@ -1,0 +1,165 @@
+"""Export both nets to ONNX, verify them against PyTorch, publish the artifact: `relist-export`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from export.golden import Arrays, answer, chosen_lists, read_inputs, write_golden
+from export.graph import AXES, graph_specs
+from export.parity import Parity, ParityError, Runner, require_parity
+from export.publish import publish
+from export.to_onnx import export_graph
+from model.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from model.contract.choice import Objective
+from model.contract.errors import ManifestError
+from model.contract.manifest import (
+    GOLDEN,
+    ITEMS,
+    Lengths,
+    Manifest,
+    ObjectiveWeights,
+    Tolerance,
+)
+
+GOLDEN_INPUTS = "golden_inputs.npz"
+_TOOLS = ("torch", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training left: both checkpoints and the folder of the hand-over."""
+
+    evaluator: Checkpoint
+    generator: Checkpoint
+    handover: Path
+
+
+def read_trained(evaluator: Path, generator: Path) -> Trained:
+    """Read both checkpoints; they must share one schema."""
+    trained = Trained(read_checkpoint(evaluator), read_checkpoint(generator), generator)
+    if trained.evaluator.schema.hash != trained.generator.schema.hash:
+        raise CheckpointError(f"{evaluator} and {generator} were trained on different schemas")
+    return trained
+
+
+def export_artifact(trained: Trained, root: Path, say: Callable[[str], object]) -> Path:
+    """Export, verify, publish; returns the artifact's folder.
+
+    Raises:
+        ParityError: ONNX does not answer as PyTorch does; nothing is published.
+    """
+
+    def build(folder: Path) -> Callable[[str, dict[str, str]], Manifest]:
+        return _build(trained, folder, say)
+
+    return publish(root, build, datetime.now(UTC))
+
+
+def _build(
+    trained: Trained, folder: Path, say: Callable[[str], object]
+) -> Callable[[str, dict[str, str]], Manifest]:
+    config = trained.generator.config
+    generator, evaluator = trained.generator.generator(), trained.evaluator.evaluator()
+    stop = config.generator.stop_on_no_change
+    inputs = read_inputs(trained.handover / GOLDEN_INPUTS)
+    graphs = {}
+    for spec in graph_specs(generator, evaluator, stop_on_no_change=stop):
+        say(f"exporting {spec.name} ..")
+        graphs[spec.name] = export_graph(spec, example_inputs(inputs), folder / f"{spec.name}.onnx")
+    say("verifying against PyTorch ..")
+    expected = answer(generator, evaluator, inputs, stop_on_no_change=stop)
+    most = config.serving.max_candidates
+    parity = require_parity(Runner(folder, graphs), inputs, expected, most)
+    say(f"parity: off by {parity.off:.1e} at most, {parity.same_lists:.2%} of lists equal")
+    weights = config.objective
+    objective = Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
+    chosen = chosen_lists(inputs, expected, objective, config.serving.pessimism)
+    write_golden(folder / GOLDEN, inputs, expected, chosen)
+    shutil.copyfile(trained.handover / ITEMS, folder / ITEMS)
+
+    def describe(name: str, checksums: dict[str, str]) -> Manifest:
+        return Manifest(
+            artifact=name,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            features=trained.generator.schema,
+            schema_hash=trained.generator.schema.hash,
+            graphs=graphs,
+            lengths=_lengths(trained, inputs),
+            objective=ObjectiveWeights(**config.as_mapping()["objective"]),
+            members=trained.evaluator.config.evaluator.members,
+            pessimism=config.serving.pessimism,
+            noise_scale=float(trained.generator.facts["noise_scale"]),
+            converts=bool(trained.evaluator.facts["converts"]),
+            metrics=_metrics(trained, parity),
+            data={"fingerprint": trained.generator.facts["fingerprint"]},
+            checksums=checksums,
+            tolerance=Tolerance(),
+            versions={tool: version(tool) for tool in _TOOLS},
+        )
+
+    return describe
+
+
+def example_inputs(inputs: Arrays) -> dict[str, torch.Tensor]:
+    """Two golden requests to trace with, plus rules and lists of the same sizes."""
+    some = {name: array[:2] for name, array in inputs.items() if name in AXES}
+    n, m, k = some["cand_valid"].shape[1], some["slot_valid"].shape[1], 3
+    some["noise_slot"], some["noise_item"] = some["noise_slot"][:, :k], some["noise_item"][:, :k]
+    some["rule_member"] = np.ones((2, 2, n), dtype=bool)
+    some["rule_slots"] = np.ones((2, 2, m), dtype=bool)
+    some["rule_min"] = np.zeros((2, 2), dtype=np.float32)
+    some["rule_max"] = np.full((2, 2), m, dtype=np.float32)
+    some["lists"] = np.repeat(some["start"][:, None], k + 1, axis=1)
+    return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in some.items()}
+
+
+def _lengths(trained: Trained, inputs: Arrays) -> Lengths:
+    made = trained.generator
+    return Lengths(
+        max_candidates=made.config.serving.max_candidates,
+        slots=made.slots,
+        sessions=made.sessions,
+        session_slots=inputs["sess_valid"].shape[2],
+        edits=made.config.generator.edits,
+        default_list_size=max(made.list_sizes),
+        list_sizes=made.list_sizes,
+    )
+
+
+def _metrics(trained: Trained, parity: Parity) -> dict[str, float]:
+    out = {"parity_off": parity.off, "parity_same_lists": parity.same_lists}
+    for checkpoint in (trained.evaluator, trained.generator):
+        numbers = checkpoint.facts["validation"]
+        out |= {f"{checkpoint.kind}_{k}": float(v) for k, v in numbers.items() if v == v}
+    return out
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Console command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--evaluator", type=Path, required=True, help="folder of its checkpoint")
+    parser.add_argument("--generator", type=Path, required=True, help="folder of its checkpoint")
+    parser.add_argument("--out", type=Path, required=True, help="folder of all artifacts")
+    given = parser.parse_args(argv)
+    try:
+        trained = read_trained(given.evaluator, given.generator)
+        place = export_artifact(trained, given.out, lambda text: sys.stderr.write(text + "\n"))
+    except (CheckpointError, ParityError, ManifestError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stderr.write(f"artifact: {place} ({given.out / 'current'} points at it)\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The nets as graphs: flat named tensors in, flat named tensors out (DESIGN section 8).
+
+Names, types and dynamic axes are declared here, once; the manifest repeats them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES
+from model.nets.edits import EditStart, Rules, propose
+from model.nets.evaluator import Evaluator
+from model.nets.generator import Generator
+from model.nets.inputs import RequestTensors
+
+AXES: dict[str, tuple[str, ...]] = {
+    "candidates": ("B", "N", "Fc"),
+    "cand_valid": ("B", "N"),
+    "slot_valid": ("B", "M"),
+    "user": ("B", "Fu"),
+    "sessions": ("B", "H", "M", "Fs"),
+    "sess_valid": ("B", "H", "M"),
+    "start": ("B", "M"),
+    "editable": ("B", "M"),
+    "noise_slot": ("B", "K", "T", "M"),
+    "noise_item": ("B", "K", "T", "N"),
+    "rule_member": ("B", "R", "N"),
+    "rule_slots": ("B", "R", "M"),
+    "rule_min": ("B", "R"),
+    "rule_max": ("B", "R"),
+    "lists": ("B", "L", "M"),
+}
+DYNAMIC = frozenset("BNKRL")
+REQUEST = ("candidates", "cand_valid", "slot_valid", "user", "sessions", "sess_valid")
+EDITING = ("start", "editable", "noise_slot", "noise_item")
+RULES = ("rule_member", "rule_slots", "rule_min", "rule_max")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """One graph: the module that computes it, and the names of its inputs and outputs."""
+
+    name: str
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class GeneratorGraph(nn.Module):
+    """lists (B, K, M) int32 from a request, a start list and noise."""
+
+    def __init__(self, net: Generator, *, stop_on_no_change: bool) -> None:
+        super().__init__()
+        self.net, self.stop = net, stop_on_no_change
+
+    def forward(  # noqa: PLR0913 one argument a graph input
+        self,
+        candidates: Tensor,
+        cand_valid: Tensor,
+        slot_valid: Tensor,
+        user: Tensor,
+        sessions: Tensor,
+        sess_valid: Tensor,
+        start: Tensor,
+        editable: Tensor,
+        noise_slot: Tensor,
+        noise_item: Tensor,
+        rule_member: Tensor | None = None,
+        rule_slots: Tensor | None = None,
+        rule_min: Tensor | None = None,
+        rule_max: Tensor | None = None,
+    ) -> Tensor:
+        """See `AXES` for shapes."""
+        request = RequestTensors(candidates, cand_valid, slot_valid, user, sessions, sess_valid)
+        lists = start.unsqueeze(1).expand(-1, noise_slot.shape[1], -1)
+        begin = EditStart(lists, editable, noise_slot, noise_item)
+        rules = None
+        if (
+            rule_member is not None
+            and rule_slots is not None
+            and rule_min is not None
+            and rule_max is not None
+        ):
+            rules = Rules(rule_member, rule_slots, rule_min, rule_max)
+        out = propose(self.net, request, begin, rules, stop_on_no_change=self.stop)
+        return out.to(torch.int32)
+
+
+class EvaluatorGraph(nn.Module):
+    """p_click and p_conversion (E, B, L, M) of lists."""
+
+    def __init__(self, net: Evaluator) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(  # noqa: PLR0913 one argument a graph input
+        self,
+        candidates: Tensor,
+        cand_valid: Tensor,
+        slot_valid: Tensor,
+        user: Tensor,
+        sessions: Tensor,
+        sess_valid: Tensor,
+        lists: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """See `AXES` for shapes."""
+        request = RequestTensors(candidates, cand_valid, slot_valid, user, sessions, sess_valid)
+        p_click, p_conversion = self.net(request, lists)
+        return p_click, p_conversion
+
+
+def graph_specs(
+    generator: Generator, evaluator: Evaluator, *, stop_on_no_change: bool
+) -> tuple[GraphSpec, ...]:
+    """The three graphs of an artifact: rules cost time, so only requests with rules pay."""
+    editing = GeneratorGraph(generator, stop_on_no_change=stop_on_no_change)
+    return (
+        GraphSpec(GENERATOR, editing, REQUEST + EDITING, ("lists",)),
+        GraphSpec(GENERATOR_RULES, editing, REQUEST + EDITING + RULES, ("lists",)),
+        GraphSpec(
+            EVALUATOR, EvaluatorGraph(evaluator), (*REQUEST, "lists"), ("p_click", "p_conversion")
+        ),
+    )

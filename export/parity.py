@@ -1,0 +1,159 @@
+"""Whether the ONNX graphs answer as PyTorch does: probabilities close, and the same lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from export.golden import Arrays
+from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES, Graph
+
+PROBABILITY_TOLERANCE = 1e-4  # float32 sums in another order; seen: below 1e-6
+SAME_LISTS = 0.99  # share of proposed lists: a tie in float may fall to the other side
+
+
+class ParityError(Exception):
+    """ONNX and PyTorch disagree; says where and by how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How the graphs compare on the golden batch.
+
+    off: largest difference of a probability, on lists that both propose.
+    same_lists: share of proposed lists that are equal.
+    """
+
+    off: float
+    same_lists: float
+
+
+class Runner:
+    """The graphs of a folder in ONNX Runtime, one thread, as the service runs them."""
+
+    def __init__(self, folder: Path, graphs: dict[str, Graph]) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self.sessions = {
+            name: ort.InferenceSession(
+                str(folder / graph.file),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=["SkipLayerNormFusion"],
+            )
+            for name, graph in graphs.items()
+        }
+
+    def run(self, graph: str, inputs: Arrays) -> list[np.ndarray]:
+        """Outputs of one graph; it takes what it needs from the inputs."""
+        session = self.sessions[graph]
+        names = [value.name for value in session.get_inputs()]
+        return list(session.run(None, {name: inputs[name] for name in names}))
+
+    def answer(self, inputs: Arrays) -> Arrays:
+        """Same keys as `golden.answer`."""
+        (lists,) = self.run(GENERATOR, inputs)
+        judged = np.concatenate([lists, inputs["start"][:, None]], axis=1)
+        p_click, p_conversion = self.run(EVALUATOR, {**inputs, "lists": judged})
+        return {"lists": lists, "p_click": p_click, "p_conversion": p_conversion}
+
+
+def compare(expected: Arrays, found: Arrays) -> Parity:
+    """Compare answers of the same requests."""
+    same = (expected["lists"] == found["lists"]).all(axis=-1)  # (B, K)
+    both = np.concatenate([same, np.ones((len(same), 1), dtype=bool)], axis=1)  # the input list
+    off = max(
+        float(np.abs(expected[name] - found[name])[:, both].max(initial=0.0))
+        for name in ("p_click", "p_conversion")
+    )
+    return Parity(off=off, same_lists=float(same.mean()))
+
+
+def require_parity(runner: Runner, inputs: Arrays, expected: Arrays, max_candidates: int) -> Parity:
+    """Hold the graphs against PyTorch at batch 1, the whole batch, and padded to the maximum.
+
+    Raises:
+        ParityError: probabilities off by more than PROBABILITY_TOLERANCE, or fewer than
+            SAME_LISTS of the lists equal, or a rule without effect that changes a list.
+    """
+    one = [runner.answer(rows(inputs, slice(at, at + 1))) for at in range(min(32, batch(inputs)))]
+    parities = {
+        "batch 1": compare(rows_of_answer(expected, len(one)), joined(one)),
+        "whole batch": compare(expected, runner.answer(inputs)),
+        f"{max_candidates} candidates": compare(
+            rows_of_answer(expected, 8),
+            runner.answer(padded(rows(inputs, slice(0, 8)), max_candidates)),
+        ),
+        "rules without effect": compare(
+            expected, {**expected, "lists": lists_under_a_rule_without_effect(runner, inputs)}
+        ),
+    }
+    for where, parity in parities.items():
+        if parity.off > PROBABILITY_TOLERANCE or parity.same_lists < SAME_LISTS:
+            raise ParityError(
+                f"{where}: probabilities off by {parity.off:.2e} (at most "
+                f"{PROBABILITY_TOLERANCE:.0e}), {parity.same_lists:.1%} of lists equal "
+                f"(at least {SAME_LISTS:.0%})"
+            )
+    return parities["whole batch"]
+
+
+def lists_under_a_rule_without_effect(runner: Runner, inputs: Arrays) -> np.ndarray:
+    """Lists (B, K, M) of the rule graph under a rule that every list obeys."""
+    b, n = inputs["cand_valid"].shape
+    m = inputs["slot_valid"].shape[1]
+    rule = {
+        "rule_member": np.ones((b, 1, n), dtype=bool),
+        "rule_slots": np.ones((b, 1, m), dtype=bool),
+        "rule_min": np.zeros((b, 1), dtype=np.float32),
+        "rule_max": np.full((b, 1), m, dtype=np.float32),
+    }
+    (lists,) = runner.run(GENERATOR_RULES, {**inputs, **rule})
+    return lists
+
+
+def batch(inputs: Arrays) -> int:
+    """Requests in these inputs."""
+    return len(inputs["candidates"])
+
+
+def rows(inputs: Arrays, which: slice) -> Arrays:
+    """Some requests of the inputs."""
+    return {name: array[which] for name, array in inputs.items()}
+
+
+def rows_of_answer(answer: Arrays, count: int) -> Arrays:
+    """The answers to the first requests: predictions carry the members' axis first."""
+    return {
+        name: array[:count] if name == "lists" else array[:, :count]
+        for name, array in answer.items()
+        if name in {"lists", "p_click", "p_conversion"}
+    }
+
+
+def joined(answers: list[Arrays]) -> Arrays:
+    """Answers to single requests as one batch."""
+    return {
+        name: np.concatenate([a[name] for a in answers], axis=0 if name == "lists" else 1)
+        for name in answers[0]
+    }
+
+
+def padded(inputs: Arrays, candidates: int) -> Arrays:
+    """The same requests with padding up to this many candidates."""
+    more = candidates - inputs["cand_valid"].shape[1]
+    if more <= 0:
+        return inputs
+    axis = {"candidates": 1, "cand_valid": 1, "noise_item": 3}
+    return {
+        name: np.concatenate(
+            [array, np.zeros((*array.shape[:at], more, *array.shape[at + 1 :]), array.dtype)], at
+        )
+        if (at := axis.get(name)) is not None
+        else array
+        for name, array in inputs.items()
+    }

@@ -1,0 +1,76 @@
+"""Write an artifact folder: built and verified aside, then put in place by two renames.
+
+    root/<artifact>/   one folder an export      root/current   link to the newest
+Nobody ever sees a half-written artifact, and `current` never points at one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from model.contract.manifest import Manifest, file_checksum, require_whole, write_manifest
+
+CURRENT = "current"
+
+
+def artifact_name(checksums: dict[str, str], now: datetime) -> str:
+    """Time of export plus a hash of the contents: unique, and sorts by age."""
+    digest = hashlib.sha256("".join(f"{k}{v}" for k, v in sorted(checksums.items())).encode())
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
+
+
+def publish(
+    root: Path, build: Callable[[Path], Callable[[str, dict[str, str]], Manifest]], now: datetime
+) -> Path:
+    """Build an artifact under `root` and point `current` at it.
+
+    Args:
+        root: folder of all artifacts.
+        build: fills a folder with every file but the manifest and returns what makes the manifest
+            from the artifact's name and checksums.
+        now: time of the export.
+
+    Returns:
+        The artifact's folder. When anything fails, `root` is as it was.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".part-", dir=root))
+    try:
+        describe = build(aside)
+        checksums = {path.name: file_checksum(path) for path in sorted(aside.iterdir())}
+        name = artifact_name(checksums, now)
+        manifest = describe(name, checksums)
+        write_manifest(aside, manifest)
+        require_whole(aside, manifest)
+        aside.chmod(0o755)
+        _sync(aside)
+        place = root / name
+        aside.rename(place)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    point_current(root, name)
+    return place
+
+
+def point_current(root: Path, name: str) -> None:
+    """Swap the `current` link in one step."""
+    link = root / f".{CURRENT}-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+    link.replace(root / CURRENT)
+
+
+def _sync(folder: Path) -> None:
+    for path in (*folder.iterdir(), folder):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,84 @@
+"""One graph -> one ONNX file, by torch.onnx with dynamo. Checks nothing: that is `parity.py`."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from export.graph import AXES, DYNAMIC, GraphSpec
+from model.contract import manifest
+
+OPSET = 20
+_LIMITS = {"B": 4096, "N": 4096, "K": 1024, "R": 1024, "L": 65536}
+
+
+def export_graph(spec: GraphSpec, examples: dict[str, Tensor], path: Path) -> manifest.Graph:
+    """Trace, write and describe one graph.
+
+    Args:
+        spec: what to export.
+        examples: one tensor an input; every dynamic axis at least 2 long.
+        path: file to write.
+
+    Returns:
+        The graph's entry in the manifest.
+    """
+    axes = {letter: Dim(letter, min=1, max=_LIMITS[letter]) for letter in sorted(DYNAMIC)}
+    shapes = {
+        name: {at: axes[a] for at, a in enumerate(AXES[name]) if a in DYNAMIC}
+        for name in spec.inputs
+    }
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            spec.module.eval(),
+            kwargs={name: examples[name] for name in spec.inputs},
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=list(spec.inputs),
+            output_names=list(spec.outputs),
+            opset_version=OPSET,
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError(f"torch.onnx gave nothing for {spec.name}")
+    model = program.model_proto
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return describe(path, model)
+
+
+def describe(path: Path, model: onnx.ModelProto) -> manifest.Graph:
+    """Read names, types and shapes off an ONNX graph."""
+    return manifest.Graph(
+        file=path.name,
+        inputs=[_tensor(value) for value in model.graph.input],
+        outputs=[_tensor(value) for value in model.graph.output],
+        nodes=len(model.graph.node),
+    )
+
+
+def _tensor(value: onnx.ValueInfoProto) -> manifest.Tensor:
+    kind = value.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
+    shape: list[int | str] = [d.dim_param or int(d.dim_value) for d in kind.shape.dim]
+    return manifest.Tensor(name=value.name, dtype=dtype, shape=shape)
+
+
+class _quiet:
+    """The exporter logs its progress at INFO and its fallbacks at WARNING; keep errors."""
+
+    def __enter__(self) -> None:
+        self._level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *_: object) -> None:
+        logging.disable(self._level)
