@@ -1,0 +1,203 @@
+import pytest
+import torch
+
+from model.config import EvaluatorConfig, GeneratorConfig
+from model.nets.build import build_evaluator, build_generator, start_from_evaluator
+from model.nets.edits import EditStart, Rules, apply_edit, propose
+from model.nets.generator import Generator
+from model.nets.inputs import RequestTensors
+from tests.requests import FIELDS, SLOTS, first_candidates, random_request
+
+EDITS, LISTS = 4, 16
+
+
+def generator() -> Generator:
+    torch.manual_seed(0)
+    return build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), FIELDS, SLOTS).eval()
+
+
+def start_of(request: RequestTensors, *, seed: int = 0, scale: float = 3.0) -> EditStart:
+    rng = torch.Generator().manual_seed(seed)
+    b, n = request.cand_valid.shape
+    given = first_candidates(request)
+    return EditStart(
+        given.unsqueeze(1).expand(b, LISTS, SLOTS),
+        request.slot_valid,
+        scale * torch.randn(b, LISTS, EDITS, SLOTS, generator=rng),
+        scale * torch.randn(b, LISTS, EDITS, n, generator=rng),
+    )
+
+
+def shown(request: RequestTensors, lists: torch.Tensor, b: int, k: int) -> list[int]:
+    return lists[b, k][request.slot_valid[b]].tolist()
+
+
+def test_every_proposed_list_holds_real_candidates_and_none_twice():
+    request = random_request(batch=6, candidates=6)
+
+    lists = propose(generator(), request, start_of(request))
+
+    changed = 0
+    for b in range(6):
+        for k in range(LISTS):
+            items = shown(request, lists, b, k)
+            assert len(set(items)) == len(items)
+            assert all(request.cand_valid[b, i] for i in items)
+            changed += items != list(range(len(items)))
+    assert changed > 6 * LISTS / 2  # the noise does make lists differ
+
+
+def test_with_as_many_candidates_as_slots_every_edit_is_a_swap():
+    request = random_request(batch=3, candidates=SLOTS, ragged=False)
+
+    lists = propose(generator(), request, start_of(request))
+
+    assert torch.equal(lists.sort(dim=-1).values, torch.arange(SLOTS).expand(3, LISTS, SLOTS))
+    assert (lists != torch.arange(SLOTS)).any()
+
+
+def test_no_edit_moves_a_pinned_item():
+    request = random_request(batch=3, ragged=False)
+    start = start_of(request)
+    editable = torch.ones(3, SLOTS, dtype=torch.bool)
+    editable[0, 1] = editable[1, 3] = editable[2, 0] = False
+
+    lists = propose(generator(), request, start._replace(editable=editable))
+
+    for b, slot in ((0, 1), (1, 3), (2, 0)):
+        assert (lists[b, :, slot] == slot).all()
+        others = [j for j in range(SLOTS) if j != slot]
+        assert (lists[b][:, others] != slot).all()
+        assert (lists[b] != first_candidates(request)[b]).any()
+
+
+def test_a_list_whose_slots_are_all_pinned_stays_as_it_is():
+    request = random_request(batch=2, ragged=False)
+    start = start_of(request)._replace(editable=torch.zeros(2, SLOTS, dtype=torch.bool))
+
+    assert torch.equal(propose(generator(), request, start), start.lists)
+
+
+def test_every_edit_keeps_the_rules_that_the_start_list_obeys():
+    request = random_request(batch=2, candidates=7, ragged=False)
+    member = torch.zeros(2, 3, 7, dtype=torch.bool)
+    member[:, 0, [0, 4, 5]] = True  # at most one of these
+    member[:, 1, [1, 2]] = True  # at least one of these
+    member[0, 2, [3, 6]] = True  # window: none of these in the first two slots
+    slots = torch.ones(2, 3, SLOTS, dtype=torch.bool)
+    slots[:, 2, 2:] = False
+    rules = Rules(
+        member,
+        slots,
+        torch.tensor([[0.0, 1.0, 0.0]]).expand(2, 3),
+        torch.tensor([[1.0, 4.0, 0.0]]).expand(2, 3),
+    )
+    net = generator()
+
+    free = propose(net, request, start_of(request))
+    bound = propose(net, request, start_of(request), rules)
+
+    def breaks(lists: torch.Tensor) -> int:
+        broken = 0
+        for b in range(2):
+            for k in range(LISTS):
+                items = shown(request, lists, b, k)
+                counts = [
+                    sum(bool(member[b, r, i]) for j, i in enumerate(items) if slots[b, r, j])
+                    for r in range(3)
+                ]
+                broken += counts[0] > 1 or counts[1] < 1 or counts[2] > 0
+        return broken
+
+    assert breaks(free) > 0  # without the rules some lists break them
+    assert breaks(bound) == 0
+    assert (bound != start_of(request).lists).any()
+
+
+def test_rules_without_effect_change_nothing():
+    request = random_request(batch=3)
+    everywhere = torch.ones(3, 1, SLOTS, dtype=torch.bool)
+    rules = Rules(
+        torch.ones(3, 1, 7, dtype=torch.bool),
+        everywhere,
+        torch.zeros(3, 1),
+        torch.full((3, 1), float(SLOTS)),
+    )
+    net = generator()
+
+    assert torch.equal(
+        propose(net, request, start_of(request)), propose(net, request, start_of(request), rules)
+    )
+
+
+def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on():
+    request = random_request(batch=2, ragged=False)
+    start = start_of(request)
+    slot = torch.full_like(start.noise_slot, -100.0)
+    item = torch.full_like(start.noise_item, -100.0)
+    slot[:, :, 0, 0], item[:, :, 0, 0] = 100.0, 100.0  # edit 0: slot 0 keeps candidate 0
+    slot[:, :, 1:, 1], item[:, :, 1:, 5] = 100.0, 100.0  # then slot 1 takes candidate 5
+    begin = start._replace(noise_slot=slot, noise_item=item)
+
+    goes_on = propose(generator(), request, begin)
+    ends = propose(generator(), request, begin, stop_on_no_change=True)
+
+    assert (goes_on == 5).any(dim=-1).all()
+    assert torch.equal(ends, start.lists)
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [(5, [0, 5, 2, 3]), (3, [0, 3, 2, 1]), (1, [0, 1, 2, 3])],
+    ids=["replacement", "swap", "no change"],
+)
+def test_an_edit_is_a_replacement_or_a_swap(item: int, expected: list[int]):
+    lists = torch.tensor([[[0, 1, 2, 3]]])
+    slot = torch.tensor([[[False, True, False, False]]])
+
+    done = apply_edit(lists, slot, torch.tensor([[item]]), torch.ones(1, 4, dtype=torch.bool))
+
+    assert done.tolist() == [[expected]]
+
+
+def test_permuting_the_batch_permutes_the_lists():
+    request = random_request(batch=3)
+    start = start_of(request)
+    order = torch.tensor([1, 2, 0])
+    net = generator()
+
+    shuffled = propose(
+        net,
+        RequestTensors(*(part[order] for part in request)),
+        EditStart(*(part[order] for part in start)),
+    )
+
+    assert torch.equal(shuffled, propose(net, request, start)[order])
+
+
+def test_padding_of_candidates_does_not_change_the_lists():
+    request = random_request(batch=3, candidates=6, ragged=False)
+    start = start_of(request)
+    wider = request._replace(
+        candidates=torch.cat([request.candidates, torch.zeros(3, 4, 4, dtype=torch.int32)], dim=1),
+        cand_valid=torch.cat([request.cand_valid, torch.zeros(3, 4, dtype=torch.bool)], dim=1),
+    )
+    loud = torch.cat([start.noise_item, torch.full((3, LISTS, EDITS, 4), 50.0)], dim=-1)
+    net = generator()
+
+    assert torch.equal(
+        propose(net, request, start), propose(net, wider, start._replace(noise_item=loud))
+    )
+
+
+def test_the_generator_starts_from_the_embeddings_and_user_encoder_of_the_first_member():
+    torch.manual_seed(3)
+    evaluator = build_evaluator(EvaluatorConfig(members=2), FIELDS, SLOTS)
+    net = generator()
+
+    start_from_evaluator(net, evaluator)
+
+    request = random_request()
+    mine = net.user(net.embedding, request)
+    theirs = evaluator.user(evaluator.embedding, request)[0]
+    assert torch.allclose(mine, theirs, atol=1e-6)

@@ -1,0 +1,167 @@
+import math
+
+import pytest
+import torch
+
+from model.config import EvaluatorConfig
+from model.nets.build import build_evaluator
+from model.nets.d_attention import DAttention
+from model.nets.evaluator import Evaluator
+from model.nets.inputs import RequestTensors
+from tests.requests import FIELDS, ROWS, SLOTS, first_candidates, random_request
+
+SAME = 1e-6  # two orders of the same float32 sums
+
+
+def evaluator(members: int = 2) -> Evaluator:
+    torch.manual_seed(0)
+    return build_evaluator(EvaluatorConfig(members=members, hidden=8), FIELDS, SLOTS)
+
+
+def test_d_attention_is_the_published_formula():
+    torch.manual_seed(1)
+    fields, width, slots = 3, 8, 4
+    net = DAttention(fields, width).requires_grad_(False)
+    x = torch.randn(2, slots, fields, width)
+    valid = torch.tensor([[True, True, True, True], [True, False, True, False]])
+
+    got = net.aggregate(net.project(x), valid)
+
+    for b in range(2):
+        real = [j for j in range(slots) if valid[b, j]]
+        maps = torch.zeros(slots, slots)
+        for f in range(fields):
+            for i in real:
+                score = torch.tensor(
+                    [
+                        float((x[b, i, f] @ net.query[f]) @ (x[b, j, f] @ net.key[f]))
+                        / math.sqrt(width)
+                        for j in real
+                    ]
+                )
+                for at, j in enumerate(real):
+                    maps[i, j] += torch.softmax(score, 0)[at] / fields
+        values = x[b, :, 0] @ net.value
+        out = [(maps[i].unsqueeze(-1) * values).sum(dim=0) for i in real]
+        expected = torch.stack(out).mean(dim=0)
+        assert torch.allclose(got[b], expected, atol=1e-5)
+
+
+def test_a_list_without_any_item_embeds_to_zeros_not_nan():
+    net = DAttention(2, 4)
+    empty = torch.zeros(1, 3, dtype=torch.bool)
+
+    assert torch.equal(
+        net.aggregate(net.project(torch.randn(1, 3, 2, 4)), empty), torch.zeros(1, 4)
+    )
+
+
+@pytest.mark.parametrize("part", ["candidates", "sessions", "slots"])
+def test_padding_changes_neither_value_nor_gradient_of_the_evaluator(part: str):
+    net = evaluator()
+    request = random_request(ragged=True)
+    lists = first_candidates(request).unsqueeze(1)
+
+    def run(given: RequestTensors, shown: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        net.zero_grad()
+        p_click, p_conversion = net(given, shown)
+        (p_click.sum() + p_conversion.square().sum()).backward()
+        return p_click.detach(), [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+    value, gradient = run(request, lists)
+    if part == "candidates":
+        rows = torch.where(
+            request.cand_valid.unsqueeze(-1), request.candidates, torch.tensor(7, dtype=torch.int32)
+        )
+        changed, shown = request._replace(candidates=rows), lists
+    elif part == "sessions":
+        rows = torch.where(
+            request.sess_valid.unsqueeze(-1), request.sessions, torch.tensor(7, dtype=torch.int32)
+        )
+        changed, shown = request._replace(sessions=rows), lists
+    else:
+        there = request.slot_valid.unsqueeze(1)
+        changed, shown = request, torch.where(there, lists, torch.tensor(3))
+    other_value, other_gradient = run(changed, shown)
+
+    assert torch.allclose(value, other_value, atol=SAME)
+    for one, other in zip(gradient, other_gradient, strict=True):
+        assert torch.allclose(one, other, atol=SAME)
+
+
+def test_the_padding_row_of_the_table_never_learns():
+    net = evaluator()
+    request = random_request()
+
+    net(request, first_candidates(request).unsqueeze(1))[0].sum().backward()
+
+    assert net.embedding.table.grad is not None
+    assert torch.equal(net.embedding.table.grad[0], torch.zeros(net.embedding.table.shape[1]))
+    assert net.embedding.table.grad[1:].abs().sum() > 0
+
+
+def test_more_candidates_on_offer_do_not_change_what_a_list_is_worth():
+    net = evaluator()
+    request = random_request(candidates=7, ragged=False)
+    fewer = request._replace(
+        candidates=request.candidates[:, :5], cand_valid=request.cand_valid[:, :5]
+    )
+    lists = torch.tensor([[[0, 1, 2, 3]], [[4, 3, 2, 1]], [[2, 0, 4, 1]]])
+
+    assert torch.allclose(net(request, lists)[0], net(fewer, lists)[0], atol=SAME)
+
+
+def test_permuting_the_batch_permutes_the_predictions():
+    net = evaluator()
+    request = random_request()
+    lists = first_candidates(request).unsqueeze(1)
+    order = torch.tensor([2, 0, 1])
+
+    shuffled = RequestTensors(*(part[order] for part in request))
+
+    assert torch.allclose(
+        net(shuffled, lists[order])[0], net(request, lists)[0][:, order], atol=SAME
+    )
+
+
+def test_each_member_of_an_ensemble_is_a_net_of_its_own():
+    both = evaluator(members=2)
+    request = random_request()
+    lists = first_candidates(request).unsqueeze(1)
+    width = both.embedding.width
+    for member in range(2):
+        alone = evaluator(members=1)
+        alone.load_state_dict(
+            {
+                name: value[:, member * width : (member + 1) * width]
+                if name == "embedding.table"
+                else value[member : member + 1]
+                for name, value in both.state_dict().items()
+            }
+        )
+        assert torch.allclose(
+            alone(request, lists)[0][0], both(request, lists)[0][member], atol=SAME
+        )
+    assert not torch.allclose(both(request, lists)[0][0], both(request, lists)[0][1])
+
+
+def test_a_multi_valued_field_is_the_mean_of_its_values():
+    net = evaluator(members=1)
+    rows = torch.tensor([[5, 9, 11, 20], [5, 9, 0, 20]], dtype=torch.int32)
+
+    fields = net.embedding(rows, net.pool)[0]
+
+    table = net.embedding.table
+    assert torch.allclose(fields[0, 1], (table[9] + table[11]) / 2)
+    assert torch.allclose(fields[1, 1], table[9])
+    assert len(table) == ROWS
+
+
+def test_a_user_without_sessions_gets_the_learned_vector():
+    net = evaluator(members=1)
+    request = random_request(ragged=False)
+    nobody = request._replace(sess_valid=torch.zeros_like(request.sess_valid))
+
+    e_u = net.user(net.embedding, nobody)[0, :, : net.embedding.width]
+
+    assert torch.equal(e_u, net.user.newcomer[0].expand(3, -1))

@@ -1,0 +1,52 @@
+"""Random encoded requests for tests of nets: different rows, padding everywhere it may be."""
+
+from __future__ import annotations
+
+import torch
+
+from model.nets.inputs import RequestTensors
+from model.nets.shape import Fields
+
+ROWS = 60
+FIELDS = (
+    Fields(  # id, a field of two values, one more; sessions: id, two values, clicked, converted
+        table_rows=ROWS,
+        candidate=((0, 1), (1, 2), (3, 1)),
+        session=((0, 1), (1, 2), (3, 1), (4, 1)),
+        user=((0, 1), (1, 1)),
+    )
+)
+SLOTS, SESSIONS = 4, 3
+
+
+def random_request(
+    batch: int = 3, candidates: int = 7, *, seed: int = 0, ragged: bool = True
+) -> RequestTensors:
+    """A batch whose rows differ; with `ragged`, row b lacks some candidates, slots and sessions."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def rows(*shape: int) -> torch.Tensor:
+        return torch.randint(1, ROWS, shape, generator=rng, dtype=torch.int32)
+
+    cand_valid = torch.ones(batch, candidates, dtype=torch.bool)
+    slot_valid = torch.ones(batch, SLOTS, dtype=torch.bool)
+    sess_valid = torch.rand(batch, SESSIONS, SLOTS, generator=rng) > 0.3
+    if ragged:
+        for b in range(batch):
+            cand_valid[b, candidates - b % 3 :] = False
+            slot_valid[b, SLOTS - b % 3 :] = False
+            sess_valid[b, SESSIONS - b % 3 :] = False
+    return RequestTensors(
+        candidates=rows(batch, candidates, 4) * cand_valid.unsqueeze(-1),
+        cand_valid=cand_valid,
+        slot_valid=slot_valid,
+        user=rows(batch, 2),
+        sessions=rows(batch, SESSIONS, SLOTS, 5) * sess_valid.unsqueeze(-1),
+        sess_valid=sess_valid,
+    )
+
+
+def first_candidates(request: RequestTensors) -> torch.Tensor:
+    """(B, M) the input list; slots that are not there hold 0."""
+    places = torch.arange(request.slot_valid.shape[1]).expand(request.slot_valid.shape)
+    return places.masked_fill(~request.slot_valid, 0)
