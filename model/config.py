@@ -19,16 +19,17 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorConfig:
-    """Size of the evaluator. `kind`: "nlgr" is the published net."""
+    """Size of the evaluator. `kind`: "nlgr" is the published net, "context" knows slots apart."""
 
     kind: str = "nlgr"
     width: int = 8  # D, embedding width
     hidden: int = 64
     members: int = 1  # E, nets in the ensemble
+    layers: int = 1  # transformer blocks over slots; "context" only
 
     def __post_init__(self) -> None:
-        _one_of("evaluator.kind", self.kind, ("nlgr",))
-        _at_least_one(self, "width", "hidden", "members")
+        _one_of("evaluator.kind", self.kind, ("nlgr", "context"))
+        _at_least_one(self, "width", "hidden", "members", "layers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

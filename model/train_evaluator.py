@@ -22,6 +22,7 @@ from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
 from model.metrics import auc, ece, gauc, log_loss
 from model.nets.build import build_evaluator
+from model.nets.inputs import only_shown
 from model.nets.shape import Fields
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -74,7 +75,7 @@ class EvaluatorTask:
             unknown_share=training.unknown_share,
             rng=self.rng,
         )
-        p_click, p_conversion = self.net(batch.request, batch.shown.unsqueeze(1))
+        p_click, p_conversion = self.net(*only_shown(batch.request, batch.shown))
         loss = feedback_loss(
             (p_click.squeeze(2), p_conversion.squeeze(2)),
             batch.clicks,
@@ -114,7 +115,6 @@ class EvaluatorTask:
         )
 
 
-@torch.no_grad()
 def predict_shown(
     net: torch.nn.Module, gatherer: Gatherer, rows: Tensor, batch_size: int = 1024
 ) -> tuple[Tensor, list[Batch]]:
@@ -123,7 +123,7 @@ def predict_shown(
     for at in range(0, len(rows), batch_size):
         batch = gatherer.gather(rows[at : at + batch_size])
         with torch.no_grad():
-            p_click, _ = net(batch.request, batch.shown.unsqueeze(1))
+            p_click, _ = net(*only_shown(batch.request, batch.shown))
         parts.append(p_click.mean(dim=0).squeeze(1))
         batches.append(batch)
     return torch.cat(parts), batches

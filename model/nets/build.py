@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from model.config import EvaluatorConfig, GeneratorConfig
+from model.nets.context_evaluator import ContextEvaluator
 from model.nets.evaluator import Evaluator
 from model.nets.generator import Generator
+from model.nets.nlgr_evaluator import NlgrEvaluator
 from model.nets.shape import Fields
 
 
 def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Evaluator:
     """An evaluator of the configured kind with fresh weights."""
-    return Evaluator(
+    if config.kind == "nlgr":
+        return NlgrEvaluator(
+            fields,
+            slots=slots,
+            width=config.width,
+            hidden=config.hidden,
+            members=config.members,
+        )
+    return ContextEvaluator(
         fields,
         slots=slots,
         width=config.width,
         hidden=config.hidden,
         members=config.members,
+        layers=config.layers,
     )
 
 

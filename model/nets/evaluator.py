@@ -1,20 +1,18 @@
-"""NLGR-E, the evaluator as published (METHOD section 2), for E members at once.
+"""What every evaluator offers: encode a request once, then score as many lists as wanted.
 
-It predicts, for each slot of a list, p_click and p_conversion = P(conversion | click).
+`nlgr_evaluator.py` is the published net, `context_evaluator.py` the one that knows slots apart.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from model.nets.d_attention import DAttention
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.embedding import FieldEmbedding
 from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense, Head, take_lists
-from model.nets.shape import Fields
+from model.nets.layers import take_lists
 from model.nets.user_encoder import UserEncoder
 
 
@@ -23,41 +21,25 @@ class Encoded(NamedTuple):
 
     candidates: (E, B, N, Z), everything a slot needs of a candidate; linear mixtures of it are
         meaningful, which is what the straight-through gradient uses.
-    context: (E, B, 1, 1, hidden), first-layer part that no list changes.
+    context: (E, B, 1, 1, hidden), the part that no list changes.
     """
 
     candidates: Tensor
     context: Tensor
 
 
-class Evaluator(nn.Module):
-    """y_j = sigmoid(MLP(X_j | e_l | e_u | u | PE_j))."""
+class Evaluator(nn.Module, ABC):
+    """E members side by side. The generator starts from `embedding` and `user` of the first."""
 
-    pool: Tensor
+    members: int
+    embedding: FieldEmbedding
+    user: UserEncoder
 
-    def __init__(
-        self, fields: Fields, *, slots: int, width: int, hidden: int, members: int
-    ) -> None:
-        super().__init__()
-        self.members, self.slots, self.hidden = members, slots, hidden
-        self.embedding = FieldEmbedding(fields.table_rows, width, members=members)
-        self.user = UserEncoder(fields, width, members=members)
-        self.relations = DAttention(len(fields.candidate), width, members=members)
-        flat = width * len(fields.candidate)
-        self.from_item = Dense(flat, hidden, members=members)
-        self.from_list = Dense(width, hidden, members=members, bias=False)
-        self.from_user = Dense(self.user.size, hidden, members=members, bias=False)
-        self.from_position = nn.Parameter(torch.randn(members, slots, hidden) * 0.05)
-        self.head = Head(hidden, 2, members=members)
-        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
-
+    @abstractmethod
     def encode(self, request: RequestTensors) -> Encoded:
         """Compute what all lists of a request share."""
-        x = self.embedding(request.candidates, self.pool)  # (E, B, N, F, D)
-        candidates = torch.cat([self.relations.project(x), self.from_item(x.flatten(-2))], dim=-1)
-        context = self.from_user(self.user(self.embedding, request))  # (E, B, hidden)
-        return Encoded(candidates, context[:, :, None, None, :])
 
+    @abstractmethod
     def score(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> tuple[Tensor, Tensor]:
         """Predict for lists given by what stands in their slots.
 
@@ -69,13 +51,6 @@ class Evaluator(nn.Module):
         Returns:
             p_click and p_conversion, (E, B, L, M) each, 0 in a slot that is not there.
         """
-        there = slot_valid[:, None, :]  # (B, 1, M)
-        split = self.relations.size
-        e_l = self.relations.aggregate(shown[..., :split], there)  # (E, B, L, D)
-        first = shown[..., split:] + self.from_list(e_l).unsqueeze(-2)
-        first = first + encoded.context + self.from_position[:, None, None, : shown.shape[3]]
-        p = torch.sigmoid(self.head(first)) * there.unsqueeze(-1).to(first.dtype)
-        return p[..., 0], p[..., 1]
 
     def forward(self, request: RequestTensors, lists: Tensor) -> tuple[Tensor, Tensor]:
         """Predict for lists (B, L, M) of places in the candidates; see `score`."""

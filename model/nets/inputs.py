@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -24,3 +25,21 @@ class RequestTensors(NamedTuple):
     user: Tensor
     sessions: Tensor
     sess_valid: Tensor
+
+
+def only_shown(request: RequestTensors, shown: Tensor) -> tuple[RequestTensors, Tensor]:
+    """Narrow a request to what one list shows, so that nothing else is computed in training.
+
+    Args:
+        request: of the batch.
+        shown: (B, M) int64, places in the candidates.
+
+    Returns:
+        The request with M candidates, and the list (B, 1, M) as places in those.
+    """
+    index = shown.unsqueeze(-1).expand(-1, -1, request.candidates.shape[-1])
+    narrowed = request._replace(
+        candidates=request.candidates.gather(1, index), cand_valid=request.slot_valid
+    )
+    places = torch.arange(shown.shape[1], device=shown.device).expand(shown.shape)
+    return narrowed, places.unsqueeze(1)

@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Dense(nn.Module):
@@ -57,6 +58,22 @@ class Head(nn.Module):
         return self.out(torch.relu(self.inner(torch.relu(first))))
 
 
+class Norm(nn.Module):
+    """Layer normalisation over the last axis, with weights of its own for each member."""
+
+    def __init__(self, width: int, *, members: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(members, width))
+        self.shift = nn.Parameter(torch.zeros(members, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(E, ..., width) -> the same shape."""
+        free = (1,) * (x.dim() - 2)
+        normal = functional.layer_norm(x, x.shape[-1:])
+        gain, shift = (p.view(p.shape[0], *free, p.shape[1]) for p in (self.gain, self.shift))
+        return normal * gain + shift
+
+
 def masked_mean(x: Tensor, valid: Tensor) -> Tensor:
     """Average over the second-last axis, counting real entries only.
 
@@ -83,17 +100,22 @@ def masked_softmax(logits: Tensor, valid: Tensor) -> Tensor:
     return weight * valid.to(weight.dtype)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, valid: Tensor) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, valid: Tensor, *, bias: Tensor | None = None
+) -> Tensor:
     """Scaled dot-product attention with one head.
 
     Args:
         query: (..., S, D); key: (..., S', D); value: (..., S', D').
         valid: (..., S') bool, keys that exist; broadcast over queries.
+        bias: broadcastable to (..., S, S'), added to the logits.
 
     Returns:
         (..., S, D').
     """
     logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+    if bias is not None:
+        logits = logits + bias
     return masked_softmax(logits, valid.unsqueeze(-2)) @ value
 
 

@@ -7,15 +7,18 @@ from model.config import EvaluatorConfig
 from model.nets.build import build_evaluator
 from model.nets.d_attention import DAttention
 from model.nets.evaluator import Evaluator
-from model.nets.inputs import RequestTensors
+from model.nets.inputs import RequestTensors, only_shown
 from tests.requests import FIELDS, ROWS, SLOTS, first_candidates, random_request
 
 SAME = 1e-6  # two orders of the same float32 sums
 
 
-def evaluator(members: int = 2) -> Evaluator:
+def evaluator(kind: str, members: int = 2) -> Evaluator:
     torch.manual_seed(0)
-    return build_evaluator(EvaluatorConfig(members=members, hidden=8), FIELDS, SLOTS)
+    return build_evaluator(EvaluatorConfig(kind=kind, members=members, hidden=8), FIELDS, SLOTS)
+
+
+both_kinds = pytest.mark.parametrize("kind", ["nlgr", "context"])
 
 
 def test_d_attention_is_the_published_formula():
@@ -56,9 +59,10 @@ def test_a_list_without_any_item_embeds_to_zeros_not_nan():
     )
 
 
+@both_kinds
 @pytest.mark.parametrize("part", ["candidates", "sessions", "slots"])
-def test_padding_changes_neither_value_nor_gradient_of_the_evaluator(part: str):
-    net = evaluator()
+def test_padding_changes_neither_value_nor_gradient_of_the_evaluator(kind: str, part: str):
+    net = evaluator(kind)
     request = random_request(ragged=True)
     lists = first_candidates(request).unsqueeze(1)
 
@@ -89,8 +93,9 @@ def test_padding_changes_neither_value_nor_gradient_of_the_evaluator(part: str):
         assert torch.allclose(one, other, atol=SAME)
 
 
-def test_the_padding_row_of_the_table_never_learns():
-    net = evaluator()
+@both_kinds
+def test_the_padding_row_of_the_table_never_learns(kind: str):
+    net = evaluator(kind)
     request = random_request()
 
     net(request, first_candidates(request).unsqueeze(1))[0].sum().backward()
@@ -100,8 +105,9 @@ def test_the_padding_row_of_the_table_never_learns():
     assert net.embedding.table.grad[1:].abs().sum() > 0
 
 
-def test_more_candidates_on_offer_do_not_change_what_a_list_is_worth():
-    net = evaluator()
+@both_kinds
+def test_more_candidates_on_offer_do_not_change_what_a_list_is_worth(kind: str):
+    net = evaluator(kind)
     request = random_request(candidates=7, ragged=False)
     fewer = request._replace(
         candidates=request.candidates[:, :5], cand_valid=request.cand_valid[:, :5]
@@ -111,8 +117,9 @@ def test_more_candidates_on_offer_do_not_change_what_a_list_is_worth():
     assert torch.allclose(net(request, lists)[0], net(fewer, lists)[0], atol=SAME)
 
 
-def test_permuting_the_batch_permutes_the_predictions():
-    net = evaluator()
+@both_kinds
+def test_permuting_the_batch_permutes_the_predictions(kind: str):
+    net = evaluator(kind)
     request = random_request()
     lists = first_candidates(request).unsqueeze(1)
     order = torch.tensor([2, 0, 1])
@@ -124,17 +131,17 @@ def test_permuting_the_batch_permutes_the_predictions():
     )
 
 
-def test_each_member_of_an_ensemble_is_a_net_of_its_own():
-    both = evaluator(members=2)
+@both_kinds
+def test_each_member_of_an_ensemble_is_a_net_of_its_own(kind: str):
+    both = evaluator(kind, members=2)
     request = random_request()
     lists = first_candidates(request).unsqueeze(1)
-    width = both.embedding.width
     for member in range(2):
-        alone = evaluator(members=1)
+        alone = evaluator(kind, members=1)
         alone.load_state_dict(
             {
-                name: value[:, member * width : (member + 1) * width]
-                if name == "embedding.table"
+                name: value.chunk(2, dim=1)[member]
+                if name in {"embedding.table", "factors.table"}
                 else value[member : member + 1]
                 for name, value in both.state_dict().items()
             }
@@ -145,8 +152,9 @@ def test_each_member_of_an_ensemble_is_a_net_of_its_own():
     assert not torch.allclose(both(request, lists)[0][0], both(request, lists)[0][1])
 
 
-def test_a_multi_valued_field_is_the_mean_of_its_values():
-    net = evaluator(members=1)
+@both_kinds
+def test_a_multi_valued_field_is_the_mean_of_its_values(kind: str):
+    net = evaluator(kind, members=1)
     rows = torch.tensor([[5, 9, 11, 20], [5, 9, 0, 20]], dtype=torch.int32)
 
     fields = net.embedding(rows, net.pool)[0]
@@ -157,11 +165,25 @@ def test_a_multi_valued_field_is_the_mean_of_its_values():
     assert len(table) == ROWS
 
 
-def test_a_user_without_sessions_gets_the_learned_vector():
-    net = evaluator(members=1)
+@both_kinds
+def test_a_user_without_sessions_gets_the_learned_vector(kind: str):
+    net = evaluator(kind, members=1)
     request = random_request(ragged=False)
     nobody = request._replace(sess_valid=torch.zeros_like(request.sess_valid))
 
     e_u = net.user(net.embedding, nobody)[0, :, : net.embedding.width]
 
     assert torch.equal(e_u, net.user.newcomer[0].expand(3, -1))
+
+
+@both_kinds
+def test_narrowing_a_request_to_the_shown_list_keeps_its_predictions(kind: str):
+    net = evaluator(kind)
+    request = random_request()
+    lists = torch.tensor([[4, 2, 0, 1], [3, 0, 5, 0], [2, 1, 0, 0]])
+
+    whole = net(request, lists.unsqueeze(1))
+    narrow = net(*only_shown(request, lists))
+
+    assert torch.allclose(whole[0], narrow[0], atol=SAME)
+    assert torch.allclose(whole[1], narrow[1], atol=SAME)
