@@ -119,9 +119,11 @@ class Encoder:
         if conversions is None:
             conversions = np.full(clicks.shape, -1)
         known = np.where(
-            conversions < 0, self.schema.field(CONVERTED).missing, FIRST_VALUE + conversions
+            conversions < 0,
+            self.schema.field(CONVERTED).missing,
+            FIRST_VALUE + conversions.astype(np.int32),
         )
-        clicked = FIRST_VALUE + clicks + first[CLICKED]
+        clicked = FIRST_VALUE + clicks.astype(np.int32) + first[CLICKED]  # labels come as int8
         return np.stack([clicked, known + first[CONVERTED]], axis=-1).astype(np.int32)
 
     def encode_candidate_scope(
