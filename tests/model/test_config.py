@@ -33,5 +33,5 @@ def test_a_wrong_key_or_value_is_refused_by_name(raw: dict[str, object], says: s
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match="absent.toml"):
+    with pytest.raises(ConfigError, match=r"absent\.toml"):
         Config.read(tmp_path / "absent.toml")
