@@ -194,7 +194,7 @@ class _Reader:
 
     def _of_candidates(self, spec: FieldSpec, candidates: Ragged) -> pa.Array:
         if spec.kind is Kind.NUMERIC:
-            return pa.array(self._numbers(spec.name, candidates))
+            return pa.array(self._numbers(spec.name, candidates), from_pandas=True)  # NaN: gap
         column = self.columns[spec.name]
         here = ~np.asarray(pc.is_null(column))
         counts = checks.lengths(column)

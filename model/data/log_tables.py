@@ -1,0 +1,116 @@
+"""A whole log as arrays of encoded rows, ready to be gathered into batches by index.
+
+Rows are ordered by (timestamp, request id), whatever the order of the files. Holds no raw values
+and draws nothing at random. Building it from a log: `prepare.py`; keeping it on disk: `tables.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.encode import Rows
+from model.contract.fitted import FittedSchema, columns
+from model.contract.items import ItemTable
+from model.contract.schema import Schema
+from model.data.log_info import LogInfo
+from model.data.ragged import Ints
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """All users. ids: U ids. rows: (U, user columns) int32, `user_id` first."""
+
+    ids: Sequence[str]
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class LogTables:
+    """R requests, up to N candidates and M slots each, S sessions; cells past a count are padding.
+
+    request_ids: (R,) text. user_place: (R,) int32. timestamp: (R,) int64 Unix ms.
+    part: (R,) int8: `split.TRAIN`, `VALIDATION`, `TEST`.
+    candidates: (R, N) int32, place in `items.padded_rows` (in padding: its last, the default).
+    candidate_rows: (R, N, Cc) int32, candidate-scope columns. cand_count: (R,) int32.
+    shown: (R, M) int32, place in the row's candidates (0 in padding). shown_count: (R,) int32.
+    clicks, conversions: (R, M) int8; -1 in padding, and where a conversion is not known.
+    user_rows: (R, Fu) int32, user and context columns.
+    sessions: (R, H) int32 into the session bank, newest first, -1 for none.
+    session_items: (S, M) int32, place in `items.padded_rows`. session_count: (S,) int32.
+    session_feedback: (S, M, 2) int32, rows of clicked and converted.
+    candidate_clicks, candidate_conversions: (R, N) int8, -1 where not known, or None when the log
+        knows labels of shown items only.
+    fingerprint: of the log's files.
+    """
+
+    schema: FittedSchema
+    declared: Schema
+    info: LogInfo
+    items: ItemTable
+    users: UserTable
+    request_ids: NDArray[np.str_]
+    user_place: NDArray[np.int32]
+    timestamp: Ints
+    part: NDArray[np.int8]
+    candidates: NDArray[np.int32]
+    candidate_rows: Rows
+    cand_count: NDArray[np.int32]
+    shown: NDArray[np.int32]
+    shown_count: NDArray[np.int32]
+    clicks: NDArray[np.int8]
+    conversions: NDArray[np.int8]
+    user_rows: Rows
+    sessions: NDArray[np.int32]
+    session_items: NDArray[np.int32]
+    session_feedback: Rows
+    session_count: NDArray[np.int32]
+    candidate_clicks: NDArray[np.int8] | None
+    candidate_conversions: NDArray[np.int8] | None
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """R, the logged requests."""
+        return len(self.part)
+
+    @property
+    def max_candidates(self) -> int:
+        """N, the longest candidate list."""
+        return int(self.candidates.shape[1])
+
+    @property
+    def slots(self) -> int:
+        """M, the longest shown list."""
+        return int(self.shown.shape[1])
+
+    @property
+    def list_size(self) -> int:
+        """The log's default size of a served list."""
+        return min(self.info.list_size, self.slots) if self.info.list_size else self.slots
+
+    @property
+    def history(self) -> int:
+        """H, the past sessions that a row may see."""
+        return int(self.sessions.shape[1])
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Fc, Fs and Fu under the names of the graphs' inputs."""
+        return {
+            "candidates": columns(self.schema.candidate_fields),
+            "sessions": columns(self.schema.session_fields),
+            "user": columns(self.schema.user_fields),
+        }
+
+    @cached_property
+    def converts(self) -> bool:
+        """Whether any conversion of the log is known."""
+        return bool((self.conversions >= 0).any())
+
+    def rows_of(self, part: int) -> Ints:
+        """Rows of one part, earliest first."""
+        return np.flatnonzero(self.part == part)

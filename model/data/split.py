@@ -1,0 +1,64 @@
+"""Which part of the log a row belongs to: training, validation or test. Later is never training.
+
+Rows of one user with one timestamp are one sitting and never parted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.data.log_info import BY_USER, LogInfo
+from model.data.ragged import Ints
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+def split_rows(
+    user_place: NDArray[np.int32], timestamp: Ints, user_ids: Sequence[str], info: LogInfo
+) -> NDArray[np.int8]:
+    """The part of each row.
+
+    Args:
+        user_place: (R,) int32, place in `user_ids`.
+        timestamp: (R,) int64.
+        user_ids: all users.
+        info: how to split and the shares.
+
+    Returns:
+        (R,) int8: TRAIN, VALIDATION or TEST.
+    """
+    sittings, row_sitting = np.unique(
+        np.stack([user_place.astype(np.int64), timestamp]), axis=1, return_inverse=True
+    )
+    user, moment = sittings
+    position = _in_own_timeline(user, user_ids) if info.split == BY_USER else _in_log(moment)
+    bounds = np.cumsum(info.shares)[:2]
+    part = np.searchsorted(bounds, position, side="right")
+    return part.astype(np.int8)[np.reshape(row_sitting, -1)]
+
+
+def _in_log(moment: Ints) -> NDArray[np.float64]:
+    """Share of all sittings that began strictly earlier; sittings of one moment stay together."""
+    return np.searchsorted(np.sort(moment), moment, side="left") / len(moment)
+
+
+def _in_own_timeline(user: Ints, user_ids: Sequence[str]) -> NDArray[np.float64]:
+    """Place of each sitting in its user's timeline, in [0, 1).
+
+    The k-th of n sittings stands at (k + d) / n, d a fixed number of the user in [0, 1). With a
+    common d, all users with one or two sittings would fall into the same parts.
+    """
+    first = np.searchsorted(user, user, side="left")
+    count = np.searchsorted(user, user, side="right") - first
+    shift = np.asarray([_shift(user_ids[u]) for u in np.unique(user)])
+    own = shift[np.unique(user, return_inverse=True)[1]]
+    return (np.arange(len(user)) - first + own) / count
+
+
+def _shift(user_id: str) -> float:
+    digest = hashlib.blake2b(user_id.encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "little") / 2.0**48
