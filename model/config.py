@@ -72,6 +72,7 @@ class GeneratorTraining:
     tau_end: float = 0.3
     noise_scale: float = 1.0
     explore: float = 0.2  # share of uniform replacements, falling to 0 over the first third
+    prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     edited_share: float = 0.5  # states that are lists after 1..T edits of the current policy
     seed: int = 0
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
 from model.config import Config, ConfigError
 from model.data.batches import Batch, Gatherer
-from model.data.canonical import LogError
+from model.data.errors import LogError
 from model.data.tables import LogTables, load_tables
 from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
@@ -102,14 +102,14 @@ class EvaluatorTask:
                 config=self.config,
                 schema=tables.schema,
                 slots=tables.slots,
-                sessions=tables.sessions.shape[1],
+                sessions=tables.history,
                 max_candidates=tables.max_candidates,
                 list_sizes=sorted({int(n) for n in np.unique(counts)}),
                 weights=self.net.state_dict(),
                 facts={
                     "validation": numbers,
                     "fingerprint": tables.fingerprint,
-                    "converts": bool((tables.conversions >= 0).any()),
+                    "converts": tables.converts,
                 },
             ),
         )

@@ -43,3 +43,10 @@ def only_shown(request: RequestTensors, shown: Tensor) -> tuple[RequestTensors, 
     )
     places = torch.arange(shown.shape[1], device=shown.device).expand(shown.shape)
     return narrowed, places.unsqueeze(1)
+
+
+def input_list(request: RequestTensors) -> Tensor:
+    """(B, M) int64: the first candidates, as many as the list has slots; 0 in other slots."""
+    slots = request.slot_valid
+    places = torch.arange(slots.shape[1], device=slots.device).expand(slots.shape)
+    return places.masked_fill(~slots, 0)

@@ -14,7 +14,7 @@ import torch
 
 from model.checkpoint import BEST, CheckpointError, read_checkpoint, write_checkpoint
 from model.config import Config, ConfigError
-from model.data.canonical import LogError
+from model.data.errors import LogError
 from model.data.handover import write_handover
 from model.data.tables import load_tables
 from model.loop import Numbers, Stopped, fit

@@ -16,8 +16,9 @@ from torch.nn import functional
 from model.checkpoint import BEST, Checkpoint, write_checkpoint
 from model.config import Config
 from model.contract.choice import Objective
-from model.data.batches import Gatherer, input_list
+from model.data.batches import Batch, Gatherer
 from model.data.tables import LogTables
+from model.data.values import candidate_values
 from model.loop import Numbers
 from model.losses import (
     expected_reward_loss,
@@ -28,13 +29,13 @@ from model.losses import (
 )
 from model.neighbors import all_edits, mix_edit, one_edit
 from model.nets.build import build_generator, start_from_evaluator
-from model.nets.edits import apply_edit, choose_edit
 from model.nets.evaluator import Evaluator
-from model.nets.inputs import RequestTensors
+from model.nets.inputs import RequestTensors, input_list
 from model.nets.policy import Choices, choose_for_every_slot, gumbel_noise
 from model.nets.shape import Fields
 from model.rewards import list_reward, shape
 from model.search import Scorer
+from model.train_generator.states import training_states
 from model.train_generator.validation import (
     Editing,
     best_reward,
@@ -75,7 +76,11 @@ class GeneratorTask:
         self.objective = Objective(
             click=objective.click, conversion=objective.conversion, value=objective.value
         )
-        self.gatherer = Gatherer(tables, device, value_field=objective.value_field)
+        self.gatherer = Gatherer(tables, device)
+        self._values: Tensor | None = None
+        if objective.value and objective.value_field is not None:
+            values = candidate_values(tables, objective.value_field)
+            self._values = torch.from_numpy(values).to(device)
         self._train = torch.from_numpy(np.flatnonzero(tables.part == TRAIN))
         self._validation = torch.from_numpy(np.flatnonzero(tables.part == VALIDATION))
         self.mean_reward = self._mean_reward()
@@ -95,14 +100,26 @@ class GeneratorTask:
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One step of Adam on mean(L1 + alpha L2)."""
         training = self.config.train_generator
-        batch = self.gatherer.gather(rows)
+        batch = self.gatherer.gather(rows, prefix_share=training.prefix_share, rng=self.rng)
         lists = self._states(batch.request)
-        loss_item, loss_slot, gain = self.losses(batch.request, batch.values, lists, done)
+        values = self._values_of(batch)
+        loss_item, loss_slot, gain = self.losses(batch.request, values, lists, done)
         loss = (loss_item + training.alpha * loss_slot).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return {"loss": loss.item(), "gain": gain.mean().item()}
+
+    def _states(self, request: RequestTensors) -> Tensor:
+        training = self.config.train_generator
+        return training_states(
+            self.net,
+            request,
+            edits=self.config.generator.edits,
+            share=training.edited_share,
+            scale=training.noise_scale,
+            rng=self.rng,
+        )
 
     def losses(
         self, request: RequestTensors, values: Tensor | None, lists: Tensor, done: float
@@ -159,36 +176,12 @@ class GeneratorTask:
         return shape(reward, self.mean_reward)
 
     @torch.no_grad()
-    def _states(self, request: RequestTensors) -> Tensor:
-        """Half input lists, half lists after 1..T sampled edits of the present policy."""
-        training, edits = self.config.train_generator, self.config.generator.edits
-        lists = input_list(request)
-        b, m = lists.shape
-        n = request.cand_valid.shape[1]
-        count = torch.randint(1, edits + 1, (b,), generator=self.rng)
-        edited = torch.rand(b, generator=self.rng) < training.edited_share
-        count = torch.where(edited, count, 0).to(lists.device)
-        state = self.net.encode(request)
-        at = lists.unsqueeze(1)
-        everywhere = request.slot_valid.unsqueeze(1)
-        for t in range(edits):
-            noise = (
-                training.noise_scale * gumbel_noise((b, 1, m), self.rng, lists.device),
-                training.noise_scale * gumbel_noise((b, 1, n), self.rng, lists.device),
-            )
-            where = (at, everywhere, request.slot_valid)
-            slot, item = choose_edit(self.net, state, request, where, noise, None)
-            stepped = apply_edit(at, slot, item, request.slot_valid)
-            at = torch.where((count > t)[:, None, None], stepped, at)
-        return at.squeeze(1)
-
-    @torch.no_grad()
     def _mean_reward(self) -> float:
         """Mean value of the lists that were shown in the training part, by the evaluator."""
         total, count = 0.0, 0
         for at in range(0, len(self._train), 1024):
             batch = self.gatherer.gather(self._train[at : at + 1024])
-            scorer = Scorer(self.evaluator, batch.request, self.objective, batch.values)
+            scorer = Scorer(self.evaluator, batch.request, self.objective, self._values_of(batch))
             total += float(scorer(batch.shown.unsqueeze(1)).sum())
             count += len(batch.shown)
         return max(total / max(count, 1), 1e-6)
@@ -200,8 +193,13 @@ class GeneratorTask:
 
     def scorer(self, rows: Tensor) -> Scorer:
         """The evaluator on these rows as one batch."""
-        batch = self.gatherer.gather(rows)
-        return Scorer(self.evaluator, batch.request, self.objective, batch.values)
+        return self._scorer(self.gatherer.gather(rows))
+
+    def _scorer(self, batch: Batch) -> Scorer:
+        return Scorer(self.evaluator, batch.request, self.objective, self._values_of(batch))
+
+    def _values_of(self, batch: Batch) -> Tensor | None:
+        return None if self._values is None else self._values[batch.index]
 
     def editing(self) -> Editing:
         """How this generator proposes the single list."""
@@ -211,7 +209,7 @@ class GeneratorTask:
     def validate(self) -> Numbers:
         """Gain and value ratio of the single list, entropies, share of lists left unchanged."""
         batch = self.gatherer.gather(self.sample())
-        scorer = Scorer(self.evaluator, batch.request, self.objective, batch.values)
+        scorer = self._scorer(batch)
         gain = single_list_gain(self.net, scorer, self.editing())
         given = scorer(input_list(batch.request).unsqueeze(1)).squeeze(1)
         if self._best is None:  # the evaluator is frozen: its best lists never change
@@ -239,7 +237,7 @@ class GeneratorTask:
             config=self.config,
             schema=tables.schema,
             slots=tables.slots,
-            sessions=tables.sessions.shape[1],
+            sessions=tables.history,
             max_candidates=tables.max_candidates,
             list_sizes=sorted({int(n) for n in np.unique(counts)}),
             weights=self.net.state_dict(),

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from model.contract.choice import choose
 from model.contract.noise import request_noise
-from model.data.batches import Batch, input_list
+from model.data.batches import Batch
 from model.losses import entropy
 from model.metrics import value_ratio
 from model.nets.edits import EditStart, propose
 from model.nets.generator import Generator
+from model.nets.inputs import input_list
 from model.nets.policy import choose_for_every_slot
 from model.search import Scorer, every_list, hill_climb, space_size
 

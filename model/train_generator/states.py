@@ -1,0 +1,55 @@
+"""The lists that a generator learns from: where serving starts, and where its own edits lead."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.nets.edits import apply_edit, choose_edit
+from model.nets.generator import Generator
+from model.nets.inputs import RequestTensors, input_list
+from model.nets.policy import gumbel_noise
+
+
+@torch.no_grad()
+def training_states(
+    net: Generator,
+    request: RequestTensors,
+    *,
+    edits: int,
+    share: float,
+    scale: float,
+    rng: torch.Generator,
+) -> Tensor:
+    """Input lists, and for a share of the rows lists after 1..T sampled edits of this policy.
+
+    Args:
+        net: the present policy; no gradient reaches it.
+        request: of the batch.
+        edits: T.
+        share: probability that a row is edited.
+        scale: of the noise.
+        rng: draws rows, numbers of edits and noise.
+
+    Returns:
+        (B, M) int lists.
+    """
+    lists = input_list(request)
+    b, m = lists.shape
+    n = request.cand_valid.shape[1]
+    count = torch.randint(1, edits + 1, (b,), generator=rng)
+    edited = torch.rand(b, generator=rng) < share
+    count = torch.where(edited, count, 0).to(lists.device)
+    state = net.encode(request)
+    at = lists.unsqueeze(1)
+    everywhere = request.slot_valid.unsqueeze(1)
+    for t in range(edits):
+        noise = (
+            scale * gumbel_noise((b, 1, m), rng, lists.device),
+            scale * gumbel_noise((b, 1, n), rng, lists.device),
+        )
+        where = (at, everywhere, request.slot_valid)
+        slot, item = choose_edit(net, state, request, where, noise, None)
+        stepped = apply_edit(at, slot, item, request.slot_valid)
+        at = torch.where((count > t)[:, None, None], stepped, at)
+    return at.squeeze(1)
