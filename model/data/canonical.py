@@ -19,10 +19,12 @@ from model.contract.schema import ITEM_ID, USER_ID, FieldSpec, Kind, Schema, Sco
 from model.data import checks
 from model.data.checks import Limits, Origin
 from model.data.column_types import Want, pick, single, wanted
-from model.data.errors import LogUnreadable, RepeatedId
+from model.data.errors import LogError, LogUnreadable, RepeatedId
 from model.data.impressions import Impressions, read_impressions
 from model.data.log_info import LogInfo, read_info
 from model.data.truth import Truth, read_truth
+
+__all__ = ["CanonicalLog", "Entities", "LogError", "log_files", "read_log"]
 
 SCHEMA_TOML, ITEMS, USERS, TRUTH = (
     "schema.toml",
