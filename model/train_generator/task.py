@@ -41,7 +41,7 @@ from model.train_generator.validation import (
     best_reward,
     entropies,
     ratio,
-    single_list_gain,
+    single_list,
 )
 
 TRAIN, VALIDATION = 0, 1
@@ -210,7 +210,7 @@ class GeneratorTask:
         """Gain and value ratio of the single list, entropies, share of lists left unchanged."""
         batch = self.gatherer.gather(self.sample())
         scorer = self._scorer(batch)
-        gain = single_list_gain(self.net, scorer, self.editing())
+        gain, unchanged = single_list(self.net, scorer, self.editing())
         given = scorer(input_list(batch.request).unsqueeze(1)).squeeze(1)
         if self._best is None:  # the evaluator is frozen: its best lists never change
             self._best = best_reward(scorer, torch.Generator().manual_seed(0))
@@ -219,7 +219,7 @@ class GeneratorTask:
             "negative_gain": -float(gain.mean()),
             "gain": float(gain.mean()),
             "value_ratio": ratio(gain, given, self._best),
-            "unchanged": float((gain == 0).float().mean()),
+            "unchanged": float(unchanged.float().mean()),
             "entropy_pdu": slot_entropy,
             "entropy_cru": item_entropy,
         }

@@ -78,11 +78,12 @@ def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
     return Proposals(lists, scorer.members(lists))
 
 
-def single_list_gain(net: Generator, scorer: Scorer, how: Editing) -> Tensor:
-    """Mean gain (B,) of list 0, which has no noise, over the input list."""
-    alone = replace(how, num_lists=1, scale=0.0)
-    rewards = propose_lists(net, scorer, alone).rewards.mean(dim=0)
-    return rewards[:, 0] - rewards[:, 1]
+def single_list(net: Generator, scorer: Scorer, how: Editing) -> tuple[Tensor, Tensor]:
+    """List 0, which has no noise: its gain (B,) over the input list, and whether it is that."""
+    proposals = propose_lists(net, scorer, replace(how, num_lists=1, scale=0.0))
+    rewards = proposals.rewards.mean(dim=0)
+    unchanged = (proposals.lists[:, 0] == proposals.lists[:, 1]).all(dim=-1)
+    return rewards[:, 0] - rewards[:, 1], unchanged
 
 
 def served_gain(proposals: Proposals, pessimism: float) -> Tensor:
