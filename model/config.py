@@ -26,6 +26,7 @@ class EvaluatorConfig:
     hidden: int = 64
     members: int = 1  # E, nets in the ensemble
     layers: int = 1  # transformer blocks over slots; "context" only
+    dropout: float = 0.0  # of what a candidate brings and of a slot's last layer; "context" only
 
     def __post_init__(self) -> None:
         _one_of("evaluator.kind", self.kind, ("nlgr", "context"))

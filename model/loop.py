@@ -85,7 +85,8 @@ def fit(task: Task, folder: Path, *, epochs: int, patience: int | None, identity
     first, best, stale = _resume(task, folder / LAST, identity)
     if first == 0:
         (folder / "epochs.jsonl").unlink(missing_ok=True)
-    with contextlib.closing(SummaryWriter(str(folder / "curves"))) as curves, _sigterm_stops():
+    writer = SummaryWriter(str(folder / "curves"))
+    with torch.random.fork_rng(), contextlib.closing(writer) as curves, _sigterm_stops():
         for epoch in range(first, epochs):
             if patience is not None and stale >= patience:
                 break
@@ -102,6 +103,7 @@ def fit(task: Task, folder: Path, *, epochs: int, patience: int | None, identity
 
 
 def _epoch(task: Task, epoch: int, epochs: int) -> Numbers:
+    torch.manual_seed(int(torch.randint(2**31, (1,), generator=task.rng)))  # dropout draws here
     rows = task.train_rows()
     rows = rows[torch.randperm(len(rows), generator=task.rng)]
     size = task.batch_size()

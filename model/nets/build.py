@@ -27,6 +27,7 @@ def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Eval
         hidden=config.hidden,
         members=config.members,
         layers=config.layers,
+        dropout=config.dropout,
     )
 
 

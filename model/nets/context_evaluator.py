@@ -35,9 +35,11 @@ class ContextEvaluator(Evaluator):
         hidden: int,
         members: int,
         layers: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.members, self.slots, self.hidden = members, slots, hidden
+        self.dropout = nn.Dropout(dropout)
         self.embedding = FieldEmbedding(fields.table_rows, width, members=members)
         self.factors = FieldEmbedding(fields.table_rows, 2 * width, members=members)
         self.user = UserEncoder(fields, width, members=members)
@@ -64,7 +66,7 @@ class ContextEvaluator(Evaluator):
         products = (item_factors @ user_factors[:, :, None, :, None]).squeeze(-1)  # (E, B, N, F)
         parts = torch.cat([x, self._history(x, request), products], dim=-1)
         context = self.from_user(self.user(self.embedding, request))
-        return Encoded(self.from_item(parts), context[:, :, None, None, :])
+        return Encoded(self.from_item(self.dropout(parts)), context[:, :, None, None, :])
 
     def _history(self, x: Tensor, request: RequestTensors) -> Tensor:
         """Target attention (E, B, N, D): what the user did with items like this one."""
@@ -78,7 +80,7 @@ class ContextEvaluator(Evaluator):
         tokens = shown + encoded.context + self.from_position[:, None, None]
         for block in self.blocks:
             tokens = block(tokens, there)
-        logits = self.out(torch.relu(self.norm(tokens)))  # (E, B, L, M, 2)
+        logits = self.out(self.dropout(torch.relu(self.norm(tokens))))  # (E, B, L, M, 2)
         examined = torch.sigmoid(self.examined)[:, None, None, :]
         weight = there.to(logits.dtype)
         p = torch.sigmoid(logits)
