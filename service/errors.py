@@ -17,7 +17,8 @@ RerankError
 |  `- Internal              a fault of ours
 `- Setback                the answer goes without something and says so in `degraded`
    |- FeaturesUnavailable   the store was late, down or gave unreadable bytes
-   `- BudgetSpent           no time is left for what comes next
+   |- BudgetSpent           no time is left for what comes next
+   `- GraphFailed           ONNX Runtime refused a run
 """
 
 from __future__ import annotations
@@ -215,3 +216,13 @@ class BudgetSpent(Setback):
     def __init__(self, *, stage: str, left_ms: float, needed_ms: float = 0.0) -> None:
         super().__init__(f"{stage}: {left_ms:.1f} ms left, {needed_ms:.1f} ms needed")
         self.stage, self.left_ms, self.needed_ms = stage, left_ms, needed_ms
+
+
+class GraphFailed(Setback):
+    """ONNX Runtime gave an error where lists or probabilities were due."""
+
+    code = "graph_failed"
+
+    def __init__(self, *, graph: str, why: str) -> None:
+        super().__init__(f"{graph}: {why}")
+        self.graph, self.why = graph, why

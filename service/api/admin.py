@@ -1,0 +1,103 @@
+"""Changing the artifact by hand, with the admin token only."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.contract.errors import MalformedJson, ManifestError, RequestRejected
+from service.api.bodies import ClientGone, check_headers, read_body
+from service.api.openapi import error_response
+from service.api.tokens import Tokens
+from service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    NothingToRollBack,
+    ReloadRunning,
+    Unauthorized,
+    UnsupportedMedia,
+)
+
+_MAX_BODY_BYTES = 1024
+_BODY_TIMEOUT_MS = 2000
+
+_RESPONSES: dict[int | str, dict[str, object]] = {
+    400: error_response([MalformedJson]),
+    401: error_response([Unauthorized]),
+    408: error_response([BodyTooSlow]),
+    409: error_response([ManifestError, NothingToRollBack, ReloadRunning]),
+    413: error_response([BodyTooLarge]),
+    415: error_response([UnsupportedMedia]),
+    422: error_response([RequestRejected]),
+}
+
+
+class ArtifactOrder(BaseModel):
+    """What to do: load what `current` points to now, or go back to the previous artifact."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    action: Literal["reload", "roll_back"] = "reload"
+
+
+class ArtifactAnswer(BaseModel):
+    """What serves after the order."""
+
+    artifact: str
+    previous: str | None
+
+
+_BODY = {
+    "requestBody": {"content": {"application/json": {"schema": ArtifactOrder.model_json_schema()}}}
+}
+
+
+class Rollout(Protocol):
+    """Whoever can change the artifact; raises ManifestError, NothingToRollBack, ReloadRunning."""
+
+    async def reload(self) -> None:
+        """Verify, warm up and serve what the artifact folder holds now."""
+        ...
+
+    async def roll_back(self) -> None:
+        """Serve the previous artifact again."""
+        ...
+
+    def names(self) -> tuple[str, str | None]:
+        """The current and the previous artifact."""
+        ...
+
+
+def admin_routes(rollout: Rollout, tokens: Tokens) -> APIRouter:
+    """POST /admin/artifact."""
+    router = APIRouter(tags=["admin"])
+
+    @router.post("/admin/artifact", responses=_RESPONSES, openapi_extra=_BODY)
+    async def change_artifact(request: Request) -> ArtifactAnswer:
+        """Answers once the new artifact serves; a broken one is refused and the old one stays."""
+        tokens.require(request.headers)  # before a byte of the body is read
+        order = await _read_order(request)
+        await (rollout.reload() if order.action == "reload" else rollout.roll_back())
+        current, previous = rollout.names()
+        return ArtifactAnswer(artifact=current, previous=previous)
+
+    return router
+
+
+async def _read_order(request: Request) -> ArtifactOrder:
+    check_headers(request.headers, _MAX_BODY_BYTES)
+    try:
+        raw = await read_body(
+            request.receive, max_bytes=_MAX_BODY_BYTES, timeout_ms=_BODY_TIMEOUT_MS
+        )
+        return ArtifactOrder.model_validate_json(raw or b"{}")
+    except ClientGone as error:
+        raise MalformedJson(why="the client hung up") from error
+    except ValidationError as error:
+        lines = error.errors(include_url=False, include_input=False)
+        if lines[0]["type"] == "json_invalid":
+            raise MalformedJson(why=lines[0]["msg"]) from error
+        broken = [(".".join(map(str, line["loc"])) or "body", line["msg"]) for line in lines]
+        raise RequestRejected(broken=broken) from error

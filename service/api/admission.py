@@ -1,0 +1,111 @@
+"""How many requests are let in: some in flight, some waiting, the rest refused at once.
+
+Decided from counts alone, before a byte of the body is read. First in, first out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+from service.errors import Overloaded, ShuttingDown
+from service.telemetry import metrics
+
+
+class Admission:
+    """Places of one process; used on the event loop's thread only."""
+
+    def __init__(self, *, max_inflight: int, max_waiting: int) -> None:
+        self._max_inflight, self._max_waiting = max_inflight, max_waiting
+        self._admitted = 0  # in flight or waiting
+        self._in_flight = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being worked on."""
+        return self._in_flight
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._closed = True
+
+    async def wait_idle(self) -> None:
+        """Return once nobody is inside."""
+        await self._idle.wait()
+
+    def enter(self) -> Visitor:
+        """Let one request in; raises Overloaded or ShuttingDown."""
+        if self._closed:
+            raise ShuttingDown
+        if self._admitted >= self._max_inflight + self._max_waiting:
+            raise Overloaded(in_flight=self._in_flight, waiting=self._admitted - self._in_flight)
+        self._admitted += 1
+        self._idle.clear()
+        self._show()
+        return Visitor(self)
+
+    async def take_turn(self) -> None:
+        """Wait until one of the places in flight is free, and take it."""
+        if self._in_flight >= self._max_inflight:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            try:
+                await turn  # who wakes us has kept our place
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._give_place()
+                raise
+        else:
+            self._in_flight += 1
+        self._show()
+
+    def leave(self, *, was_in_flight: bool) -> None:
+        """One request is gone."""
+        self._admitted -= 1
+        if was_in_flight:
+            self._give_place()
+        if self._admitted == 0:
+            self._idle.set()
+        self._show()
+
+    def _give_place(self) -> None:
+        """Hand a place in flight to the first who still waits, or free it."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._in_flight -= 1
+
+    def _show(self) -> None:
+        metrics.IN_FLIGHT.set(self._in_flight)
+        metrics.WAITING.set(self._admitted - self._in_flight)
+
+
+class Visitor:
+    """One admitted request; leaving the `with` block gives its place back."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._in_flight = False
+
+    async def turn(self) -> None:
+        """Wait for a place in flight."""
+        await self._admission.take_turn()
+        self._in_flight = True
+
+    def __enter__(self) -> Visitor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._admission.leave(was_in_flight=self._in_flight)

@@ -1,0 +1,49 @@
+"""Reading a request body: bounded in bytes and in time, plain JSON only."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.datastructures import Headers
+from starlette.types import Receive
+
+from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMedia
+
+_JSON_TYPES = frozenset({"application/json", ""})
+
+
+class ClientGone(Exception):
+    """The client hung up; nobody is left to answer."""
+
+
+def check_headers(headers: Headers, max_bytes: int) -> None:
+    """Refuse by the headers what need not be read."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _JSON_TYPES:
+        raise UnsupportedMedia(header="content-type", rule="is application/json")
+    if headers.get("content-encoding", "identity").strip().lower() not in {"identity", ""}:
+        raise UnsupportedMedia(header="content-encoding", rule="bodies are not compressed")
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length[:20]) > max_bytes:
+        raise BodyTooLarge(limit_bytes=max_bytes)
+
+
+async def read_body(receive: Receive, *, max_bytes: int, timeout_ms: int) -> bytes:
+    """The whole body; raises BodyTooLarge, BodyTooSlow or ClientGone."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout_ms / 1e3):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunk: bytes = message.get("body", b"")
+                size += len(chunk)
+                if size > max_bytes:
+                    raise BodyTooLarge(limit_bytes=max_bytes)
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError as error:
+        raise BodyTooSlow(limit_ms=timeout_ms, received_bytes=size) from error

@@ -1,0 +1,30 @@
+"""Who may call: bearer tokens, compared in constant time."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+
+from service.errors import Unauthorized
+
+_SCHEME = "bearer "
+
+
+class Tokens:
+    """The tokens of one door. Without any, an open door is open and a closed one stays closed."""
+
+    def __init__(self, tokens: Sequence[str], *, open_without: bool) -> None:
+        self._tokens = [token.encode() for token in tokens]
+        self._open = open_without and not tokens
+
+    def require(self, headers: Headers) -> None:
+        """Raise Unauthorized unless a known token is shown; compares with every token."""
+        if self._open:
+            return
+        shown = headers.get("authorization", "")
+        given = shown[len(_SCHEME) :].encode() if shown.lower().startswith(_SCHEME) else b""
+        known = [hmac.compare_digest(given, token) for token in self._tokens]
+        if not any(known):
+            raise Unauthorized

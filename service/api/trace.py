@@ -1,0 +1,23 @@
+"""W3C trace context: a well-formed `traceparent` is passed through and names the log lines."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.datastructures import Headers
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def trace_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The request's trace context as headers of the answer."""
+    given = headers.get("traceparent")
+    if given is None or _TRACEPARENT.fullmatch(given) is None:
+        return []
+    return [(b"traceparent", given.encode())]
+
+
+def trace_id(headers: Headers) -> str | None:
+    """The 32 hex digits that all log lines of one trace share."""
+    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return match.group(1) if match else None

@@ -1,0 +1,80 @@
+"""Reading an artifact folder into graphs and items; `verify.py` checks it before it serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.contract.errors import ManifestError
+from model.contract.items import ItemTable
+from model.contract.manifest import (
+    EVALUATOR,
+    GENERATOR,
+    ITEMS,
+    Manifest,
+    read_manifest,
+    require_whole,
+)
+from service.inference.graphs import ORT_ERRORS, OrtGraphs, open_session
+
+CURRENT = "current"
+LOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *ORT_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A whole artifact in memory; its folder may go away."""
+
+    folder: Path
+    manifest: Manifest
+    graphs: OrtGraphs
+    items: ItemTable
+
+
+def resolve_folder(path: Path) -> Path:
+    """The folder meant: `path` itself or what its `current` link points to, links resolved once.
+
+    All files are then read from one folder, even when the link is moved meanwhile.
+    """
+    link = path / CURRENT
+    try:
+        return (link if link.exists() else path).resolve(strict=True)
+    except OSError as error:
+        raise ManifestError(artifact=str(path), what="no such folder") from error
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Read and check manifest, checksums, graphs and items; raises ManifestError."""
+    folder = resolve_folder(path)
+    manifest = read_manifest(folder)
+    missing = {GENERATOR, EVALUATOR} - set(manifest.graphs)
+    if missing:
+        raise ManifestError(artifact=str(folder), what=f"no graph {sorted(missing)[0]}")
+    require_whole(folder, manifest)
+    items = ItemTable.read(folder / ITEMS)
+    width = sum(f.width for f in manifest.features.fields if f.scope == "item")
+    if items.rows.shape[1:] != (width,) or items.default_row.shape != (width,):
+        raise ManifestError(
+            artifact=str(folder),
+            what=f"{ITEMS} has rows of {items.rows.shape[1:]}, the schema needs {width}",
+        )
+    return Artifact(folder, manifest, _open_graphs(folder, manifest), items)
+
+
+def _open_graphs(folder: Path, manifest: Manifest) -> OrtGraphs:
+    sessions = {}
+    for name, graph in manifest.graphs.items():
+        try:
+            sessions[name] = open_session((folder / graph.file).read_bytes())
+        except LOAD_ERRORS as error:
+            raise ManifestError(
+                artifact=str(folder), what=f"{graph.file} cannot be loaded: {error}"
+            ) from error
+        found = {i.name for i in sessions[name].get_inputs()}
+        listed = {tensor.name for tensor in graph.inputs}
+        if found != listed:
+            odd = sorted(found ^ listed)[0]
+            raise ManifestError(
+                artifact=str(folder), what=f"{graph.file} and its manifest disagree on input {odd}"
+            )
+    return OrtGraphs(manifest, sessions)

@@ -1,0 +1,95 @@
+"""An artifact proves itself before it serves: its golden batch must come out as PyTorch gave it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.choice import Objective, choose, reward
+from model.contract.errors import ManifestError
+from model.contract.manifest import GOLDEN, Manifest
+from service.errors import GraphFailed
+from service.inference.artifact import Artifact
+
+GOLDEN_ROWS = 256  # bounds the time of a start, whatever the file holds
+BATCH = 16
+SAME_SHARE = 0.99  # rows whose lists and choice must be the same: ties in float may flip an argmax
+
+Rows = dict[str, NDArray[Any]]
+
+
+def verify(artifact: Artifact, rows: int = GOLDEN_ROWS) -> int:
+    """Run the golden batch; raises ManifestError, else returns how many rows were compared."""
+    golden = _read_golden(artifact)
+    name = str(artifact.folder)
+    total = min(rows, len(golden["chosen"]))
+    if total == 0:
+        raise ManifestError(artifact=name, what=f"{GOLDEN} is empty")
+    same_lists = same_choice = 0
+    for at in range(0, total, BATCH):
+        part = {
+            key: _rows(key, value, slice(at, min(at + BATCH, total)))
+            for key, value in golden.items()
+        }
+        try:
+            lists, chosen = _compare(artifact, part)
+        except (GraphFailed, KeyError, ValueError) as error:
+            raise ManifestError(artifact=name, what=f"golden batch: {error}") from error
+        same_lists += lists
+        same_choice += chosen
+    for what, same in (("lists", same_lists), ("choice", same_choice)):
+        if same < SAME_SHARE * total:
+            raise ManifestError(
+                artifact=name, what=f"golden batch: {what} differ in {total - same} of {total} rows"
+            )
+    return total
+
+
+def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
+    """Rows of this part with the same lists, and with the same choice."""
+    manifest, run = artifact.manifest, artifact.graphs.bind()
+    inputs = {k.removeprefix("in_"): v for k, v in part.items() if k.startswith("in_")}
+    slots = inputs["slot_valid"]
+    lists = run.generate(inputs, rules=False)
+    same = np.where(slots[:, None, :], lists == part["lists"], True).all(axis=(1, 2))
+    # Probabilities and choice are compared for PyTorch's own lists, so that one flipped tie in the
+    # generator counts once.
+    compared = np.concatenate([part["lists"], inputs["start"][:, None, :]], axis=1)
+    p_click, p_conversion = run.evaluate(inputs | {"lists": compared.astype(np.int32)})
+    _require_close(manifest, "p_click", p_click, part["p_click"], slots)
+    if p_conversion is not None:
+        _require_close(manifest, "p_conversion", p_conversion, part["p_conversion"], slots)
+    weights = Objective(click=manifest.objective.click, conversion=manifest.objective.conversion)
+    chosen = choose(reward(p_click, p_conversion, None, slots, weights), manifest.pessimism)
+    return int(same.sum()), int((chosen == part["chosen"]).sum())
+
+
+def _require_close(
+    manifest: Manifest, name: str, found: NDArray[Any], golden: NDArray[Any], slots: NDArray[Any]
+) -> None:
+    if found.shape != golden.shape:
+        raise ValueError(f"{name} has shape {found.shape}, {golden.shape} expected")
+    valid = np.broadcast_to(slots[None, :, None, :], found.shape)
+    worst = float(np.abs(found - golden)[valid].max(initial=0.0))
+    limit = manifest.tolerance.probability
+    if not worst <= limit:  # NaN is worse than any limit
+        raise ValueError(f"{name} is {worst:.2g} from the golden answer, at most {limit:.2g}")
+
+
+def _read_golden(artifact: Artifact) -> Rows:
+    try:
+        with np.load(artifact.folder / GOLDEN, allow_pickle=False) as file:
+            held = {name: file[name] for name in file.files}
+        held["chosen"], held["lists"], held["p_click"]  # KeyError when one is missing
+    except (OSError, KeyError, ValueError) as error:
+        raise ManifestError(
+            artifact=str(artifact.folder), what=f"{GOLDEN} cannot be read: {error}"
+        ) from error
+    return held
+
+
+def _rows(key: str, value: NDArray[Any], rows: slice) -> NDArray[Any]:
+    """Rows of one array; answers of the evaluator have the members first."""
+    return value[:, rows] if key.startswith("p_") else value[rows]

@@ -1,0 +1,121 @@
+"""One serving process: HTTP servers, signals and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Coroutine, Generator
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from model.contract.errors import ManifestError
+from service.errors import Refusal
+from service.main.wiring import Service, assemble
+from service.settings import Settings
+from service.telemetry.logs import event
+
+
+def serve(settings: Settings, listening: socket.socket, index: int) -> int:
+    """Run until SIGTERM; 0 after an orderly end, 1 when no artifact could be loaded at start."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Process(settings, listening, index).run())
+
+
+class _Server(uvicorn.Server):
+    """A server whose process minds the signals itself."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals to the process."""
+        yield
+
+
+class Process:
+    """Servers of one process and the order in which they start and end."""
+
+    def __init__(self, settings: Settings, listening: socket.socket, index: int) -> None:
+        self._settings, self._listening, self._index = settings, listening, index
+        self._background: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._servers: list[_Server] = []
+
+    async def run(self) -> int:
+        """Serve at once (not ready), load the artifact beside, end on a signal."""
+        service = assemble(self._settings, self._index)
+        self._mind_signals(service)
+        sockets = [self._listening, *service.open_side_sockets()]
+        self._servers = [_Server(self._config(app)) for app in service.apps]
+        async with asyncio.TaskGroup() as group:
+            for server, sock in zip(self._servers, sockets, strict=True):
+                group.create_task(server.serve(sockets=[sock]))
+            event("info", "listening", port=sockets[0].getsockname()[1], worker=self._index)
+            failed = not await self._load_first(service)
+        await service.close()
+        event("info", "stopped", worker=self._index)
+        return int(failed)
+
+    async def _load_first(self, service: Service) -> bool:
+        """The first artifact; without one the process ends."""
+        try:
+            await service.rollout.reload()
+        except ManifestError:  # the rollout has logged it
+            self._end_servers()
+            return False
+        service.publish_example()
+        gc.collect()
+        gc.freeze()  # what start-up built is never garbage: collections need not walk it
+        event("info", "ready", worker=self._index)
+        return True
+
+    def _mind_signals(self, service: Service) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop, service)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload, service)
+
+    def _on_stop(self, service: Service) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        service.readiness.stop()
+        event("info", "stopping", drain_s=self._settings.drain_s, grace_s=self._settings.grace_s)
+        self._spawn(self._stop_later())
+
+    async def _stop_later(self) -> None:
+        await asyncio.sleep(self._settings.drain_s)
+        self._end_servers()
+
+    def _on_reload(self, service: Service) -> None:
+        self._spawn(_reload(service))
+
+    def _end_servers(self) -> None:
+        for server in self._servers:
+            server.should_exit = True
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _config(self, app: FastAPI) -> uvicorn.Config:
+        return uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, round(self._settings.grace_s)),
+        )
+
+
+async def _reload(service: Service) -> None:
+    with contextlib.suppress(ManifestError, Refusal):  # logged and counted by the rollout
+        await service.rollout.reload()

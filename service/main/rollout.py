@@ -1,0 +1,146 @@
+"""Artifacts in and out of service: read, verified and warmed up beside the traffic, then swapped.
+
+A broken one is refused and the present one keeps serving; the previous one stands by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.contract.encode import Encoder
+from model.contract.errors import ManifestError
+from model.contract.items import ItemTable
+from model.contract.manifest import Manifest
+from service.errors import NothingToRollBack, ReloadRunning
+from service.inference.artifact import Artifact, read_artifact
+from service.inference.verify import verify
+from service.rerank.cost import CostLine
+from service.rerank.model import Model, ModelHolder
+from service.rerank.ports import ItemHolder, UserStore
+from service.rerank.warmup import measure
+from service.telemetry import metrics
+from service.telemetry.logs import event
+
+OpenStore = Callable[[str], UserStore]  # by schema hash
+Refresh = Callable[[Manifest, ItemTable, Callable[[ItemTable], None]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A verified artifact and what its runs cost."""
+
+    artifact: Artifact
+    cost: dict[bool, CostLine]
+
+
+class ArtifactRollout:
+    """One change at a time; the traffic never waits for it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        models: ModelHolder,
+        open_store: OpenStore,
+        refresh: Refresh | None,
+        *,
+        max_candidates: int,
+        linger_s: float,
+    ) -> None:
+        self._folder, self._models = folder, models
+        self._open_store, self._refresh = open_store, refresh
+        self._max_candidates, self._linger_s = max_candidates, linger_s
+        self._changing = asyncio.Lock()
+        self._refreshers: dict[int, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def reload(self) -> None:
+        """Verify, warm up and serve what the folder holds now; raises ManifestError."""
+        if self._changing.locked():
+            raise ReloadRunning
+        async with self._changing:
+            try:
+                prepared = await asyncio.to_thread(self._prepare)
+            except ManifestError as error:
+                metrics.RELOADS.labels("refused").inc()
+                event("error", "artifact_refused", why=str(error))
+                raise
+            model = self._assemble(prepared)
+            dropped = self._models.swap(model)
+            self._announce("swapped")
+            if dropped is not None:
+                self._retire(dropped)
+
+    async def roll_back(self) -> None:
+        """Serve the previous artifact again; raises NothingToRollBack."""
+        if self._changing.locked():
+            raise ReloadRunning
+        if not self._models.roll_back():
+            raise NothingToRollBack
+        self._announce("rolled_back")
+
+    def names(self) -> tuple[str, str | None]:
+        """The current and the previous artifact."""
+        current, previous = self._models.current, self._models.previous
+        return (
+            "" if current is None else current.manifest.artifact,
+            None if previous is None else previous.manifest.artifact,
+        )
+
+    async def close(self) -> None:
+        """End refreshers and close the stores of every model."""
+        for task in [*self._refreshers.values(), *self._closing]:
+            task.cancel()
+        for model in (self._models.current, self._models.previous):
+            if model is not None:
+                await model.store.close()
+
+    def _prepare(self) -> Prepared:
+        """On a thread of its own: everything that takes time."""
+        artifact = read_artifact(self._folder)
+        rows = verify(artifact)
+        cost = measure(artifact.graphs.bind(), artifact.manifest, self._max_candidates)
+        event("info", "artifact_verified", artifact=artifact.manifest.artifact, golden_rows=rows)
+        return Prepared(artifact, cost)
+
+    def _assemble(self, prepared: Prepared) -> Model:
+        artifact = prepared.artifact
+        holder = ItemHolder(artifact.items)
+        model = Model(
+            manifest=artifact.manifest,
+            encoder=Encoder(artifact.manifest.features),
+            graphs=artifact.graphs,
+            items=holder,
+            store=self._open_store(artifact.manifest.schema_hash),
+            cost=prepared.cost,
+        )
+        if self._refresh is not None:
+            coroutine = self._refresh(artifact.manifest, artifact.items, holder.swap)
+            self._refreshers[id(model)] = asyncio.ensure_future(coroutine)
+        return model
+
+    def _announce(self, outcome: metrics.ReloadOutcome) -> None:
+        model = self._models.current
+        if model is None:
+            return
+        manifest = model.manifest
+        metrics.RELOADS.labels(outcome).inc()
+        metrics.set_artifact("current", manifest.artifact, manifest.schema_hash)
+        metrics.READY.set(1)
+        event("info", "artifact_serves", artifact=manifest.artifact, how=outcome)
+
+    def _retire(self, model: Model) -> None:
+        """Close what only the dropped model used, once no request can still hold it."""
+
+        async def later() -> None:
+            await asyncio.sleep(self._linger_s)
+            refresher = self._refreshers.pop(id(model), None)
+            if refresher is not None:
+                refresher.cancel()
+            await model.store.close()
+
+        task = asyncio.ensure_future(later())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

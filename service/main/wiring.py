@@ -1,0 +1,155 @@
+"""Builds every object of a process from the settings; the one place where adapters are chosen."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from model.contract.request import RerankBody
+from service.api.admin import admin_routes
+from service.api.admission import Admission
+from service.api.app import build_app
+from service.api.errors import codes
+from service.api.pages import Facts, health_routes, info_routes, metrics_routes
+from service.api.readiness import Readiness
+from service.api.rerank import Door, RerankEndpoint
+from service.api.tokens import Tokens
+from service.inference.artifact import resolve_folder
+from service.inference.worker import LoopWorker, ThreadWorker
+from service.main.rollout import ArtifactRollout
+from service.main.stores import open_refresh, open_store
+from service.rerank.limits import Limits
+from service.rerank.model import ModelHolder
+from service.rerank.reranker import Reranker
+from service.settings import Settings
+from service.telemetry import metrics
+from service.telemetry.logs import event
+
+_REQUESTS = "requests.jsonl"  # real requests in wire format, where the artifact carries some
+_EXAMPLE_ITEMS = 12
+
+
+@dataclass(slots=True)
+class Service:
+    """A wired process. `apps[0]` is the public one; side ports follow in order."""
+
+    settings: Settings
+    models: ModelHolder
+    worker: ThreadWorker | LoopWorker
+    rollout: ArtifactRollout
+    readiness: Readiness
+    apps: list[FastAPI]
+    side_ports: list[int]
+    example: dict[str, Any]
+
+    def open_side_sockets(self) -> list[socket.socket]:
+        """Listening sockets of the metrics and admin ports."""
+        return [socket.create_server((self.settings.host, port)) for port in self.side_ports]
+
+    def publish_example(self) -> None:
+        """Put a request that works into the API's document, made of what the artifact holds."""
+        model = self.models.current
+        if model is not None:
+            known = list(model.items.table.ids[:_EXAMPLE_ITEMS])
+            self.example.update(read_example(self.settings) or _made_up(known))
+            self.apps[0].openapi_schema = None  # written anew at the next look
+
+    async def close(self) -> None:
+        """Let go of stores and thread."""
+        await self.rollout.close()
+        self.worker.close()
+
+
+def assemble(settings: Settings, index: int) -> Service:
+    """Wire worker process `index`."""
+    metrics.declare_refusals(codes())
+    models = ModelHolder()
+    limits = Limits(
+        request_budget_ms=settings.request_budget_ms,
+        max_budget_ms=settings.max_budget_ms,
+        feature_budget_ms=settings.feature_budget_ms,
+        answer_reserve_ms=settings.answer_reserve_ms,
+        max_candidates=settings.max_candidates,
+        max_num_lists=settings.max_num_lists,
+    )
+    if settings.inference == "loop":
+        event("warning", "no_run_can_be_stopped", why="RERANK_INFERENCE=loop")
+    worker = LoopWorker() if settings.inference == "loop" else ThreadWorker()
+    rollout = ArtifactRollout(
+        settings.artifact_dir,
+        models,
+        open_store(settings),
+        open_refresh(settings),
+        max_candidates=settings.max_candidates,
+        linger_s=settings.max_budget_ms / 1e3 + 1.0,
+    )
+    readiness = Readiness(models)
+    example: dict[str, Any] = {}
+    apps, ports = _apps(
+        settings, index, Reranker(models, worker, limits), rollout, readiness, example
+    )
+    return Service(settings, models, worker, rollout, readiness, apps, ports, example)
+
+
+def _apps(  # noqa: PLR0913  # the rooms that meet in HTTP
+    settings: Settings,
+    index: int,
+    reranker: Reranker,
+    rollout: ArtifactRollout,
+    readiness: Readiness,
+    example: dict[str, Any],
+) -> tuple[list[FastAPI], list[int]]:
+    """The public application, then those of the side ports, with the ports."""
+    tokens = [token.get_secret_value() for token in settings.api_tokens]
+    admin = settings.admin_token
+    door = Door(
+        admission=Admission(max_inflight=settings.max_inflight, max_waiting=settings.max_waiting),
+        tokens=Tokens(tokens, open_without=True),
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_ms=settings.body_timeout_ms,
+        clock=time.monotonic,
+    )
+    facts = Facts(
+        reranker.limits, settings.max_body_bytes, settings.max_inflight, settings.max_waiting
+    )
+    public = [health_routes(readiness), info_routes(reranker.models, facts)]
+    sides = []
+    own = (
+        (settings.metrics_port, metrics_routes()),
+        (
+            settings.admin_port,
+            admin_routes(
+                rollout,
+                Tokens([admin.get_secret_value()] if admin else [], open_without=False),
+            ),
+        ),
+    )
+    for base, router in own:
+        if base is None:
+            public.append(router)
+        else:
+            sides.append((base + index, build_app([router])))
+    main = build_app(public, RerankEndpoint(reranker, door), example=example, secured=bool(tokens))
+    return [main, *(app for _, app in sides)], [port for port, _ in sides]
+
+
+def read_example(settings: Settings) -> dict[str, Any] | None:
+    """The first real request beside the artifact, without its labels."""
+    path = resolve_folder(settings.artifact_dir) / _REQUESTS
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8") as file:
+        first = json.loads(file.readline())
+    return {key: value for key, value in first.items() if key in RerankBody.model_fields}
+
+
+def _made_up(item_ids: list[str]) -> dict[str, Any]:
+    return {
+        "user_id": "somebody",
+        "candidates": {"item_id": item_ids, "score": [1.0 - i / 100 for i in range(len(item_ids))]},
+    }

@@ -1,0 +1,92 @@
+"""What the use case found -> the answer's fields, as plain values of the wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.answer import DEGRADED, STAGES
+from model.contract.choice import Objective
+from model.contract.request import RerankRequest
+from service.rerank.search import Found, Task
+
+_DIGITS = 6  # of a probability or a reward
+_MS_DIGITS = 3
+
+
+def write_answer(
+    request: RerankRequest,
+    task: Task,
+    found: Found | None,
+    *,
+    facts: Mapping[str, Any],
+    degraded: Collection[str],
+    explanation: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The answer without its timings; `found` is None when no model answered (input order).
+
+    facts: request_id, artifact.
+    """
+    size = int(task.slot_valid.sum())
+    places = (task.start if found is None else found.list)[:size].tolist()
+    answer: dict[str, Any] = {
+        "request_id": facts["request_id"],
+        "items": _items(request, places, found),
+        "reward": None,
+        "input_reward": None,
+        "objective": weights(task.objective),
+        "lists_evaluated": 0,
+        "artifact": facts["artifact"],
+        "degraded": [reason for reason in DEGRADED if reason in degraded],
+        "seed": task.seed,
+    }
+    if found is not None:
+        mean = found.rewards.mean(axis=0)
+        answer["reward"] = round(float(mean[found.chosen]), _DIGITS)
+        answer["input_reward"] = round(float(mean[-1]), _DIGITS)
+        answer["lists_evaluated"] = len(found.lists)
+    if explanation is not None:
+        answer["explanation"] = explanation
+    return answer
+
+
+def timings_ms(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Every stage of the wire format, 0 for one that did not run."""
+    return {stage: round(seconds.get(stage, 0.0) * 1e3, _MS_DIGITS) for stage in STAGES}
+
+
+def weights(objective: Objective) -> dict[str, float]:
+    """The objective on the wire."""
+    return {
+        "click": objective.click,
+        "conversion": objective.conversion,
+        "value": objective.value,
+    }
+
+
+def plain(values: NDArray[np.floating[Any]]) -> list[float]:
+    """Floats of an answer, short on the wire."""
+    rounded: list[float] = np.round(values.astype(np.float64), _DIGITS).tolist()
+    return rounded
+
+
+def _items(request: RerankRequest, places: list[int], found: Found | None) -> list[dict[str, Any]]:
+    ids = request.item_ids
+    if found is None:
+        return [
+            {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": None}
+            for slot, place in enumerate(places)
+        ]
+    p_click = plain(found.p_click[found.chosen])
+    items = [
+        {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": p_click[slot]}
+        for slot, place in enumerate(places)
+    ]
+    if found.p_conversion is not None:
+        p_conversion = plain(found.p_conversion[found.chosen])
+        for slot, item in enumerate(items):
+            item["p_conversion"] = p_conversion[slot]
+    return items

@@ -1,0 +1,125 @@
+"""A checked request and a user's record -> the arrays that the graphs take, with B = 1.
+
+Encoding itself is the contract's; this room only says what stands where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.encode import Encoder, Rows
+from model.contract.errors import ValueRejected
+from model.contract.fitted import PADDING_ROW, FittedField, columns
+from model.contract.items import ItemTable
+from model.contract.manifest import Lengths
+from model.contract.request import RerankRequest
+from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE, Kind, Scope
+from model.contract.store_layout import UserRecord
+
+_OFFERED = {UPSTREAM_SCORE: "is fed by `score`", UPSTREAM_RANK: "is the candidates' order"}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedCandidates:
+    """Candidates of one request.
+
+    rows: (N, Fc) int32.  places: (N,) int64 in the item table, -1 for an unknown item.
+    """
+
+    rows: Rows
+    places: NDArray[np.int64]
+
+
+def encode_candidates(
+    request: RerankRequest, encoder: Encoder, table: ItemTable
+) -> EncodedCandidates:
+    """Item rows from the table, overridden where the request says so, and candidate-scope rows.
+
+    A null is "not given": an item-scope field keeps the table's value, a candidate-scope one is a
+    gap. Raises ValueRejected for a field that the schema does not know.
+    """
+    places = table.places(request.item_ids)
+    items = table.padded_rows[places]  # a copy: place -1 is the default row, which stands last
+    own: dict[str, Sequence[Any]] = {}
+    for name, values in request.features.items():
+        field = known_field(encoder, name, "candidates.features", Scope.ITEM, Scope.CANDIDATE)
+        check_kind(field, values, f"candidates.features.{name}")
+        if field.scope is Scope.CANDIDATE:
+            own[name] = values
+            continue
+        at, width = encoder.item_spans[name]
+        given = np.fromiter((v is not None for v in values), dtype=bool, count=len(values))
+        items[given, at : at + width] = encoder.encode_field(
+            name, [v for v in values if v is not None]
+        )
+    offered = encoder.encode_candidate_scope(request.scores, np.ones(len(request), dtype=bool), own)
+    return EncodedCandidates(np.concatenate([items, offered], axis=1), places)
+
+
+def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: Encoder) -> Rows:
+    """(Fu,) int32: stored columns (the default user's when there is no record) and context."""
+    for name, value in context.items():
+        field = known_field(encoder, name, "context", Scope.CONTEXT)
+        check_kind(field, [value], f"context.{name}")
+    stored = encoder.default_user if record is None else record.columns
+    own = encoder.encode_context(1, {name: [value] for name, value in context.items()})
+    return np.concatenate([stored, own[0]])
+
+
+def encode_sessions(
+    record: UserRecord | None, encoder: Encoder, table: ItemTable, lengths: Lengths
+) -> tuple[Rows, NDArray[np.bool_]]:
+    """(H, M, Fs) int32 and (H, M) bool, newest session first, cut or padded to the graphs' size."""
+    shape = (lengths.sessions, lengths.session_slots)
+    width = columns(encoder.schema.session_fields)
+    rows = np.full((*shape, width), PADDING_ROW, dtype=np.int32)
+    valid = np.zeros(shape, dtype=bool)
+    if record is None or not record.item_keys.size:
+        return rows, valid
+    held, slots = (min(a, b) for a, b in zip(record.item_keys.shape, shape, strict=True))
+    keys = record.item_keys[:held, :slots]
+    clicked = record.clicked[:held, :slots]
+    real = clicked >= 0
+    items = table.padded_rows[table.places_of_keys(keys)]
+    feedback = encoder.encode_feedback(np.maximum(clicked, 0), record.converted[:held, :slots])
+    rows[:held, :slots] = np.where(
+        real[..., None], np.concatenate([items, feedback], axis=-1), PADDING_ROW
+    )
+    valid[:held, :slots] = real
+    return rows, valid
+
+
+def known_field(encoder: Encoder, name: str, where: str, *scopes: Scope) -> FittedField:
+    """The schema's field of this name and one of these scopes; raises ValueRejected."""
+    try:
+        field = encoder.schema.field(name)
+    except KeyError:
+        field = None
+    if field is None or field.scope not in scopes or field.kind is Kind.ID:
+        allowed = [
+            f.name
+            for f in encoder.schema.of(*scopes)
+            if f.kind is not Kind.ID and f.name not in _OFFERED
+        ]
+        raise ValueRejected(field=f"{where}.{name}", rule=f"is none of {allowed}")
+    if name in _OFFERED:
+        raise ValueRejected(field=f"{where}.{name}", rule=_OFFERED[name])
+    return field
+
+
+def check_kind(field: FittedField, values: Sequence[Any], where: str) -> None:
+    """Raise ValueRejected unless each value is null or of the type that the field's kind takes."""
+    kinds = {type(v) for v in values} - {type(None)}
+    if field.kind is Kind.NUMERIC:
+        wrong, rule = kinds - {float, int}, "takes a number or null"
+    elif field.kind is Kind.MULTI:
+        wrong, rule = kinds - {list}, "takes a list of strings or null"
+    else:
+        wrong, rule = kinds - {str}, "takes a string or null"
+    if wrong:
+        raise ValueRejected(field=where, rule=rule)

@@ -1,0 +1,43 @@
+"""Reading one user within what is left of the budget, and counting how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from model.contract.store_layout import UserRecord
+from service.errors import FeaturesUnavailable
+from service.rerank.deadline import Deadline
+from service.rerank.ports import UserStore
+from service.telemetry import metrics
+
+_SHARE = 0.5  # of the time left that the store may take at most: the model comes after it
+
+WallClock = Callable[[], float]
+
+
+async def read_user(
+    store: UserStore,
+    user_id: str,
+    deadline: Deadline,
+    budget_s: float,
+    wall: WallClock = time.time,
+) -> UserRecord | None:
+    """The user's record, None for an unknown user; raises FeaturesUnavailable."""
+    timeout_s = min(budget_s, deadline.left_s() * _SHARE)
+    if timeout_s <= 0:
+        metrics.STORE_SECONDS.labels("skipped").observe(0.0)
+        raise FeaturesUnavailable(store="user", fault="timeout", waited_ms=0.0, budget_ms=0.0)
+    began = deadline.clock()
+    outcome = "down"
+    try:
+        record = await store.fetch_user(user_id, timeout_s=timeout_s)
+        outcome = "unknown" if record is None else "hit"
+    except FeaturesUnavailable as error:
+        outcome = error.fault
+        raise
+    finally:
+        metrics.STORE_SECONDS.labels(outcome).observe(deadline.clock() - began)
+    if record is not None:
+        metrics.FEATURE_AGE_SECONDS.observe(max(0.0, wall() - record.written_ms / 1e3))
+    return record

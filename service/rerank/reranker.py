@@ -1,0 +1,156 @@
+"""The use case of one rerank request. Knows neither HTTP nor Redis nor ONNX Runtime.
+
+Late or broken parts never fail a request: it is answered without them and `degraded` names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from model.contract.request import RerankRequest
+from model.contract.store_layout import UserRecord
+from service.errors import BudgetSpent, FeaturesUnavailable, GraphFailed, NotReady
+from service.rerank.answer import timings_ms, write_answer
+from service.rerank.deadline import Deadline
+from service.rerank.explain import explain
+from service.rerank.features import read_user
+from service.rerank.limits import Limits
+from service.rerank.model import Model, ModelHolder
+from service.rerank.ports import Graphs, Worker
+from service.rerank.search import Found, Task, search
+from service.rerank.tasks import build_task, derive_seed
+from service.telemetry import metrics
+from service.telemetry.logs import event
+
+
+@dataclass(slots=True)
+class Visit:
+    """What one request gathers on its way: stage times and what it went without."""
+
+    request_id: str
+    deadline: Deadline
+    seconds: dict[str, float] = field(default_factory=dict)
+    degraded: set[str] = field(default_factory=set)
+    _mark: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._mark = self.deadline.clock()
+
+    def lap(self, stage: str) -> None:
+        """The time since the last lap belongs to `stage`."""
+        now = self.deadline.clock()
+        self.seconds[stage] = now - self._mark
+        self._mark = now
+
+
+class Reranker:
+    """Serves rerank requests with whatever model is current."""
+
+    def __init__(self, models: ModelHolder, worker: Worker, limits: Limits) -> None:
+        self.models, self.limits = models, limits
+        self._worker = worker
+
+    async def rerank(self, request: RerankRequest, visit: Visit) -> dict[str, Any]:
+        """The answer, always, once the request is right; raises a Refusal or ContractError.
+
+        `visit` has the stages before this one; the answer carries all of them.
+        """
+        model = self.models.current
+        if model is None:
+            raise NotReady
+        self.limits.check(request, model.manifest)
+        record = await self._read_user(model, request, visit)
+        visit.lap("features")
+        asked = request.body.seed
+        seed = derive_seed(visit.request_id) if asked is None else asked
+        task, unknown = build_task(request, model, record, seed)
+        visit.lap("encode")
+        outcome = await self._search(model, request, task, visit)
+        found, explanation = outcome if outcome is not None else (None, None)
+        answer = write_answer(
+            request,
+            task,
+            found,
+            facts={"request_id": visit.request_id, "artifact": model.manifest.artifact},
+            degraded=visit.degraded,
+            explanation=explanation,
+        )
+        _count(model, task, found, visit, unknown)
+        visit.seconds["total"] = visit.deadline.spent_s()
+        answer["timings_ms"] = timings_ms(visit.seconds)
+        return answer
+
+    async def _read_user(
+        self, model: Model, request: RerankRequest, visit: Visit
+    ) -> UserRecord | None:
+        budget_s = self.limits.feature_budget_ms / 1e3
+        try:
+            return await read_user(model.store, request.user_id, visit.deadline, budget_s)
+        except FeaturesUnavailable as error:
+            visit.degraded.add("user_features")
+            event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
+            return None
+
+    async def _search(
+        self, model: Model, request: RerankRequest, task: Task, visit: Visit
+    ) -> tuple[Found, Mapping[str, Any] | None] | None:
+        """What was found and explained; None when no model answered in time."""
+        reserve_s = self.limits.answer_reserve_ms / 1e3
+        until = visit.deadline.earlier(reserve_s)
+        job: Callable[[Graphs], tuple[Found, Mapping[str, Any] | None]]
+        job = partial(_find, model=model, request=request, task=task, deadline=until)
+        try:
+            found, explanation = await self._worker.run(model.graphs, job, until)
+        except (BudgetSpent, GraphFailed) as error:
+            visit.degraded.add("input_order")
+            metrics.INPUT_ORDER.labels(error.code).inc()
+            level = "debug" if isinstance(error, BudgetSpent) else "error"
+            event(level, error.code, why=str(error), request_id=visit.request_id)
+            return None
+        visit.seconds["generate"] = found.generate_s
+        visit.seconds["evaluate"] = found.evaluate_s
+        if found.ran_lists < task.num_lists:
+            visit.degraded.add("fewer_lists")
+        if request.body.explain and explanation is None:
+            visit.degraded.add("explanation")
+        return found, explanation
+
+
+def _find(
+    graphs: Graphs, *, model: Model, request: RerankRequest, task: Task, deadline: Deadline
+) -> tuple[Found, Mapping[str, Any] | None]:
+    """On the worker's thread: search, then explain when that was asked for and time is left."""
+    found = search(graphs, task, model.manifest, model.cost[task.has_rows], deadline)
+    if not request.body.explain:
+        return found, None
+    return found, explain(graphs, task, found, request.item_ids, deadline)
+
+
+def _count(model: Model, task: Task, found: Found | None, visit: Visit, unknown_items: int) -> None:
+    """Quality and degradation of one answer."""
+    for reason in visit.degraded:
+        metrics.DEGRADED.labels(reason).inc()
+    metrics.CANDIDATES.inc(task.candidates)
+    if unknown_items:
+        metrics.UNKNOWN_ITEMS.inc(unknown_items)
+    if int(task.slot_valid.sum()) not in model.manifest.lengths.list_sizes:
+        metrics.UNSEEN_LIST_SIZE.inc()
+    if found is None:
+        metrics.LISTS_EVALUATED.observe(0)
+        return
+    if found.unlawful:
+        metrics.UNLAWFUL_LISTS.inc(found.unlawful)
+    mean = found.rewards.mean(axis=0)
+    served = found.list[task.slot_valid]
+    metrics.LISTS_EVALUATED.observe(len(found.lists))
+    metrics.UPLIFT.labels(model.role).observe(float(mean[found.chosen] - mean[-1]))
+    metrics.REWARD.labels(model.role).observe(float(mean[found.chosen]))
+    shown = found.p_click[found.chosen][task.slot_valid]
+    metrics.P_CLICK.labels(model.role).observe(float(shown.mean()))
+    changed = np.count_nonzero(served != task.start[task.slot_valid])
+    metrics.CHANGED_SLOTS.labels(model.role).observe(int(changed))

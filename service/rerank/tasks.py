@@ -1,0 +1,90 @@
+"""A request, a user's record and a model -> the task that the search runs."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.items import ItemTable
+from model.contract.manifest import ObjectiveWeights
+from model.contract.request import MAX_SEED, RerankRequest
+from model.contract.rules import compile_rules
+from model.contract.store_layout import UserRecord
+from service.rerank import limits
+from service.rerank.arrays import (
+    EncodedCandidates,
+    encode_candidates,
+    encode_sessions,
+    encode_user,
+)
+from service.rerank.model import Model
+from service.rerank.search import Task
+
+
+def build_task(
+    request: RerankRequest, model: Model, record: UserRecord | None, seed: int
+) -> tuple[Task, int]:
+    """The task, and how many candidates the item table does not know.
+
+    Raises ValueRejected, RequestRejected, RulesUnsatisfiable or RulesUndecided.
+    """
+    manifest, encoder, table = model.manifest, model.encoder, model.items.table
+    objective = limits.objective(request, manifest)
+    size = limits.list_size(request, manifest)
+    encoded = encode_candidates(request, encoder, table)
+    user = encode_user(record, request.body.context, encoder)
+    sessions, sess_valid = encode_sessions(record, encoder, table, manifest.lengths)
+    compiled = compile_rules(
+        request.body.constraints,
+        item_ids=request.item_ids,
+        rows=encoded.rows,
+        schema=manifest.features,
+        list_size=size,
+        slots=manifest.lengths.slots,
+    )
+    slot_valid = np.arange(manifest.lengths.slots) < size
+    values = None
+    if objective.value:
+        values = _values(request, encoded, table, manifest.objective)
+    task = Task(
+        context={
+            "candidates": encoded.rows[None],
+            "cand_valid": compiled.arrays.allowed[None],
+            "slot_valid": slot_valid[None],
+            "user": user[None],
+            "sessions": sessions[None],
+            "sess_valid": sess_valid[None],
+        },
+        start=np.where(slot_valid, compiled.start, 0).astype(np.int32),
+        slot_valid=slot_valid,
+        rules=compiled.arrays,
+        objective=objective,
+        values=values,
+        num_lists=request.body.num_lists,
+        seed=seed,
+    )
+    return task, int((encoded.places < 0).sum())
+
+
+def derive_seed(request_id: str) -> int:
+    """The seed of a request that names none: equal wherever the same request id is served."""
+    digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") & MAX_SEED
+
+
+def _values(
+    request: RerankRequest, encoded: EncodedCandidates, table: ItemTable, weights: ObjectiveWeights
+) -> NDArray[np.float32]:
+    """(N,) raw value of each candidate: the request's, else the item table's, else 0."""
+    name = weights.value_field or ""
+    values = np.full(len(request), np.nan, dtype=np.float32)
+    held = table.numbers.get(name)
+    if held is not None and len(held):
+        values = np.where(encoded.places < 0, np.nan, held[encoded.places]).astype(np.float32)
+    given = request.features.get(name)
+    if given is not None:
+        own = np.asarray([np.nan if v is None else v for v in given], dtype=np.float32)
+        values = np.where(np.isnan(own), values, own)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,0 +1,86 @@
+"""First runs of a new artifact: caches are filled and the cost line is measured.
+
+The requests are made of default items; only their sizes matter.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from model.contract.choice import Objective
+from model.contract.encode import Encoder
+from model.contract.fitted import columns
+from model.contract.manifest import GENERATOR_RULES, Manifest
+from model.contract.rule_arrays import RuleArrays
+from service.rerank.cost import CostLine, Observation
+from service.rerank.ports import Graphs
+from service.rerank.search import Task, evaluate, generate
+
+_REPEATS = 5
+_MOST_LISTS = 32
+
+
+def measure(graphs: Graphs, manifest: Manifest, max_candidates: int) -> dict[bool, CostLine]:
+    """Cost line of the graph without rules and, where there is one, with them."""
+    encoder = Encoder(manifest.features)
+    most = min(max_candidates, manifest.lengths.max_candidates)
+    sizes = sorted({min(12, most), most})
+    found = {}
+    for rules in (False, True) if GENERATOR_RULES in manifest.graphs else (False,):
+        runs = [
+            Observation(n, k, _seconds(graphs, manifest, encoder, n, k, rules))
+            for n in sizes
+            for k in (1, 8, _MOST_LISTS)
+        ]
+        found[rules] = CostLine.fit(runs)
+    return found
+
+
+def _seconds(  # sizes of one measured run
+    graphs: Graphs, manifest: Manifest, encoder: Encoder, candidates: int, lists: int, rules: bool
+) -> float:
+    """Median seconds of one run after a first one that does not count."""
+    task = blank_task(manifest, encoder, candidates, rules)
+    spent = []
+    for _ in range(_REPEATS + 1):
+        began = time.perf_counter()
+        proposed = generate(graphs, task, manifest, lists)
+        evaluate(graphs, task, manifest, proposed)
+        spent.append(time.perf_counter() - began)
+    return float(np.median(spent[1:]))
+
+
+def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: bool) -> Task:
+    """A request of default items, user and sessions, at the size asked for."""
+    sizes, schema = manifest.lengths, manifest.features
+    slot_valid = np.arange(sizes.slots) < min(sizes.slots, candidates)
+    rows = np.broadcast_to(encoder.default_item, (candidates, len(encoder.default_item)))
+    offered = encoder.encode_candidate_scope(None, np.ones(candidates, dtype=bool), {})
+    history = (1, sizes.sessions, sizes.session_slots)
+    count = int(rules)
+    return Task(
+        context={
+            "candidates": np.concatenate([rows, offered], axis=1)[None],
+            "cand_valid": np.ones((1, candidates), dtype=bool),
+            "slot_valid": slot_valid[None],
+            "user": np.concatenate([encoder.default_user, encoder.encode_context(1, {})[0]])[None],
+            "sessions": np.zeros((*history, columns(schema.session_fields)), dtype=np.int32),
+            "sess_valid": np.zeros(history, dtype=bool),
+        },
+        start=np.where(slot_valid, np.arange(sizes.slots), 0).astype(np.int32),
+        slot_valid=slot_valid,
+        rules=RuleArrays(
+            allowed=np.ones(candidates, dtype=bool),
+            editable=slot_valid,
+            member=np.ones((count, candidates), dtype=bool),
+            slots=np.broadcast_to(slot_valid, (count, sizes.slots)),
+            minimum=np.zeros(count, dtype=np.float32),
+            maximum=np.full(count, sizes.slots, dtype=np.float32),
+        ),
+        objective=Objective(),
+        values=None,
+        num_lists=1,
+        seed=0,
+    )

@@ -1,0 +1,139 @@
+"""Every metric of the service, declared once. Labels come from closed sets; no ids anywhere.
+
+Series with a closed label set exist from the start, so that a rate over them is never "no data".
+Names after Prometheus conventions: seconds, `_total`, the unit last.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from prometheus_client import Counter, Gauge, Histogram
+
+Outcome = Literal["ok", "degraded", "refused", "failed", "gone"]
+StageLabel = Literal["queue", "parse", "features", "encode", "generate", "evaluate", "total"]
+GraphLabel = Literal["generator", "generator_rules", "evaluator"]
+StoreOutcome = Literal["hit", "unknown", "timeout", "down", "unreadable", "skipped"]
+DegradedReason = Literal["user_features", "fewer_lists", "input_order", "explanation"]
+InputOrderCause = Literal["budget_spent", "graph_failed"]
+Role = Literal["current", "candidate"]
+ReloadOutcome = Literal["swapped", "refused", "rolled_back"]
+
+# Close together around the 50 ms objective, where a wrong p99 would change a decision; the low
+# end is where an unloaded service answers.
+_REQUEST_S = (
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04,
+    0.045, 0.05, 0.055, 0.06, 0.08, 0.12, 0.25, 0.5, 1.0,
+)  # fmt: skip
+_STAGE_S = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01,
+    0.02, 0.03, 0.04, 0.05, 0.1, 0.25, 1.0,
+)  # fmt: skip
+_AGE_S = (60, 600, 3600, 6 * 3600, 86_400, 2 * 86_400, 7 * 86_400, 30 * 86_400)
+_REWARD = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10, 25, 100, 1000)
+_UPLIFT = (0.0, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 100)
+_SHARE = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+REQUEST_SECONDS = Histogram(
+    "rerank_request_seconds",
+    "From the first byte of a rerank request to its answer",
+    ("outcome",),
+    buckets=_REQUEST_S,
+)
+STAGE_SECONDS = Histogram(
+    "rerank_stage_seconds", "Time in one stage of a rerank request", ("stage",), buckets=_STAGE_S
+)
+GRAPH_SECONDS = Histogram(
+    "rerank_graph_seconds",
+    "Time of one ONNX Runtime run, those that were stopped or failed too",
+    ("graph",),
+    buckets=_STAGE_S,
+)
+REFUSED = Counter("rerank_refused_total", "Requests refused, by error code", ("code",))
+DEGRADED = Counter("rerank_degraded_total", "Answers that went without something", ("reason",))
+INPUT_ORDER = Counter(
+    "rerank_input_order_total", "Answers in input order, by what kept the model out", ("cause",)
+)
+IN_FLIGHT = Gauge("rerank_in_flight_requests", "Requests being worked on")
+WAITING = Gauge("rerank_waiting_requests", "Requests admitted and waiting for their turn")
+
+LISTS_EVALUATED = Histogram(
+    "rerank_lists_evaluated",
+    "Lists that the evaluator compared for one answer, the input list included",
+    buckets=(1, 2, 3, 5, 9, 17, 33, 65, 129, 1025),
+)
+UPLIFT = Histogram(
+    "rerank_reward_uplift",
+    "Predicted reward of the served list minus that of the input list",
+    ("artifact",),
+    buckets=_UPLIFT,
+)
+REWARD = Histogram(
+    "rerank_reward", "Predicted reward of the served list", ("artifact",), buckets=_REWARD
+)
+P_CLICK = Histogram(
+    "rerank_list_p_click",
+    "Mean predicted click probability of the served list's slots",
+    ("artifact",),
+    buckets=_SHARE,
+)
+CHANGED_SLOTS = Histogram(
+    "rerank_changed_slots",
+    "Slots of the served list that hold another item than in the input list",
+    ("artifact",),
+    buckets=(0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50),
+)
+UNLAWFUL_LISTS = Counter(
+    "rerank_unlawful_lists_total", "Generated lists dropped because they broke a rule"
+)
+UNKNOWN_ITEMS = Counter("rerank_unknown_items_total", "Candidates that the item table has not")
+CANDIDATES = Counter("rerank_candidates_total", "Candidates on offer")
+UNSEEN_LIST_SIZE = Counter(
+    "rerank_unseen_list_size_total", "Requests for a list length that training never saw"
+)
+
+STORE_SECONDS = Histogram(
+    "rerank_store_seconds", "Time of one read of the user store", ("outcome",), buckets=_STAGE_S
+)
+FEATURE_AGE_SECONDS = Histogram(
+    "rerank_feature_age_seconds", "Age of the user's record when it was read", buckets=_AGE_S
+)
+
+ARTIFACT_INFO = Gauge(
+    "rerank_artifact_info",
+    "1 for each artifact that serves",
+    ("artifact", "name", "schema_hash"),
+)
+RELOADS = Counter("rerank_artifact_reloads_total", "Changes of the served artifact", ("outcome",))
+READY = Gauge("rerank_ready", "1 while the process takes rerank requests")
+
+_CLOSED = (
+    (REQUEST_SECONDS, Outcome),
+    (STAGE_SECONDS, StageLabel),
+    (GRAPH_SECONDS, GraphLabel),
+    (DEGRADED, DegradedReason),
+    (INPUT_ORDER, InputOrderCause),
+    (UPLIFT, Role),
+    (REWARD, Role),
+    (P_CLICK, Role),
+    (CHANGED_SLOTS, Role),
+    (STORE_SECONDS, StoreOutcome),
+    (RELOADS, ReloadOutcome),
+)
+for _metric, _labels in _CLOSED:
+    for _label in get_args(_labels):
+        _metric.labels(_label)
+
+
+def declare_refusals(codes: list[str]) -> None:
+    """Start the series of every error code at zero."""
+    for code in codes:
+        REFUSED.labels(code)
+
+
+def set_artifact(role: Role, name: str, schema_hash: str) -> None:
+    """Name the artifact that serves in this role from now on."""
+    for labels in [s.labels for metric in ARTIFACT_INFO.collect() for s in metric.samples]:
+        if labels["artifact"] == role:
+            ARTIFACT_INFO.remove(role, labels["name"], labels["schema_hash"])
+    ARTIFACT_INFO.labels(role, name, schema_hash).set(1)
