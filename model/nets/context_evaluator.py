@@ -26,7 +26,7 @@ class ContextEvaluator(Evaluator):
 
     pool: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 plain numbers, each its own
         self,
         fields: Fields,
         *,
