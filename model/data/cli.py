@@ -1,0 +1,127 @@
+"""`relist-log`: builds, checks and prepares canonical logs from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from model.contract.errors import ContractError
+from model.data.canonical import read_log
+from model.data.checks import Limits
+from model.data.click_world import WorldConfig, write_click_world
+from model.data.download import cache_folder, wheel
+from model.data.errors import DataError
+from model.data.movielens import MovielensConfig, write_movielens
+from model.data.prepare import SESSIONS
+from model.data.tables import load_tables
+from model.data.toml_config import read_toml
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+Writer = Callable[[Path, Path, Config], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; 0, or 2 with one line that says what is wrong."""
+    given = _parser().parse_args(argv)
+    try:
+        sys.stdout.write(given.run(given) + "\n")
+    except (DataError, ContractError) as error:
+        sys.stderr.write(f"relist-log: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"relist-log: {error.filename or ''}: {error.strerror}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="relist-log", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    movielens = _adapter(
+        commands, "movielens", "ML-100K sittings, every label known (small, real feedback)"
+    )
+    movielens.set_defaults(run=_movielens)
+    world = _adapter(commands, "click-world", "simulated clicks whose true value is known")
+    world.add_argument("--lists", type=int, help="training lists, instead of the config's")
+    world.set_defaults(run=_click_world)
+    check = _reader(commands, "check", "check a canonical log and say what breaks which rule")
+    check.add_argument("--max-candidates", type=int, default=Limits.candidates)
+    check.add_argument("--max-shown", type=int, default=Limits.shown)
+    check.set_defaults(run=_check)
+    prepare = _reader(commands, "prepare", "encode a canonical log ahead of training")
+    prepare.add_argument("--sessions", type=int, default=SESSIONS, help="past lists a row sees")
+    prepare.set_defaults(run=_prepare)
+    return parser
+
+
+def _adapter(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    one = commands.add_parser(name, help=text, description=f"Write a canonical log: {text}.")
+    one.add_argument("--out", type=Path, required=True, help="folder of the log; replaced whole")
+    one.add_argument("--config", type=Path, help="TOML file; unknown keys are errors")
+    one.add_argument("--seed", type=int, help="instead of the config's")
+    one.add_argument("--wheel", type=Path, help="the data set's wheel, if it is on disk already")
+    return one
+
+
+def _reader(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    one = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    one.add_argument("log", type=Path, help="folder of the canonical log")
+    return one
+
+
+def _movielens(given: argparse.Namespace) -> str:
+    return _build(given, _with_seed(_configured(MovielensConfig, given), given), write_movielens)
+
+
+def _click_world(given: argparse.Namespace) -> str:
+    config = _with_seed(_configured(WorldConfig, given), given)
+    if given.lists is not None:
+        config = replace(config, lists=given.lists)
+    return _build(given, config, write_click_world)
+
+
+def _configured(kind: type[Config], given: argparse.Namespace) -> Config:
+    return read_toml(kind, given.config) if given.config else kind()
+
+
+def _with_seed(config: Config, given: argparse.Namespace) -> Config:
+    return config if given.seed is None else replace(config, seed=given.seed)
+
+
+def _build(given: argparse.Namespace, config: Config, write: Writer[Config]) -> str:
+    source = wheel(given.wheel, cache_folder(os.environ))
+    return f"{given.out}: {write(source, given.out, config)} requests"
+
+
+def _check(given: argparse.Namespace) -> str:
+    limits = Limits(candidates=given.max_candidates, shown=given.max_shown)
+    log = read_log(given.log, limits)
+    rows = log.impressions
+    return (
+        f"{given.log}: {len(rows.timestamp)} requests of {len(log.users.ids)} users, "
+        f"{len(log.items.ids)} items, {rows.clicks.mean():.4f} clicks a shown item: no rule broken"
+    )
+
+
+def _prepare(given: argparse.Namespace) -> str:
+    tables = load_tables(given.log, sessions=given.sessions)
+    train, validation, test = np.bincount(tables.part, minlength=3)
+    return (
+        f"{given.log}: {train} training, {validation} validation, {test} test requests; "
+        f"N={tables.max_candidates} M={tables.slots} H={tables.history}, "
+        f"{tables.schema.table_rows} embedding rows, schema {tables.schema.hash}"
+    )

@@ -1,0 +1,196 @@
+"""Adapter: real users and items of ML-100K, simulated lists and clicks -> a canonical log.
+
+Everything learned from it is to be called simulated. The true user model goes to `world.npz`, for
+the offline report alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model.data.canonical import ITEMS, SCHEMA_TOML, USERS
+from model.data.factorization import FactorizationConfig, predict_stars, standardized
+from model.data.log_info import BY_TIME, LogInfo, write_info
+from model.data.log_writer import fresh_log, list_column, named, write_impressions
+from model.data.ml100k import MovieLens, read_movielens
+from model.data.ragged import Ints
+from model.data.responses import CASCADE, LISTWISE, Cascade, Genres, Listwise
+from model.data.worlds import ClickWorld, write_world
+
+SCHEMA = Path(__file__).parent / "click_world_schema.toml"
+START_MS, DAY_MS = 1_577_836_800_000, 86_400_000  # 2020-01-01
+_CHUNK = 4_096  # lists drawn at once, each by its own random stream
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldConfig:
+    """Settings; what each means stands in click_world_4of12.toml."""
+
+    form: str = LISTWISE
+    lists: int = 48_000
+    candidates: int = 12
+    slots: int = 4
+    days: int = 90
+    seed: int = 0
+    shares: tuple[float, ...] = (0.8, 0.1, 0.1)
+    popularity_power: float = 0.75
+    taste_pull: float = 0.8
+    upstream_weight: float = 0.8
+    upstream_noise: float = 0.8
+    exploration: float = 0.5
+    taste_weight: float = 1.1
+    saturation_weight: float = 1.3
+    contrast_weight: float = 0.6
+    offset: float = 0.9
+    decay: float = 0.25
+    reach: float = 3.0
+    boredom: float = 0.2
+    leave_after_click: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.form not in (LISTWISE, CASCADE):
+            raise ValueError(f"form is {LISTWISE!r} or {CASCADE!r}, not {self.form!r}")
+        if not 1 <= self.slots <= self.candidates:
+            raise ValueError(f"needs 1 <= slots={self.slots} <= candidates={self.candidates}")
+        if self.lists < 1 or self.days < 1:
+            raise ValueError("lists and days are at least 1")
+
+    @property
+    def rows(self) -> int:
+        """Lists of all parts together."""
+        return round(self.lists / self.shares[0])
+
+    def response(self) -> Listwise | Cascade:
+        """The user model."""
+        if self.form == LISTWISE:
+            return Listwise(
+                taste_weight=self.taste_weight,
+                saturation_weight=self.saturation_weight,
+                contrast_weight=self.contrast_weight,
+                offset=self.offset,
+                decay=self.decay,
+                reach=self.reach,
+            )
+        return Cascade(
+            taste_weight=self.taste_weight,
+            saturation_weight=self.saturation_weight,
+            contrast_weight=self.contrast_weight,
+            offset=self.offset,
+            boredom=self.boredom,
+            leave_after_click=self.leave_after_click,
+        )
+
+
+@dataclass(frozen=True)
+class Visits:
+    """A chunk of C simulated visits.
+
+    user: (C,). candidates: (C, N) item places, upstream order. scores: (C, N) float32, falling.
+    shown: (C, M) places in the candidates. clicks: (C, M) int8.
+    """
+
+    user: Ints
+    candidates: Ints
+    scores: NDArray[np.float32]
+    shown: Ints
+    clicks: NDArray[np.int8]
+
+
+def write_click_world(wheel: Path, folder: Path, config: WorldConfig) -> int:
+    """Write the simulated log and its world; returns the number of rows."""
+    data = read_movielens(wheel)
+    world = build_world(data, config)
+    popularity = np.bincount(data.ratings.item, minlength=len(data.item_ids)).astype(np.float64)
+    activity = np.sqrt(np.bincount(data.ratings.user, minlength=len(data.user_ids)))
+    streams = np.random.default_rng(config.seed).spawn(-(-config.rows // _CHUNK) + 1)
+    moments = np.sort(streams[0].integers(0, config.days * DAY_MS, config.rows)) + START_MS
+    with fresh_log(folder) as fresh, tqdm(total=config.rows, desc="lists", unit="") as bar:
+        for number, rng in enumerate(streams[1:]):
+            held = moments[number * _CHUNK : (number + 1) * _CHUNK]
+            user = rng.choice(len(activity), len(held), p=activity / activity.sum())
+            visits = draw_visits(world, user, popularity, config, rng)
+            write_impressions(fresh, number, _columns(world, visits, held, number * _CHUNK))
+            bar.update(len(held))
+        items = data.item_table().append_column("popularity", pa.array(popularity))
+        pq.write_table(items, fresh / ITEMS)
+        pq.write_table(data.user_table(), fresh / USERS)
+        (fresh / SCHEMA_TOML).write_text(SCHEMA.read_text(encoding="utf-8"), encoding="utf-8")
+        write_info(fresh, _info(config))
+        write_world(fresh, world)
+    return config.rows
+
+
+def build_world(data: MovieLens, config: WorldConfig) -> ClickWorld:
+    """Fit tastes to all ratings."""
+    stars = predict_stars(
+        data.ratings,
+        len(data.user_ids),
+        len(data.item_ids),
+        FactorizationConfig(),
+        config.seed,
+    )
+    return ClickWorld(
+        user_ids=data.user_ids,
+        item_ids=data.item_ids,
+        taste=standardized(stars).astype(np.float32),
+        genres=Genres(data.genre_matrix.astype(np.float32)),
+        response=config.response(),
+    )
+
+
+def draw_visits(
+    world: ClickWorld,
+    user: Ints,
+    popularity: Floats,
+    config: WorldConfig,
+    rng: np.random.Generator,
+) -> Visits:
+    """Draw candidates, upstream scores, shown lists and clicks for visits of these users (C,)."""
+    taste = world.taste[user]
+    with np.errstate(divide="ignore"):  # an item that nobody rated is never on offer
+        pull = config.popularity_power * np.log(popularity) + config.taste_pull * taste
+    drawn = pull + rng.gumbel(size=pull.shape)  # Gumbel top-N: without replacement
+    offered = np.argpartition(-drawn, config.candidates - 1, axis=1)[:, : config.candidates]
+    score = config.upstream_weight * np.take_along_axis(taste, offered, axis=1)
+    score = (score + rng.normal(0.0, config.upstream_noise, score.shape)).astype(np.float32)
+    order = np.argsort(-score, axis=1, kind="stable")
+    offered = np.take_along_axis(offered, order, axis=1)
+    score = np.take_along_axis(score, order, axis=1)
+    explored = score + config.exploration * rng.gumbel(size=score.shape)
+    shown = np.argsort(-explored, axis=1, kind="stable")[:, : config.slots]
+    items = np.take_along_axis(offered, shown, axis=1)
+    return Visits(user, offered, score, shown, world.draw_clicks(user, items, rng))
+
+
+def _columns(world: ClickWorld, visits: Visits, moments: Ints, first: int) -> dict[str, pa.Array]:
+    """The rows as columns of a canonical log: ids, scores and clicks, nothing of the taste."""
+    count, offered = visits.candidates.shape
+    n, m = np.full(count, offered), np.full(count, visits.shown.shape[1])
+    items = np.take_along_axis(visits.candidates, visits.shown, axis=1)
+    item_ids = list(world.item_ids)
+    return {
+        "request_id": pa.array([f"w{first + i:07d}" for i in range(count)]),
+        "user_id": named(list(world.user_ids), visits.user),
+        "timestamp": pa.array(moments, pa.int64()),
+        "candidates": list_column(named(item_ids, visits.candidates), n),
+        "upstream_scores": list_column(visits.scores.ravel(), n),
+        "shown": list_column(named(item_ids, items), m),
+        "clicks": list_column(visits.clicks.ravel(), m),
+        "conversions": pa.nulls(count, pa.list_(pa.int8())),
+    }
+
+
+def _info(config: WorldConfig) -> LogInfo:
+    name = f"{config.form}-world-{config.slots}of{config.candidates}"
+    return LogInfo(
+        name=name, split=BY_TIME, shares=config.shares, list_size=config.slots, simulated=True
+    )
