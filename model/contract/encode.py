@@ -6,7 +6,6 @@ Every function works on flat sequences or on padded arrays with any number of le
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -23,6 +22,7 @@ from model.contract.fitted import (
     columns,
     spans,
 )
+from model.contract.raw_values import Values, numbers, several, texts
 from model.contract.schema import (
     CLICKED,
     CONVERTED,
@@ -54,11 +54,11 @@ class Encoder:
         self.item_spans = _named_spans(schema.of(Scope.ITEM))
         self.candidate_spans = _named_spans(schema.candidate_fields)
 
-    def encode_field(self, name: str, values: Sequence[Any] | NDArray[Any]) -> Rows:
+    def encode_field(self, name: str, values: Values) -> Rows:
         """Encode one flat column of raw values.
 
         Args:
-            name: a declared field.
+            name: a declared field (ids and what is ranked within a request have their own ways).
             values: n raw values; None (numeric: NaN too) is a gap; multi takes sequences of str.
 
         Returns:
@@ -69,6 +69,8 @@ class Encoder:
             ValueRejected: a value of a type that the field's kind does not take.
         """
         field = self.schema.field(name)
+        if field.kind is Kind.ID or field.rank_buckets:
+            raise ValueError(f"{name} is not encoded from its own column alone")
         if field.kind is Kind.NUMERIC:
             return self._numeric(field, values)[:, None]
         if field.kind is Kind.MULTI:
@@ -86,7 +88,9 @@ class Encoder:
             Same shape, int32 rows.
         """
         field = self.schema.field(name)
-        local = np.where(places < 0, field.unknown, places + FIRST_VALUE)
+        if places.size and places.max() >= field.size:
+            raise ValueError(f"{name} has {field.size} ids, no place {places.max()}")
+        local = np.where(places < 0, field.unknown, places.astype(np.int64) + FIRST_VALUE)
         return (local + self.schema.first_row[name]).astype(np.int32)
 
     def encode_items(
@@ -186,10 +190,15 @@ class Encoder:
 
     def _given(self, field: FittedField, count: int, values: Mapping[str, Sequence[Any]]) -> Rows:
         """The field's column, or gaps when the column is absent."""
-        return self.encode_field(field.name, values.get(field.name, [None] * count))
+        column = values.get(field.name)
+        if column is None:
+            column = [None] * count
+        elif len(column) != count:
+            raise ValueRejected(field=field.name, rule=f"{len(column)} values, {count} expected")
+        return self.encode_field(field.name, column)
 
-    def _numeric(self, field: FittedField, values: Sequence[Any] | NDArray[Any]) -> Rows:
-        number = _floats(field, values)
+    def _numeric(self, field: FittedField, values: Values) -> Rows:
+        number = numbers(field.name, values)
         local = FIRST_VALUE + np.searchsorted(self._edges[field.name], number, side="right")
         local = np.where(np.isnan(number), field.missing, local)
         return (local + self.schema.first_row[field.name]).astype(np.int32)
@@ -212,36 +221,19 @@ class Encoder:
         local = np.where(known, FIRST_VALUE + np.minimum(bucket, buckets - 1), field.missing)
         return (local + self.schema.first_row[field.name]).astype(np.int32)
 
-    def _categorical(self, field: FittedField, values: Sequence[Any] | NDArray[Any]) -> Rows:
+    def _categorical(self, field: FittedField, values: Values) -> Rows:
         get, unknown, missing = self._place[field.name].get, field.unknown, field.missing
-        try:
-            local = [missing if v is None else get(v, unknown) for v in values]
-        except TypeError as error:
-            raise ValueRejected(field=field.name, rule="takes a string or null") from error
+        local = [missing if v is None else get(v, unknown) for v in texts(field.name, values)]
         return np.asarray(local, dtype=np.int32) + np.int32(self.schema.first_row[field.name])
 
-    def _multi(self, field: FittedField, values: Sequence[Any] | NDArray[Any]) -> Rows:
+    def _multi(self, field: FittedField, values: Values) -> Rows:
         get, first = self._place[field.name].get, self.schema.first_row[field.name]
         out = np.full((len(values), field.width), PADDING_ROW, dtype=np.int32)
-        for at, several in enumerate(values):
-            if several is None or len(several) == 0:
-                out[at, 0] = first + field.missing
-                continue
-            if isinstance(several, str):
-                raise ValueRejected(field=field.name, rule="takes a list of strings or null")
-            local = [get(v, field.unknown) for v in several[: field.width]]
+        for at, value in enumerate(values):
+            kept = several(field.name, value)[: field.width]
+            local = [get(v, field.unknown) for v in kept] or [field.missing]
             out[at, : len(local)] = np.asarray(local, dtype=np.int32) + first
         return out
-
-
-def _floats(field: FittedField, values: Sequence[Any] | NDArray[Any]) -> NDArray[np.float64]:
-    """Numbers with NaN for gaps; refuses what is not a number."""
-    if isinstance(values, np.ndarray) and values.dtype != object:
-        return values.astype(np.float64)
-    try:
-        return np.asarray([math.nan if v is None else v for v in values], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueRejected(field=field.name, rule="takes a number or null") from error
 
 
 def _named_spans(fields: Sequence[FittedField]) -> dict[str, tuple[int, int]]:

@@ -1,0 +1,112 @@
+"""What is true of candidates only in one request: upstream score, upstream rank, own fields."""
+
+import math
+
+import numpy as np
+import pytest
+
+FIRST, MISSING = 2, 0
+AT = {"upstream_score": 0, "upstream_rank": 1, "distance": 2}  # columns, by the schema's order
+BUCKETS = 4
+
+
+def score_buckets_by_definition(scores, valid):
+    """The definition, one cell at a time: share of scored candidates that score strictly higher."""
+    out = np.zeros(scores.shape, dtype=int)
+    for row in np.ndindex(scores.shape[:-1]):
+        scored = [s for s, v in zip(scores[row], valid[row], strict=True) if v and not np.isnan(s)]
+        for n, own in enumerate(scores[row]):
+            if not valid[row][n]:
+                out[(*row, n)] = -1
+            elif np.isnan(own):
+                out[(*row, n)] = MISSING
+            else:
+                higher = sum(s > own for s in scored)
+                out[(*row, n)] = FIRST + math.floor(BUCKETS * higher / len(scored))
+    return out
+
+
+def score_column(encoder, scores, valid):
+    rows = encoder.encode_candidate_scope(scores, valid, {"distance": [None] * int(valid.sum())})
+    column = rows[..., AT["upstream_score"]]
+    return np.where(valid, column - encoder.schema.first_row["upstream_score"], column - 1)
+
+
+def test_score_buckets_agree_with_a_loop_over_ties_gaps_and_padding(encoder):
+    rng = np.random.default_rng(3)
+    scores = rng.integers(0, 6, size=(40, 3, 9)).astype(np.float64)  # few values: many ties
+    scores[rng.random(scores.shape) < 0.2] = np.nan
+    scores[rng.random(scores.shape) < 0.05] = -np.inf
+    scores[rng.random(scores.shape) < 0.05] = np.inf
+    valid = rng.random(scores.shape) < 0.8
+    valid[0, 0] = False  # nothing there at all
+    scores[1, 1] = np.nan  # nothing scored
+    scores[2, 2] = 5.0  # all equal
+
+    expected = score_buckets_by_definition(scores, valid)
+
+    assert score_column(encoder, scores, valid).tolist() == expected.tolist()
+
+
+def test_score_buckets_by_hand(encoder):
+    scores = np.array([[0.9, 0.1, 0.5, 0.5], [np.nan, 7.0, 8.0, 1.0]], dtype=np.float32)
+    valid = np.array([[True] * 4, [True, True, True, False]])
+
+    # row 0: 0, 3, 1, 1 of 4 are higher; row 1: of two scored, 1 and 0 are higher
+    assert score_column(encoder, scores, valid).tolist() == [[2, 5, 3, 3], [MISSING, 4, 2, -1]]
+
+
+def test_only_the_order_of_scores_matters_and_padding_has_no_say(encoder):
+    scores = np.array([[0.9, 0.1, 0.5, 99.0], [3.0, 2.0, 1.0, np.nan]])
+    valid = np.array([[True, True, True, False]] * 2)
+    assert (
+        score_column(encoder, scores, valid)[:, :3].tolist()
+        == score_column(encoder, 1000 * scores[:, :3] - 7, valid[:, :3]).tolist()
+    )
+
+
+def test_no_scores_at_all_are_gaps_never_zeros(encoder):
+    valid = np.array([[True, True], [True, False]])
+    nothing = score_column(encoder, None, valid)
+
+    assert nothing.tolist() == [[MISSING, MISSING], [MISSING, -1]]
+    assert score_column(encoder, np.zeros((2, 2)), valid).tolist() == [[FIRST, FIRST], [FIRST, -1]]
+
+
+def test_rank_is_the_place_in_the_request(encoder):
+    valid = np.ones((2, 7), dtype=bool)
+    valid[1, 3:] = False
+    rows = encoder.encode_candidate_scope(None, valid, {})
+    rank = rows[..., AT["upstream_rank"]]
+    first = encoder.schema.first_row["upstream_rank"]
+
+    # edges 1, 2, 5: place 0 | 1 | 2 3 4 | 5 6
+    assert (rank[0] - first).tolist() == [2, 3, 4, 4, 4, 5, 5]
+    assert rank[1].tolist() == [first + 2, first + 3, first + 4, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (2, 3)])
+def test_flat_requests_and_a_padded_batch_encode_alike(encoder, leading):
+    rng = np.random.default_rng(len(leading))
+    batch = int(np.prod(leading))
+    counts = rng.integers(1, 7, size=batch)
+    valid = np.arange(6) < counts[:, None]
+    scores = rng.normal(size=(batch, 6))
+    distance = rng.uniform(0, 4, size=(batch, 6))
+
+    padded = encoder.encode_candidate_scope(
+        scores.reshape(*leading, 6),
+        valid.reshape(*leading, 6),
+        {"distance": distance[valid].tolist()},
+    ).reshape(batch, 6, 3)
+
+    for b, n in enumerate(counts):
+        alone = encoder.encode_candidate_scope(
+            scores[b, :n], np.ones(n, dtype=bool), {"distance": distance[b, :n].tolist()}
+        )
+        assert padded[b, :n].tolist() == alone.tolist()
+        assert not padded[b, n:].any()
+
+
+def test_a_request_without_candidates_encodes_to_no_rows(encoder):
+    assert encoder.encode_candidate_scope(None, np.ones(0, dtype=bool), {}).shape == (0, 3)
