@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     )
     redis_prefix: str = Field(default="relist", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     redis_connections: int = Field(default=16, ge=1, le=1024)
+    requests_file: Path | None = Field(
+        default=None, description="requests.jsonl, for the documents' example and the playground"
+    )
     users_file: Path | None = Field(default=None, description="users.bin for memory://")
     items_refresh_s: float = Field(default=30.0, gt=0)
 

@@ -16,6 +16,7 @@ from service.inference.artifact import Artifact
 GOLDEN_ROWS = 256  # bounds the time of a start, whatever the file holds
 BATCH = 16
 SAME_SHARE = 0.99  # rows whose lists and choice must be the same: ties in float may flip an argmax
+_VALUES = "values"  # (B, N), beside the graphs' inputs; only where the objective uses a value
 
 Rows = dict[str, NDArray[Any]]
 
@@ -61,9 +62,21 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
     _require_close(manifest, "p_click", p_click, part["p_click"], slots)
     if p_conversion is not None:
         _require_close(manifest, "p_conversion", p_conversion, part["p_conversion"], slots)
-    weights = Objective(click=manifest.objective.click, conversion=manifest.objective.conversion)
-    chosen = choose(reward(p_click, p_conversion, None, slots, weights), manifest.pessimism)
+    rewards = reward(p_click, p_conversion, _values(inputs, compared), slots, _weights(manifest))
+    chosen = choose(rewards, manifest.pessimism)
     return int(same.sum()), int((chosen == part["chosen"]).sum())
+
+
+def _values(inputs: Rows, lists: NDArray[Any]) -> NDArray[Any] | None:
+    """(B, L, M) value of each slot's item, where the golden batch carries values."""
+    if _VALUES not in inputs:
+        return None
+    return np.take_along_axis(inputs[_VALUES][:, None, :], lists, axis=2)
+
+
+def _weights(manifest: Manifest) -> Objective:
+    default = manifest.objective
+    return Objective(click=default.click, conversion=default.conversion, value=default.value)
 
 
 def _require_close(

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         lines.append(f"  {PREFIX}{name.upper()} ({default}){text}")
     parser = argparse.ArgumentParser(
         prog="relist-serve",
-        description="Serve POST /rerank from an artifact folder; settings come from the environment",
+        description="Serve POST /rerank from an artifact folder. Settings come from variables.",
         epilog="settings:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,11 +6,11 @@ import json
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
-from model.contract.request import RerankBody
 from service.api.admin import admin_routes
 from service.api.admission import Admission
 from service.api.app import build_app
@@ -19,7 +19,6 @@ from service.api.pages import Facts, health_routes, info_routes, metrics_routes
 from service.api.readiness import Readiness
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
-from service.inference.artifact import resolve_folder
 from service.inference.worker import LoopWorker, ThreadWorker
 from service.main.rollout import ArtifactRollout
 from service.main.stores import open_refresh, open_store
@@ -30,7 +29,6 @@ from service.settings import Settings
 from service.telemetry import metrics
 from service.telemetry.logs import event
 
-_REQUESTS = "requests.jsonl"  # real requests in wire format, where the artifact carries some
 _EXAMPLE_ITEMS = 12
 
 
@@ -56,7 +54,8 @@ class Service:
         model = self.models.current
         if model is not None:
             known = list(model.items.table.ids[:_EXAMPLE_ITEMS])
-            self.example.update(read_example(self.settings) or _made_up(known))
+            real = self.settings.requests_file
+            self.example.update(_made_up(known) if real is None else read_example(real))
             self.apps[0].openapi_schema = None  # written anew at the next look
 
     async def close(self) -> None:
@@ -138,14 +137,11 @@ def _apps(  # noqa: PLR0913  # the rooms that meet in HTTP
     return [main, *(app for _, app in sides)], [port for port, _ in sides]
 
 
-def read_example(settings: Settings) -> dict[str, Any] | None:
-    """The first real request beside the artifact, without its labels."""
-    path = resolve_folder(settings.artifact_dir) / _REQUESTS
-    if not path.is_file():
-        return None
+def read_example(path: Path) -> dict[str, Any]:
+    """The first real request of a hand-over's requests.jsonl."""
     with path.open(encoding="utf-8") as file:
-        first = json.loads(file.readline())
-    return {key: value for key, value in first.items() if key in RerankBody.model_fields}
+        request: dict[str, Any] = json.loads(file.readline())["request"]
+    return request
 
 
 def _made_up(item_ids: list[str]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ Encoding itself is the contract's; this room only says what stands where.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from model.contract.request import RerankRequest
 from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE, Kind, Scope
 from model.contract.store_layout import UserRecord
 
+_FEATURES = "candidates.features"
 _OFFERED = {UPSTREAM_SCORE: "is fed by `score`", UPSTREAM_RANK: "is the candidates' order"}
 
 
@@ -41,33 +43,31 @@ def encode_candidates(
     """Item rows from the table, overridden where the request says so, and candidate-scope rows.
 
     A null is "not given": an item-scope field keeps the table's value, a candidate-scope one is a
-    gap. Raises ValueRejected for a field that the schema does not know.
+    gap. Raises ValueRejected for a field that the schema does not know or a value of another type.
     """
     places = table.places(request.item_ids)
     items = table.padded_rows[places]  # a copy: place -1 is the default row, which stands last
     own: dict[str, Sequence[Any]] = {}
     for name, values in request.features.items():
-        field = known_field(encoder, name, "candidates.features", Scope.ITEM, Scope.CANDIDATE)
-        check_kind(field, values, f"candidates.features.{name}")
+        field = _known_field(encoder, name, _FEATURES, Scope.ITEM, Scope.CANDIDATE)
         if field.scope is Scope.CANDIDATE:
             own[name] = values
-            continue
-        at, width = encoder.item_spans[name]
-        given = np.fromiter((v is not None for v in values), dtype=bool, count=len(values))
-        items[given, at : at + width] = encoder.encode_field(
-            name, [v for v in values if v is not None]
+        else:
+            _override(items, encoder, name, values)
+    with _located(_FEATURES):
+        offered = encoder.encode_candidate_scope(
+            request.scores, np.ones(len(request), dtype=bool), own
         )
-    offered = encoder.encode_candidate_scope(request.scores, np.ones(len(request), dtype=bool), own)
     return EncodedCandidates(np.concatenate([items, offered], axis=1), places)
 
 
 def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: Encoder) -> Rows:
     """(Fu,) int32: stored columns (the default user's when there is no record) and context."""
-    for name, value in context.items():
-        field = known_field(encoder, name, "context", Scope.CONTEXT)
-        check_kind(field, [value], f"context.{name}")
+    for name in context:
+        _known_field(encoder, name, "context", Scope.CONTEXT)
     stored = encoder.default_user if record is None else record.columns
-    own = encoder.encode_context(1, {name: [value] for name, value in context.items()})
+    with _located("context"):
+        own = encoder.encode_context(1, {name: [value] for name, value in context.items()})
     return np.concatenate([stored, own[0]])
 
 
@@ -94,32 +94,30 @@ def encode_sessions(
     return rows, valid
 
 
-def known_field(encoder: Encoder, name: str, where: str, *scopes: Scope) -> FittedField:
+def _override(items: Rows, encoder: Encoder, name: str, values: Sequence[Any]) -> None:
+    """Write an item-scope column of the request over the table's rows, where it has a value."""
+    at, width = encoder.item_spans[name]
+    given = np.fromiter((v is not None for v in values), dtype=bool, count=len(values))
+    with _located(_FEATURES):
+        rows = encoder.encode_field(name, [v for v in values if v is not None])
+    items[given, at : at + width] = rows
+
+
+def _known_field(encoder: Encoder, name: str, where: str, *scopes: Scope) -> FittedField:
     """The schema's field of this name and one of these scopes; raises ValueRejected."""
-    try:
-        field = encoder.schema.field(name)
-    except KeyError:
-        field = None
-    if field is None or field.scope not in scopes or field.kind is Kind.ID:
-        allowed = [
-            f.name
-            for f in encoder.schema.of(*scopes)
-            if f.kind is not Kind.ID and f.name not in _OFFERED
-        ]
-        raise ValueRejected(field=f"{where}.{name}", rule=f"is none of {allowed}")
     if name in _OFFERED:
         raise ValueRejected(field=f"{where}.{name}", rule=_OFFERED[name])
-    return field
+    allowed = {f.name: f for f in encoder.schema.of(*scopes) if f.kind is not Kind.ID}
+    if name not in allowed:
+        names = sorted(set(allowed) - set(_OFFERED))
+        raise ValueRejected(field=f"{where}.{name}", rule=f"is none of {names}")
+    return allowed[name]
 
 
-def check_kind(field: FittedField, values: Sequence[Any], where: str) -> None:
-    """Raise ValueRejected unless each value is null or of the type that the field's kind takes."""
-    kinds = {type(v) for v in values} - {type(None)}
-    if field.kind is Kind.NUMERIC:
-        wrong, rule = kinds - {float, int}, "takes a number or null"
-    elif field.kind is Kind.MULTI:
-        wrong, rule = kinds - {list}, "takes a list of strings or null"
-    else:
-        wrong, rule = kinds - {str}, "takes a string or null"
-    if wrong:
-        raise ValueRejected(field=where, rule=rule)
+@contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Name the place in the request, not only the field, of a value that the encoder refuses."""
+    try:
+        yield
+    except ValueRejected as error:
+        raise ValueRejected(field=f"{where}.{error.field}", rule=error.rule) from error
