@@ -33,6 +33,7 @@ class Prepared:
     """A verified artifact and what its runs cost."""
 
     artifact: Artifact
+    store: UserStore
     cost: dict[bool, CostLine]
 
 
@@ -103,7 +104,7 @@ class ArtifactRollout:
         rows = verify(artifact)
         cost = measure(artifact.graphs.bind(), artifact.manifest, self._max_candidates)
         event("info", "artifact_verified", artifact=artifact.manifest.artifact, golden_rows=rows)
-        return Prepared(artifact, cost)
+        return Prepared(artifact, self._open_store(artifact.manifest.schema_hash), cost)
 
     def _assemble(self, prepared: Prepared) -> Model:
         artifact = prepared.artifact
@@ -113,7 +114,7 @@ class ArtifactRollout:
             encoder=Encoder(artifact.manifest.features),
             graphs=artifact.graphs,
             items=holder,
-            store=self._open_store(artifact.manifest.schema_hash),
+            store=prepared.store,
             cost=prepared.cost,
         )
         if self._refresh is not None:

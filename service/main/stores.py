@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from model.contract.errors import BlobError, ManifestError
+from service.features.memory_store import MemoryUserStore
+from service.features.redis_store import RedisUserStore
 from service.main.rollout import OpenStore, Refresh
 from service.rerank.ports import UserStore
 from service.settings import MEMORY, Settings
 
 
 def open_store(settings: Settings) -> OpenStore:
-    """A function from schema hash to a store of that schema."""
+    """A function from schema hash to a store of that schema; may read a file, so not on the loop.
 
-    def opened(schema_hash: str) -> UserStore:
-        raise NotImplementedError
+    It raises ManifestError when the users file is not of the artifact's schema.
+    """
+    url = settings.redis_url.get_secret_value()
 
-    return opened
+    def redis(schema_hash: str) -> UserStore:
+        return RedisUserStore.connect(
+            url,
+            prefix=settings.redis_prefix,
+            schema_hash=schema_hash,
+            connections=settings.redis_connections,
+        )
+
+    def memory(schema_hash: str) -> UserStore:
+        if settings.users_file is None:
+            return MemoryUserStore({}, schema_hash=schema_hash)
+        try:
+            return MemoryUserStore.from_file(settings.users_file, schema_hash=schema_hash)
+        except BlobError as error:
+            raise ManifestError(artifact=str(settings.artifact_dir), what=str(error)) from error
+
+    return memory if url == MEMORY else redis
 
 
 def open_refresh(settings: Settings) -> Refresh | None:
