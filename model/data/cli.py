@@ -17,7 +17,7 @@ from model.data.canonical import read_log
 from model.data.checks import Limits
 from model.data.click_world import WorldConfig, write_click_world
 from model.data.download import cache_folder, wheel
-from model.data.errors import DataError
+from model.data.errors import ConfigError, DataError
 from model.data.movielens import MovielensConfig, write_movielens
 from model.data.prepare import SESSIONS
 from model.data.tables import load_tables
@@ -54,9 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     world = _adapter(commands, "click-world", "simulated clicks whose true value is known")
     world.add_argument("--lists", type=int, help="training lists, instead of the config's")
     world.set_defaults(run=_click_world)
-    check = _reader(commands, "check", "check a canonical log and say what breaks which rule")
-    check.add_argument("--max-candidates", type=int, default=Limits.candidates)
-    check.add_argument("--max-shown", type=int, default=Limits.shown)
+    check = _reader(
+        commands, "check", "check a canonical log; name the first row that breaks a rule"
+    )
+    limits = Limits()
+    check.add_argument("--max-candidates", type=int, default=limits.candidates)
+    check.add_argument("--max-shown", type=int, default=limits.shown)
     check.set_defaults(run=_check)
     prepare = _reader(commands, "prepare", "encode a canonical log ahead of training")
     prepare.add_argument("--sessions", type=int, default=SESSIONS, help="past lists a row sees")
@@ -84,22 +87,27 @@ def _reader(
 
 
 def _movielens(given: argparse.Namespace) -> str:
-    return _build(given, _with_seed(_configured(MovielensConfig, given), given), write_movielens)
+    config = _changed(_configured(MovielensConfig, given), "seed", given.seed)
+    return _build(given, config, write_movielens)
 
 
 def _click_world(given: argparse.Namespace) -> str:
-    config = _with_seed(_configured(WorldConfig, given), given)
-    if given.lists is not None:
-        config = replace(config, lists=given.lists)
-    return _build(given, config, write_click_world)
+    config = _changed(_configured(WorldConfig, given), "lists", given.lists)
+    return _build(given, _changed(config, "seed", given.seed), write_click_world)
 
 
 def _configured(kind: type[Config], given: argparse.Namespace) -> Config:
     return read_toml(kind, given.config) if given.config else kind()
 
 
-def _with_seed(config: Config, given: argparse.Namespace) -> Config:
-    return config if given.seed is None else replace(config, seed=given.seed)
+def _changed(config: Config, key: str, value: int | None) -> Config:
+    """The config with what the command line says instead."""
+    if value is None:
+        return config
+    try:
+        return replace(config, **{key: value})
+    except ValueError as error:
+        raise ConfigError(file="command line", key=f"--{key}", rule=str(error)) from error
 
 
 def _build(given: argparse.Namespace, config: Config, write: Writer[Config]) -> str:

@@ -11,7 +11,7 @@ from model.contract.items import ItemTable
 from model.contract.noise import request_noise
 from model.contract.schema import Scope
 from model.contract.store_layout import unpack_user
-from model.contract.user_stream import read_head, read_users
+from model.contract.user_stream import StreamHead, read_head, read_users, write_users
 from model.data.arrays import gather_arrays
 from model.data.handover import golden_inputs, write_handover
 from model.data.split import TEST, VALIDATION
@@ -100,17 +100,14 @@ def test_lines_are_test_rows_each_user_first_and_carry_all_labels(made):
 
 def test_every_user_has_a_blob_of_the_schema(made):
     tables, folder = made
+    path = folder / "users.bin"
 
-    head = read_head(folder / "users.bin")
+    found = list(read_users(path))
 
-    assert head.schema_hash == tables.schema.hash
-    assert head.users == len(tables.users.ids)
-    for (user_id, blob), expected in zip(
-        read_users(folder / "users.bin"), tables.users.ids, strict=True
-    ):
-        record = unpack_user(blob, head.schema_hash)
-        assert user_id == expected
-        place = list(tables.users.ids).index(user_id)
+    assert read_head(path) == StreamHead(schema_hash=tables.schema.hash, users=len(found))
+    assert [user_id for user_id, _ in found] == list(tables.users.ids)
+    for place, (_, blob) in enumerate(found):
+        record = unpack_user(blob, tables.schema.hash)
         assert record.columns.tolist() == tables.users.rows[place].tolist()
 
 
@@ -121,6 +118,18 @@ def test_a_truncated_or_overlong_stream_of_users_is_refused(made, tmp_path):
         (tmp_path / name).write_bytes(broken)
         with pytest.raises(BlobError):
             list(read_users(tmp_path / name))
+
+
+def test_a_stream_cut_between_two_users_is_refused(tmp_path):
+    write_users(tmp_path / "users.bin", "00" * 8, [("ü1", b"first"), ("u2", b"second")])
+    whole = (tmp_path / "users.bin").read_bytes()
+    last = 2 + len("u2") + 4 + len(b"second")
+    assert list(read_users(tmp_path / "users.bin")) == [("ü1", b"first"), ("u2", b"second")]
+
+    (tmp_path / "cut.bin").write_bytes(whole[:-last])
+
+    with pytest.raises(BlobError, match="too early"):
+        list(read_users(tmp_path / "cut.bin"))
 
 
 def test_golden_inputs_are_validation_rows_with_input_lists_and_seeded_noise(made):
