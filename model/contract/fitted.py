@@ -11,9 +11,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from model.contract.schema import (
     CLICKED,
@@ -49,6 +49,20 @@ class FittedField(BaseModel):
     unknown: int = UNKNOWN
     digest: str | None = None  # id fields: hash of the ids, which are kept elsewhere
 
+    @model_validator(mode="after")
+    def _size_is_that_of_its_content(self) -> Self:
+        held = {
+            "values": self.values and len(self.values),
+            "edges": None if self.edges is None else len(self.edges) + 1,
+            "rank_buckets": self.rank_buckets,
+        }
+        wrong = [name for name, size in held.items() if size is not None and size != self.size]
+        if wrong:
+            raise ValueError(f"{self.name}: size {self.size} is not that of its {wrong[0]}")
+        if not (0 <= self.missing < self.block and 0 <= self.unknown < self.block):
+            raise ValueError(f"{self.name}: missing and unknown must lie inside the block")
+        return self
+
     @property
     def block(self) -> int:
         """Rows of the embedding table that belong to this field."""
@@ -66,6 +80,16 @@ class FittedSchema(BaseModel):
 
     fields: tuple[FittedField, ...]
     display: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_ids_lead(self) -> Self:
+        names = [f.name for f in self.fields]
+        if len(set(names)) != len(names):
+            raise ValueError("a field stands twice")
+        late = [f.name for s in Scope for f in self.of(s)[1:] if f.kind is Kind.ID]
+        if late:
+            raise ValueError(f"{late[0]} must be the first field of its scope")
+        return self
 
     @cached_property
     def first_row(self) -> dict[str, int]:
@@ -111,7 +135,8 @@ class FittedSchema(BaseModel):
     @cached_property
     def hash(self) -> str:
         """Sixteen hex digits that change whenever an encoded array would mean something else."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        meaning = self.model_dump(mode="json", exclude={"display"})  # display reaches no array
+        canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -132,7 +157,7 @@ def spans(fields: Iterable[FittedField]) -> list[tuple[int, int]]:
 def id_field(name: str, scope: Scope, ids: Iterable[str]) -> FittedField:
     """The field of item or user ids; an id outside the training part is `unknown`."""
     known = list(ids)
-    digest = hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
     return FittedField(name=name, scope=scope, kind=Kind.ID, size=len(known), digest=digest)
 
 
