@@ -6,6 +6,7 @@ offered without an entry, `upstream_score` and `upstream_rank`; `upstream = []` 
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -58,7 +59,7 @@ class FieldSpec(BaseModel):
     kind: Kind
     vocabulary: str | list[str] = "fit"  # "fit": the values of the training part
     max_vocabulary: int = Field(default=100_000, ge=1, le=10_000_000)
-    buckets: str | list[float] = "quantile:16"  # quantile:B, rank_quantile:B, or the edges
+    buckets: str | list[float] = "quantile:16"  # quantile:B, or the edges
     max_values: int = Field(default=4, ge=1, le=16)  # multi: values kept, in the order given
     missing: str | float = OWN  # what a gap means: its own embedding, or this value
     unknown: str = OWN  # what a value outside the vocabulary means
@@ -71,7 +72,9 @@ class FieldSpec(BaseModel):
             raise ValueError(f"the name {self.name!r} is reserved")
         if self.kind is Kind.NUMERIC:
             _check_buckets(self.buckets)
-            if isinstance(self.missing, str) and self.missing != OWN:
+            if self.missing != OWN and not (
+                isinstance(self.missing, float) and math.isfinite(self.missing)
+            ):
                 raise ValueError("missing of a numeric field is 'own' or a number")
         elif not isinstance(self.missing, str):
             raise ValueError("missing of a categorical or multi field is 'own' or a value")
@@ -101,6 +104,8 @@ class Schema(BaseModel):
         if self.format != FORMAT:
             raise ValueError(f"format {self.format} is not {FORMAT}")
         odd = sorted(set(self.upstream) - {"score", "rank"})
+        if len(set(self.upstream)) != len(self.upstream):
+            raise ValueError("upstream names an entry twice")
         if odd:
             raise ValueError(f"upstream may hold 'score' and 'rank', not {odd[0]!r}")
         return self
@@ -147,27 +152,26 @@ def read_schema(path: Path) -> Schema:
         return parse_schema(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SchemaError(field=str(path), rule="no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SchemaError(field=str(path), rule=f"cannot be read: {error}") from error
 
 
 def _place(raw: Mapping[str, Any], loc: tuple[int | str, ...]) -> str:
     """`field 'price'.buckets` rather than `field.3.buckets`."""
     if len(loc) >= 2 and loc[0] == "field" and isinstance(loc[1], int):
-        name = raw["field"][loc[1]].get("name", loc[1])
+        entry = raw["field"][loc[1]]
+        name = entry.get("name", loc[1]) if isinstance(entry, dict) else loc[1]
         return ".".join([f"field {name!r}", *map(str, loc[2:])])
     return ".".join(map(str, loc)) or "schema.toml"
 
 
 def _check_buckets(buckets: str | list[float]) -> None:
     if isinstance(buckets, list):
-        if any(b <= a for a, b in pairwise(buckets)) or not buckets:
-            raise ValueError("bucket edges must be given and rise")
+        if not buckets or not all(map(math.isfinite, buckets)):
+            raise ValueError("bucket edges must be given and be finite")
+        if any(b <= a for a, b in pairwise(buckets)):
+            raise ValueError("bucket edges must rise")
         return
     how, _, count = buckets.partition(":")
-    if (
-        how not in {"quantile", "rank_quantile"}
-        or not count.isdigit()
-        or not 2 <= int(count) <= 256
-    ):
-        raise ValueError(
-            "buckets is quantile:B, rank_quantile:B (2 <= B <= 256) or a list of edges"
-        )
+    if how != "quantile" or not count.isdecimal() or not 2 <= int(count) <= 256:
+        raise ValueError("buckets is quantile:B (2 <= B <= 256) or a list of edges")
