@@ -7,6 +7,8 @@ refreshed. Knows neither Redis nor ONNX.
 from __future__ import annotations
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +22,8 @@ from model.contract.encode import Rows
 from model.contract.errors import ManifestError
 
 UNKNOWN_ITEM = -1
-_DISPLAY, _NUMBER = "display_", "number_"
+_IDS, _DISPLAY, _NUMBER, _ENDS = "ids", "display_", "number_", "ends_"
+_UNREADABLE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 def item_key(item_id: str) -> int:
@@ -33,7 +36,7 @@ def item_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
     return np.fromiter((item_key(i) for i in ids), dtype=np.uint64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ItemTable:
     """All items of one artifact (or of one refresh), immutable: a refresh swaps the whole table.
 
@@ -55,6 +58,10 @@ class ItemTable:
             raise ValueError("an item id stands twice in the item table")
         if len(np.unique(self._sorted_keys)) != len(self.ids):
             raise ValueError("two item ids share a 64-bit key")
+        columns = {"rows": self.rows, **self.numbers, **self.display}
+        uneven = [name for name, column in columns.items() if len(column) != len(self.ids)]
+        if uneven:
+            raise ValueError(f"{uneven[0]} does not hold one entry for each of the ids")
 
     @cached_property
     def place(self) -> dict[str, int]:
@@ -94,34 +101,47 @@ class ItemTable:
 
     def write(self, path: Path) -> None:
         """Write as .npz without pickles."""
-        arrays: dict[str, NDArray[Any]] = {
-            "ids": np.asarray(self.ids, dtype=np.str_),
-            "rows": self.rows,
-            "default_row": self.default_row,
-        }
+        arrays: dict[str, NDArray[Any]] = {"rows": self.rows, "default_row": self.default_row}
         arrays |= {_NUMBER + name: column for name, column in self.numbers.items()}
-        arrays |= {
-            _DISPLAY + role: np.asarray(texts, dtype=np.str_)
-            for role, texts in self.display.items()
-        }
+        arrays |= _pack_texts(_IDS, self.ids)
+        for role, texts in self.display.items():
+            arrays |= _pack_texts(_DISPLAY + role, texts)
         np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what `write` wrote; raises ManifestError when the file is not such a table."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 held = {name: file[name] for name in file.files}
             return cls(
-                ids=held["ids"].tolist(),
+                ids=_unpack_texts(held, _IDS),
                 rows=held["rows"],
                 default_row=held["default_row"],
-                numbers={k.removeprefix(_NUMBER): v for k, v in held.items() if _NUMBER in k},
+                numbers={
+                    k.removeprefix(_NUMBER): v for k, v in held.items() if k.startswith(_NUMBER)
+                },
                 display={
-                    k.removeprefix(_DISPLAY): v.tolist() for k, v in held.items() if _DISPLAY in k
+                    k.removeprefix(_DISPLAY): _unpack_texts(held, k)
+                    for k in held
+                    if k.startswith(_DISPLAY)
                 },
             )
-        except (OSError, KeyError, ValueError) as error:
+        except _UNREADABLE as error:
             raise ManifestError(
                 artifact=str(path.parent), what=f"{path.name} cannot be read: {error}"
             ) from error
+
+
+def _pack_texts(name: str, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """UTF-8 bytes end to end, and where each text ends: one long title costs only its length."""
+    encoded = [text.encode() for text in texts]
+    return {
+        name: np.frombuffer(b"".join(encoded), dtype=np.uint8),
+        _ENDS + name: np.cumsum([len(e) for e in encoded], dtype=np.int64),
+    }
+
+
+def _unpack_texts(held: Mapping[str, NDArray[Any]], name: str) -> list[str]:
+    blob, ends = held[name].tobytes(), held[_ENDS + name].tolist()
+    return [blob[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
