@@ -1,0 +1,57 @@
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+
+@pytest.fixture
+def environ(monkeypatch):
+    monkeypatch.setenv("RERANK_ARTIFACT_DIR", "/artifact")
+    return monkeypatch
+
+
+def read(**given: str) -> Settings:
+    return Settings.from_environment({f"RERANK_{k.upper()}": v for k, v in given.items()})
+
+
+def test_a_misspelt_variable_stops_the_start_and_is_named(environ):
+    with pytest.raises(ValueError, match="RERANK_MAX_INFLIGTH"):
+        read(max_infligth="3")
+
+
+def test_variables_of_others_are_none_of_our_business(environ):
+    environ.setenv("RERANKER", "x")
+
+    assert Settings.from_environment({"RERANKER": "x", "PATH": "/bin"}).port == 8000
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"FEATURE_BUDGET_MS": "50"}, "smaller than request_budget_ms"),
+        ({"REQUEST_BUDGET_MS": "2000"}, "above max_budget_ms"),
+        ({"ANSWER_RESERVE_MS": "60"}, "smaller than request_budget_ms"),
+        ({"WORKERS": "2"}, "need metrics_port"),
+        ({"WORKERS": "2", "METRICS_PORT": "7999"}, "overlap"),
+        ({"METRICS_PORT": "9000", "ADMIN_PORT": "9000"}, "overlap"),
+        ({"API_TOKENS": '["short"]'}, "at least 16 characters"),
+        ({"ADMIN_TOKEN": "short"}, "at least 16 characters"),
+        ({"REDIS_URL": "http://localhost"}, "starts with redis://"),
+        ({"REDIS_URL": "redis://localhost", "USERS_FILE": "/u"}, "belongs to"),
+        ({"PORT": "70000"}, "less than or equal to 65535"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(environ, given, rule):
+    for name, value in given.items():
+        environ.setenv(f"RERANK_{name}", value)
+
+    with pytest.raises(ValidationError, match=rule):
+        read()
+
+
+def test_secrets_do_not_show_when_settings_are_printed(environ):
+    environ.setenv("RERANK_API_TOKENS", '["a-token-of-20-letters"]')
+    environ.setenv("RERANK_REDIS_URL", "redis://:hunter2@localhost")
+
+    assert "a-token" not in repr(read())
+    assert "hunter2" not in repr(read())
