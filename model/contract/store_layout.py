@@ -30,6 +30,7 @@ from model.contract.errors import BlobError
 
 MAGIC, VERSION = b"RL", 1
 _HEAD = struct.Struct("<2sBBBBH8sq")
+_MOST = 255  # sessions, slots and user columns are counted in one byte each
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,12 @@ def items_key(prefix: str, version: str) -> str:
 
 
 def pack_user(record: UserRecord, schema_hash: str) -> bytes:
-    """Encode one user's record."""
+    """Encode one user's record; raises ValueError for one that the layout cannot hold."""
     sessions, slots = record.item_keys.shape
+    if not record.item_keys.shape == record.clicked.shape == record.converted.shape:
+        raise ValueError("item keys and feedback of a record differ in shape")
+    if max(sessions, slots, len(record.columns)) > _MOST:
+        raise ValueError(f"a record holds at most {_MOST} sessions, slots and columns")
     head = _HEAD.pack(
         MAGIC,
         VERSION,
