@@ -11,16 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+_STREAM = 1 << 192  # one step of the highest of the counter's four words
+_BLOCK = 4  # 64-bit words that one value of the counter yields
 _BITS = 23  # (bits + .5) / 2^23 is exact in float32 and never 0 or 1
 
 
-def gumbel(*, seed: int, stream: int, count: int) -> Floats:
-    """(count,) float32 standard Gumbel numbers of one stream; seed and stream are 64-bit."""
-    philox = np.random.Philox(key=seed, counter=[0, 0, 0, stream])
-    words = philox.random_raw((count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]
-    uniform = ((words >> np.uint32(32 - _BITS)).astype(np.float32) + np.float32(0.5)) * np.float32(
-        2.0**-_BITS
-    )
+def gumbel(*, seed: int, first: int, streams: int, count: int) -> Floats:
+    """(streams, count) float32 standard Gumbel numbers of streams first, first + 1, ..
+
+    One generator walks from stream to stream: making one costs more than a list's numbers.
+    """
+    philox = np.random.Philox(key=seed)
+    words = (count + 1) // 2
+    drawn = np.empty((streams, words), dtype="<u8")
+    step = first * _STREAM
+    for s in range(streams):
+        philox.advance(step)
+        drawn[s] = philox.random_raw(words)
+        step = _STREAM - -(-words // _BLOCK)  # to the start of the next stream
+    bits = drawn.view("<u4")[:, :count] >> np.uint32(32 - _BITS)
+    uniform = (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-_BITS)
     return -np.log(-np.log(uniform))
 
 
@@ -34,7 +44,7 @@ def request_noise(
         none: it is "the single list".
     """
     out = np.zeros((lists, edits, slots + candidates), dtype=np.float32)
-    for k in range(1, lists):
-        out[k] = gumbel(seed=seed, stream=k, count=out[k].size).reshape(out[k].shape)
-    out *= np.float32(scale)
+    if lists > 1:
+        drawn = gumbel(seed=seed, first=1, streams=lists - 1, count=edits * (slots + candidates))
+        out[1:] = drawn.reshape(out[1:].shape) * np.float32(scale)
     return np.ascontiguousarray(out[..., :slots]), np.ascontiguousarray(out[..., slots:])

@@ -1,0 +1,105 @@
+"""Noise of a request: the same for a seed, apart between lists, and Gumbel."""
+
+import numpy as np
+import pytest
+
+from model.contract.noise import gumbel, request_noise
+
+EULER = 0.5772156649015329
+SIZE = {"edits": 3, "slots": 4, "candidates": 7}
+
+
+def raw(seed: int, counter: list[int], count: int) -> list[int]:
+    """Words straight from numpy's Philox, from a counter given in whole."""
+    return np.random.Philox(key=seed, counter=counter).random_raw(count).tolist()
+
+
+def test_a_list_draws_the_same_noise_however_many_lists_are_asked_for():
+    few = request_noise(seed=9, lists=3, scale=0.7, **SIZE)
+    many = request_noise(seed=9, lists=33, scale=0.7, **SIZE)
+
+    for three, all_of_them in zip(few, many, strict=True):
+        assert three.tobytes() == all_of_them[:3].tobytes()
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 33, 440])
+def test_stream_k_is_philox_with_the_seed_as_key_and_k_in_the_highest_counter_word(count):
+    seed, first = 2**64 - 3, 5
+    drawn = gumbel(seed=seed, first=first, streams=3, count=count)
+
+    for s in range(3):
+        words = raw(seed, [0, 0, 0, first + s], (count + 1) // 2)
+        halves = [half for word in words for half in (word & 0xFFFF_FFFF, word >> 32)][:count]
+        uniform = (np.array([h >> 9 for h in halves]) + 0.5) / 2**23
+        np.testing.assert_allclose(drawn[s], -np.log(-np.log(uniform)), rtol=1e-5, atol=1e-6)
+
+
+def test_streams_share_no_word_though_with_k_in_the_lowest_word_they_would():
+    words = 2_000
+    ours = [raw(11, [0, 0, 0, k], words) for k in range(1, 6)]
+    assert len(set().union(*ours)) == 5 * words
+
+    naive = [raw(11, [k, 0, 0, 0], words) for k in range(1, 6)]
+    assert naive[1][:-4] == naive[0][4:]  # list k + 1 is list k, four words on
+
+
+def test_noise_lies_in_slots_then_candidates_of_each_edit_times_the_scale():
+    slot, item = request_noise(seed=2, lists=4, scale=0.5, **SIZE)
+
+    assert slot.shape == (4, 3, 4)
+    assert item.shape == (4, 3, 7)
+    assert slot.dtype == item.dtype == np.float32
+    assert slot.flags.c_contiguous
+    assert item.flags.c_contiguous
+    for k in (1, 2, 3):
+        [drawn] = gumbel(seed=2, first=k, streams=1, count=3 * (4 + 7))
+        cells = np.float32(0.5) * drawn.reshape(3, 11)
+        assert slot[k].tolist() == cells[:, :4].tolist()
+        assert item[k].tolist() == cells[:, 4:].tolist()
+
+
+@pytest.mark.parametrize("lists", [1, 2])
+def test_list_0_has_no_noise(lists):
+    slot, item = request_noise(seed=2, lists=lists, scale=1.0, **SIZE)
+    assert len(slot) == len(item) == lists
+    assert not slot[0].any()
+    assert not item[0].any()
+
+
+def test_seeds_differ_and_a_scale_of_zero_silences_all():
+    one, two = (request_noise(seed=s, lists=2, scale=1.0, **SIZE)[0] for s in (0, 1))
+    assert not np.isclose(one[1], two[1]).any()
+    assert not any(part.any() for part in request_noise(seed=0, lists=9, scale=0.0, **SIZE))
+
+
+def test_the_numbers_are_standard_gumbel():
+    n = 200_000
+    [x] = gumbel(seed=123, first=1, streams=1, count=n).astype(np.float64)
+    deviation = np.pi / np.sqrt(6)
+
+    assert x.mean() == pytest.approx(EULER, abs=5 * deviation / np.sqrt(n))
+    # the fourth central moment of a Gumbel is 5.4 times its squared variance
+    assert x.var() == pytest.approx(deviation**2, abs=5 * deviation**2 * np.sqrt(4.4 / n))
+    ordered = np.sort(x)
+    cdf = np.exp(-np.exp(-ordered))
+    farthest = np.abs(cdf - (np.arange(n) + 0.5) / n).max()
+    assert farthest < 1.95 / np.sqrt(n)  # Kolmogorov-Smirnov, one in a thousand
+
+
+def test_the_outermost_words_give_finite_noise():
+    lowest, highest = (np.float32((bits + 0.5) / 2**23) for bits in (0, 2**23 - 1))
+    assert 0 < lowest < highest < 1
+    drawn = gumbel(seed=1, first=1, streams=2, count=500_000)
+    assert np.isfinite(drawn).all()
+    assert drawn.min() >= -np.log(-np.log(lowest)) - 1e-5
+    assert drawn.max() <= -np.log(-np.log(highest)) + 1e-5
+
+
+def test_the_noise_of_written_down_seeds_never_changes():
+    # Frozen: a new value here means that every answer with a seed changes.
+    drawn = gumbel(seed=42, first=1, streams=2, count=3)
+    frozen = [
+        [-0.1235815, -0.7042402, 1.08677],
+        [-0.7092406, -1.210588, 0.0009387964],
+    ]
+    np.testing.assert_allclose(drawn, frozen, rtol=1e-5)
