@@ -35,7 +35,7 @@ def reward(
     Args:
         p_click: (E, B, L, M) probability of a click in the slot.
         p_conversion: same shape, P(conversion | click); None when the evaluator has none.
-        values: (B, L, M) value of the slot's item; None counts as 0.
+        values: (B, L, M) value of the slot's item; None and NaN (a gap) count as 0.
         slot_valid: (B, M) bool.
         objective: the weights.
 
@@ -46,7 +46,7 @@ def reward(
     if p_conversion is not None:
         gained: Floats | float = objective.conversion
         if values is not None and objective.value:
-            gained = gained + objective.value * values
+            gained = gained + objective.value * np.where(np.isnan(values), 0.0, values)
         worth = worth + p_conversion * gained
     return np.where(slot_valid[:, None, :], p_click * worth, 0.0).sum(axis=-1)
 
