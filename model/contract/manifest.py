@@ -55,6 +55,12 @@ class Lengths(Frozen):
     default_list_size: int = Field(ge=1)
     list_sizes: list[int]
 
+    @model_validator(mode="after")
+    def _the_default_fits_the_graphs(self) -> Self:
+        if self.default_list_size > self.slots:
+            raise ValueError(f"default_list_size {self.default_list_size} is over {self.slots}")
+        return self
+
 
 class ObjectiveWeights(Frozen):
     """Default weights of the reward; `value_field` names the numeric field behind `value`."""
@@ -93,7 +99,9 @@ class Manifest(Frozen):
     versions: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _schema_is_the_one_it_names(self) -> Self:
+    def _format_and_schema_are_the_ones_it_names(self) -> Self:
+        if self.format != FORMAT:
+            raise ValueError(f"format {self.format} is not {FORMAT}")
         if self.features.hash != self.schema_hash:
             raise ValueError(f"schema hash {self.schema_hash} is not {self.features.hash}")
         return self
@@ -124,11 +132,18 @@ def file_checksum(path: Path) -> str:
 
 
 def require_whole(folder: Path, manifest: Manifest) -> None:
-    """Raise ManifestError unless every file is there with the checksum it was exported with."""
+    """Raise ManifestError unless every file is there with the checksum it was exported with.
+
+    A file beside them without a checksum is refused too: a graph may name one as its weights.
+    """
     needed = {graph.file for graph in manifest.graphs.values()} | {ITEMS, GOLDEN}
     unlisted = sorted(needed - set(manifest.checksums))
     if unlisted:
         raise ManifestError(artifact=str(folder), what=f"no checksum for {unlisted[0]}")
+    visible = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    odd = sorted(visible - set(manifest.checksums) - {MANIFEST})
+    if odd:
+        raise ManifestError(artifact=str(folder), what=f"no checksum for {odd[0]}")
     for name, expected in manifest.checksums.items():
         path = folder / name
         if path.parent != folder or not path.is_file():
