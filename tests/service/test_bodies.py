@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 from starlette.datastructures import Headers
+from starlette.types import Message, Receive
 
 from service.api.bodies import ClientGone, check_headers, read_body
 from service.api.tokens import Tokens
@@ -9,10 +10,10 @@ from service.api.trace import trace_headers, trace_id
 from service.errors import BodyTooLarge, BodyTooSlow, Unauthorized, UnsupportedMedia
 
 
-def receiver(*messages: dict):
+def receiver(*messages: Message) -> Receive:
     left = list(messages)
 
-    async def receive() -> dict:
+    async def receive() -> Message:
         if left:
             return left.pop(0)
         await asyncio.Event().wait()
@@ -21,7 +22,7 @@ def receiver(*messages: dict):
     return receive
 
 
-def part(body: bytes, more: bool) -> dict:
+def part(body: bytes, more: bool) -> Message:
     return {"type": "http.request", "body": body, "more_body": more}
 
 

@@ -8,8 +8,8 @@ from service.api.errors import STATUS, code_of, codes, render
 
 
 def leaves(kind: type) -> set[type]:
-    below = kind.__subclasses__()
-    return {kind} if not below else set().union(*(leaves(k) for k in below))
+    below: list[type] = kind.__subclasses__()
+    return {leaf for k in below for leaf in leaves(k)} or {kind}
 
 
 # Neither is ever raised while somebody waits for an HTTP answer: SchemaError when a schema.toml is

@@ -1,0 +1,31 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.inference.artifact import Artifact, read_artifact
+from service.inference.worker import ThreadWorker
+from tests.artifacts import tiny_artifact
+from tests.redis_fixture import redis_of_my_own, redis_server, shared_redis
+
+__all__ = ["redis_of_my_own", "redis_server", "shared_redis"]
+
+
+@pytest.fixture(scope="session")
+def artifact_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported artifact of small, untrained nets over the toy log; not to be changed."""
+    return tiny_artifact(tmp_path_factory.mktemp("artifact"))
+
+
+@pytest.fixture(scope="session")
+def artifact(artifact_folder: Path) -> Artifact:
+    """The same, loaded."""
+    return read_artifact(artifact_folder)
+
+
+@pytest.fixture
+def worker() -> Iterator[ThreadWorker]:
+    """A worker thread that ends with the test."""
+    made = ThreadWorker()
+    yield made
+    made.close()

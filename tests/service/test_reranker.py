@@ -1,0 +1,245 @@
+import json
+import random
+
+import numpy as np
+import pytest
+
+from model.contract.answer import RerankAnswer
+from model.contract.errors import RequestRejected, ValueRejected
+from model.contract.request import parse_request
+from service.errors import LimitExceeded
+from service.rerank.cost import CostLine
+from service.rerank.search import judge
+from service.rerank.tasks import build_task
+from tests.service.asking import (
+    USER,
+    LateStore,
+    ask,
+    body_of,
+    model_of,
+    reranker_of,
+    served_ids,
+    without_times,
+)
+
+
+@pytest.fixture
+def reranker(artifact, worker):
+    return reranker_of(model_of(artifact), worker)
+
+
+async def test_the_same_request_and_seed_give_the_same_answer_and_another_seed_other_lists(
+    artifact, reranker
+):
+    body = body_of(artifact, explain=True)
+
+    first, again = [await ask(reranker, body) for _ in range(2)]
+    other = await ask(reranker, body | {"seed": 6})
+
+    assert first["degraded"] == []
+    assert without_times(first) == without_times(again)
+    assert first["explanation"]["lists"] != other["explanation"]["lists"]
+
+
+async def test_without_a_seed_the_request_id_decides_and_the_seed_is_told(artifact, reranker):
+    body = body_of(artifact, seed=None)
+
+    first = await ask(reranker, body, request_id="one")
+    other = await ask(reranker, body, request_id="two")
+    repeated = await ask(reranker, body | {"seed": first["seed"]}, request_id="three")
+
+    assert first["seed"] != other["seed"]
+    assert served_ids(repeated) == served_ids(first)
+
+
+async def test_list_k_is_the_same_however_many_lists_are_asked_for(artifact, reranker):
+    few = await ask(reranker, body_of(artifact, num_lists=3, explain=True))
+    many = await ask(reranker, body_of(artifact, num_lists=8, explain=True))
+
+    def generated(answer):
+        return [x["item_ids"] for x in answer["explanation"]["lists"] if x["source"] != "input"]
+
+    assert generated(few) == generated(many)[:3]
+    assert (few["lists_evaluated"], many["lists_evaluated"]) == (4, 9)
+
+
+async def test_answers_hold_candidates_only_none_twice_and_are_never_worse_than_the_input(
+    artifact, reranker
+):
+    rng = random.Random(0)
+    changed = 0
+    for seed in range(40):
+        ids = rng.sample([*artifact.items.ids, "new-1", "new-2"], rng.randint(1, 12))
+        size = rng.randint(1, min(len(ids), artifact.manifest.lengths.slots))
+        body = body_of(artifact, seed=seed, list_size=size, candidates={"item_id": ids})
+        answer = await ask(reranker, body)
+        served = served_ids(answer)
+        RerankAnswer.model_validate(answer)
+        assert len(set(served)) == len(served) == size
+        assert [ids[item["input_slot"]] for item in answer["items"]] == served
+        assert [item["slot"] for item in answer["items"]] == list(range(size))
+        assert answer["reward"] >= answer["input_reward"]
+        changed += served != ids[:size]
+    assert changed > 20  # else none of the above says much
+
+
+async def test_the_reward_is_the_objective_over_the_answers_own_probabilities(artifact, reranker):
+    body = body_of(artifact, objective={"click": 0.5, "conversion": 2.0})
+
+    answer = await ask(reranker, body)
+
+    expected = sum(i["p_click"] * (0.5 + 2.0 * i["p_conversion"]) for i in answer["items"])
+    assert answer["objective"] == {"click": 0.5, "conversion": 2.0, "value": 0.0}
+    assert answer["reward"] == pytest.approx(expected, abs=1e-5)
+
+
+async def test_a_late_store_costs_the_users_features_and_nothing_else(artifact, worker):
+    late = reranker_of(model_of(artifact, LateStore()), worker)
+    here = reranker_of(model_of(artifact), worker)
+
+    without = await ask(late, body_of(artifact))
+    stranger = await ask(here, body_of(artifact, user_id="nobody"))
+    known = await ask(here, body_of(artifact))
+
+    assert without["degraded"] == ["user_features"]
+    assert stranger["degraded"] == []
+    assert without["items"] == stranger["items"]
+    assert known["items"] != stranger["items"]
+    assert without["timings_ms"]["features"] >= 9.5
+
+
+async def test_lists_are_fewer_when_the_budget_is_short_and_the_answer_says_so(artifact, worker):
+    # 10 ms a list: with room of a half, 50 ms hold 3 lists and never 8
+    slow = {False: CostLine((0.0, 0.0, 0.010, 0.0))}
+    reranker = reranker_of(model_of(artifact, cost=slow), worker)
+
+    answer = await ask(reranker, body_of(artifact), budget_s=0.05)
+
+    assert answer["degraded"] == ["fewer_lists"]
+    assert 2 <= answer["lists_evaluated"] <= 4
+    assert answer["reward"] >= answer["input_reward"]
+
+
+async def test_without_time_for_one_list_the_input_order_is_served_with_nothing_predicted(
+    artifact, worker
+):
+    never = {False: CostLine((10.0, 0.0, 0.0, 0.0))}
+    reranker = reranker_of(model_of(artifact, cost=never), worker)
+    body = body_of(artifact, list_size=3)
+
+    answer = await ask(reranker, body)
+
+    assert answer["degraded"] == ["input_order"]
+    assert served_ids(answer) == body["candidates"]["item_id"][:3]
+    assert [i["p_click"] for i in answer["items"]] == [None] * 3
+    assert (answer["reward"], answer["input_reward"], answer["lists_evaluated"]) == (None, None, 0)
+    RerankAnswer.model_validate(answer)
+
+
+async def test_a_request_whose_time_is_over_still_gets_its_candidates_back(artifact, reranker):
+    answer = await ask(reranker, body_of(artifact), budget_s=-0.01)
+
+    assert answer["degraded"] == ["user_features", "input_order"]
+
+
+async def test_a_value_of_the_request_overrides_the_item_tables(artifact, reranker):
+    ids = list(artifact.items.ids[:6])
+    plain = await ask(reranker, body_of(artifact, candidates={"item_id": ids}, num_lists=1))
+
+    async def with_brand(brands):
+        columns = {"item_id": ids, "features": {"brand": brands}}
+        return await ask(reranker, body_of(artifact, candidates=columns, num_lists=1))
+
+    untouched = await with_brand([None] * 6)
+    moved = await with_brand(["acme", "bolt", "crux", "dune", "echo", "acme"])
+
+    assert untouched["items"] == plain["items"]
+    assert moved["input_reward"] != plain["input_reward"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "part"),
+    [
+        ({"context": {"devise": "phone"}}, ValueRejected, r"context.devise: is none of \['device'"),
+        ({"context": {"device": 3.0}}, ValueRejected, "context.device: takes a string"),
+        (
+            {"candidates": {"item_id": ["i1"], "features": {"upstream_score": [1.0]}}},
+            ValueRejected,
+            "fed by `score`",
+        ),
+        (
+            {"candidates": {"item_id": ["i1"], "features": {"device": ["x"]}}},
+            ValueRejected,
+            "candidates.features.device: is none of",
+        ),
+        (
+            {"candidates": {"item_id": ["i1"], "features": {"tags": ["new"]}}},
+            ValueRejected,
+            "candidates.features.tags: takes a list of strings",
+        ),
+        (
+            {"candidates": {"item_id": ["i1"], "features": {"distance": ["far"]}}},
+            ValueRejected,
+            "candidates.features.distance: takes a number",
+        ),
+        ({"num_lists": 65}, LimitExceeded, "num_lists: at most 64, not 65"),
+        ({"list_size": 5}, LimitExceeded, "list_size: at most 4, not 5"),
+        (
+            {"candidates": {"item_id": [f"n{i}" for i in range(501)]}},
+            LimitExceeded,
+            "candidates: at most 500, not 501",
+        ),
+        ({"objective": {"value": 1.0}}, RequestRejected, "names no field to take values from"),
+        ({"objective": {"click": 0.0}}, RequestRejected, "at least one weight"),
+    ],
+)
+async def test_what_this_artifact_does_not_know_is_refused_by_name(
+    artifact, reranker, changes, error, part
+):
+    with pytest.raises(error, match=part):
+        await ask(reranker, body_of(artifact) | changes)
+
+
+async def test_an_explanation_adds_up(artifact, reranker):
+    answer = await ask(reranker, body_of(artifact, explain=True))
+
+    told = answer["explanation"]
+    lists = told["lists"]
+    RerankAnswer.model_validate(answer)
+    assert [x["served"] for x in lists].count(True) == 1
+    served = next(x for x in lists if x["served"])
+    assert served["item_ids"] == served_ids(answer)
+    assert served["reward"] == answer["reward"]
+    assert lists[-1]["source"] == "input"
+    assert lists[-1]["reward"] == answer["input_reward"]
+    for slot, item in zip(told["slots"], answer["items"], strict=True):
+        assert slot["p_click"] == item["p_click"]
+        gains = [n["gain"] for n in slot["neighbors"]]
+        assert gains == sorted(gains, reverse=True)
+        same = slot["input_item_id"] == slot["item_id"]
+        assert (slot["gain_over_input_item"] is None) == same
+
+
+async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(artifact, worker):
+    model = model_of(artifact)
+    body = body_of(artifact, explain=True)
+    answer = await ask(reranker_of(model, worker), body)
+    request = parse_request(json.dumps(body).encode())
+    record = await model.store.fetch_user(USER, timeout_s=1.0)
+    task, unknown = build_task(request, model, record, seed=5)
+    ids = list(request.item_ids)
+    checked = 0
+
+    for slot in answer["explanation"]["slots"]:
+        for tried in slot["neighbors"]:
+            edited = served_ids(answer)
+            if tried["swapped_with"] is not None:
+                edited[tried["swapped_with"]] = edited[slot["slot"]]
+            edited[slot["slot"]] = tried["item_id"]
+            lists = np.array([[ids.index(i) for i in edited]], dtype=np.int32)
+            rewards = judge(model.graphs.bind(), task, lists)[2]
+            assert tried["gain"] == pytest.approx(rewards.mean() - answer["reward"], abs=3e-6)
+            checked += 1
+
+    assert unknown == 0
+    assert checked == 5 * 4

@@ -1,0 +1,68 @@
+"""What the service encodes of a request must be, array for array, what training saw of that row."""
+
+import json
+
+import numpy as np
+import pytest
+
+from model.contract.encode import Encoder
+from model.contract.items import ItemTable
+from model.contract.manifest import Lengths
+from model.contract.request import parse_request
+from model.data.arrays import gather_arrays
+from model.data.handover import ITEMS, REQUESTS, USERS, write_handover
+from model.data.handover_requests import first_rows_of_users_first
+from model.data.prepare import prepare
+from service.features.memory_store import MemoryUserStore
+from service.rerank.arrays import encode_candidates, encode_sessions, encode_user
+from tests.logs import write_toy_log
+
+NAMES = ("candidates", "user", "sessions", "sess_valid")
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("log")
+    return write_toy_log(folder, requests=300)
+
+
+async def test_the_service_encodes_a_logged_request_as_training_did(log, tmp_path):
+    tables = prepare(log)
+    write_handover(tables, log, tmp_path, seed=1, edits=4, noise_scale=1.0)
+    table = ItemTable.read(tmp_path / ITEMS)
+    encoder = Encoder(tables.schema)
+    store = MemoryUserStore.from_file(tmp_path / USERS, schema_hash=tables.schema.hash)
+    lengths = Lengths(
+        max_candidates=500,
+        slots=tables.slots,
+        sessions=tables.history,
+        session_slots=tables.slots,
+        edits=4,
+        default_list_size=tables.slots,
+        list_sizes=[tables.slots],
+    )
+    rows = first_rows_of_users_first(tables)
+    rows = rows[: len(np.unique(tables.user_place[rows]))]  # each user's first test row
+    lines = (tmp_path / REQUESTS).read_text().splitlines()
+    histories = 0
+
+    for row, line in zip(rows, lines, strict=False):
+        request = parse_request(json.dumps(json.loads(line)["request"]).encode())
+        record = await store.fetch_user(request.user_id, timeout_s=1.0)
+        sessions, sess_valid = encode_sessions(record, encoder, table, lengths)
+        ours = {
+            "candidates": encode_candidates(request, encoder, table).rows,
+            "user": encode_user(record, request.body.context, encoder),
+            "sessions": sessions,
+            "sess_valid": sess_valid,
+        }
+        trained = gather_arrays(tables, np.array([row]))
+        expected = {name: getattr(trained, name)[0] for name in NAMES}
+        expected["candidates"] = expected["candidates"][: len(request)]
+        assert request.body.request_id == tables.request_ids[row]
+        for name in NAMES:
+            np.testing.assert_array_equal(ours[name], expected[name], err_msg=f"{name} of {row}")
+        histories += bool(sess_valid.any())
+
+    assert len(rows) >= 10
+    assert histories >= 10  # else sessions were hardly compared
