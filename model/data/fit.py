@@ -26,7 +26,6 @@ from model.contract.fitted import (
 from model.contract.schema import (
     ITEM_ID,
     OWN,
-    UPSTREAM_SCORE,
     USER_ID,
     FieldSpec,
     Kind,
@@ -130,10 +129,6 @@ def _numeric(spec: FieldSpec, columns: Mapping[str, pa.Array]) -> FittedField:
     if how == "quantile":
         known = columns[spec.name].drop_null()
         return _bucketed(spec, quantile_edges(np.asarray(known, dtype=np.float64), int(count)))
-    if spec.name != UPSTREAM_SCORE:
-        raise SchemaError(
-            field=f"field {spec.name!r}.buckets", rule="rank_quantile is for upstream_score only"
-        )
     return FittedField(
         name=spec.name, scope=spec.scope, kind=spec.kind, size=int(count), rank_buckets=int(count)
     )

@@ -1,0 +1,117 @@
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from model.contract.encode import Encoder
+from model.contract.errors import SchemaError
+from model.contract.schema import ITEM_ID, USER_ID, parse_schema
+from model.data.fit import TrainingPart, by_frequency, fit_schema, quantile_edges
+from model.data.split import TRAIN
+from model.data.tables import prepare
+from tests.logs import SCHEMA, write_toy_log
+
+
+def _field(lines: str, values: list[object]):
+    declared = parse_schema(f'[[field]]\nname = "x"\nscope = "item"\n{lines}')
+    part = TrainingPart(item_ids=["a"], user_ids=["u"], columns={"x": pa.array(values)})
+    return fit_schema(declared, part).field("x")
+
+
+def test_values_are_ordered_by_how_often_they_occur_then_by_themselves():
+    values = pa.array(["b", "c", "a", None, "c", "b", "d"])
+
+    assert by_frequency(values, 10) == ("b", "c", "a", "d")
+    assert by_frequency(values, 3) == ("b", "c", "a")
+
+
+def test_edges_part_the_values_about_evenly_and_rise():
+    values = np.random.default_rng(0).lognormal(size=4_000)
+
+    edges = quantile_edges(values, 8)
+
+    assert len(edges) == 7
+    assert all(a < b for a, b in pairwise(edges))
+    held = np.bincount(np.searchsorted(edges, values, side="right"), minlength=8)
+    assert held == pytest.approx(np.full(8, 500), abs=2)
+
+
+def test_repeated_values_give_fewer_buckets_none_of_them_empty():
+    values = np.array([1.0] * 80 + [2.0] * 9 + [7.0] * 11)
+
+    edges = quantile_edges(values, 16)
+
+    # the quantiles that are not 1 are 2 and 7: edges midway below each
+    assert edges == (1.5, 4.5)
+    assert quantile_edges(np.array([3.0, 3.0]), 4) == ()
+    assert quantile_edges(np.array([]), 4) == ()
+
+
+def test_a_float32_and_its_decimal_fall_into_the_same_bucket():
+    decimals = np.round(np.linspace(0.1, 9.9, 99), 1)
+
+    edges = quantile_edges(decimals.astype(np.float32).astype(np.float64), 16)
+
+    logged = np.searchsorted(edges, decimals.astype(np.float32).astype(np.float64), "right")
+    assert logged.tolist() == np.searchsorted(edges, decimals, "right").tolist()
+
+
+def test_gaps_and_unknown_values_go_where_the_schema_says():
+    categorical = 'kind = "categorical"\n'
+    values: list[object] = ["a", "b", "a"]
+    own = _field(categorical, values)
+    named = _field(categorical + 'missing = "b"\nunknown = "a"', values)
+    number = _field('kind = "numeric"\nbuckets = [0.0, 10.0]\nmissing = 12', [1.0])
+
+    assert (own.missing, own.unknown) == (0, 1)
+    assert (named.missing, named.unknown) == (2 + 1, 2 + 0)
+    assert number.missing == 2 + 2
+    with pytest.raises(SchemaError, match=r"field 'x'.missing: 'z' is not in the vocabulary"):
+        _field(categorical + 'missing = "z"', values)
+
+
+def test_only_the_training_part_teaches_the_schema(tmp_path: Path):
+    log = write_toy_log(tmp_path, files=1, items=600, users=60)
+    tables = prepare(log)
+    train = tables.rows_of(TRAIN)
+    first_row, rows = tables.schema.first_row[ITEM_ID], tables.items.rows[:, 0]
+
+    offered = np.unique(
+        np.concatenate([tables.candidates[r, : tables.cand_count[r]] for r in train])
+    )
+    known = np.flatnonzero(rows != first_row + 1)
+    assert known.tolist() == offered.tolist()
+    assert len(known) < len(rows), "every item is in training: nothing is tested"
+    users = np.flatnonzero(tables.users.rows[:, 0] != tables.schema.first_row[USER_ID] + 1)
+    assert users.tolist() == np.unique(tables.user_place[train]).tolist()
+
+
+def test_what_only_later_rows_hold_changes_no_fitted_value(tmp_path: Path):
+    log = write_toy_log(tmp_path, files=1)
+    before = prepare(log)
+    path = log / "impressions" / "part-0.parquet"
+    table = pq.read_table(path)
+    device, distance = table["device"].to_pylist(), table["distance"].to_pylist()
+    device[-3:] = ["tablet"] * 3  # rows of the test part: the toy's times rise
+    distance[-3:] = [[1e6 for _ in row] for row in distance[-3:]]
+    table = table.set_column(8, "device", pa.array(device))
+    pq.write_table(table.set_column(9, "distance", pa.array(distance)), path)
+
+    after = prepare(log)
+
+    assert after.schema.hash == before.schema.hash
+    assert after.user_rows[-1, -1] == after.schema.first_row["device"] + 1
+
+
+def test_the_fitted_order_of_columns_is_the_documented_one(tmp_path: Path):
+    schema = prepare(write_toy_log(tmp_path)).schema
+
+    assert [f.name for f in schema.fields] == [
+        *("item_id", "brand", "price", "tags", "upstream_score", "upstream_rank", "distance"),
+        *("clicked", "converted", "user_id", "segment", "device"),
+    ]
+    assert Encoder(schema).default_item.shape == (5,)
+    assert parse_schema(SCHEMA).display == schema.display
