@@ -105,7 +105,7 @@ class Constraints(Part):
                 )
 
 
-def _refuse_repeated(what: str, values: Sequence[int] | Sequence[str]) -> None:
+def _refuse_repeated(what: str, values: Sequence[int | str]) -> None:
     """Pins: no slot twice, no item twice."""
     seen: dict[int | str, int] = {}
     for at, value in enumerate(values):
