@@ -1,0 +1,192 @@
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.data import download
+from model.data.cli import main
+from model.data.errors import ConfigError, DownloadFailed
+from model.data.log_info import LogInfo
+from model.data.log_writer import fresh_log
+from model.data.movielens import MovielensConfig
+from model.data.toml_config import read_toml
+from tests.logs import write_toy_log
+from tests.model.data.ratings import write_ratings
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An invented wheel that the checksum guard takes for the real one."""
+    path = write_ratings(tmp_path / "some.whl")
+    monkeypatch.setattr(download, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    return path
+
+
+@pytest.mark.parametrize("command", ["movielens", "click-world"])
+def test_a_log_is_built_checked_and_prepared(command: str, wheel: Path, tmp_path: Path, capsys):
+    out = str(tmp_path / "log")
+    extra = ["--lists", "800"] if command == "click-world" else []
+
+    assert main([command, "--out", out, "--wheel", str(wheel), "--seed", "3", *extra]) == 0
+    assert main(["check", out]) == 0
+    assert main(["prepare", out, "--sessions", "4"]) == 0
+
+    said = capsys.readouterr().out
+    assert "requests" in said
+    assert "no rule broken" in said
+    assert "H=4" in said
+    assert (tmp_path / "log" / "prepared" / "meta.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("slotz = 3", "c.toml: slotz: unknown key; known are"),
+        ('slots = "three"', "c.toml: slots: takes int, not 'three'"),
+        ("slots = true", "c.toml: slots: takes int, not True"),
+        ("slots = 40", "c.toml: -: needs 1 <= slots <= min_candidates"),
+        ("shares = 0.5", "c.toml: shares: takes an array of numbers, not 0.5"),
+        ("slots = ", "c.toml: -: not TOML"),
+    ],
+)
+def test_a_wrong_config_ends_with_one_line_and_code_2(
+    toml: str, words: str, wheel: Path, tmp_path: Path, capsys
+):
+    (tmp_path / "c.toml").write_text(toml)
+    given = ["--out", str(tmp_path / "log"), "--config", str(tmp_path / "c.toml")]
+
+    assert main(["movielens", *given, "--wheel", str(wheel)]) == 2
+
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["check", "nowhere"], "nowhere/schema.toml: no such file"),
+        (["movielens", "--out", "x", "--wheel", "none.whl"], "none.whl: cannot be read"),
+        (["movielens", "--out", "x", "--wheel", "pyproject.toml"], "expected"),
+        (["click-world", "--out", "x", "--lists", "0"], "command line: --lists: lists and days"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_one_line_and_code_2(given: list[str], words: str, capsys):
+    assert main(given) == 2
+
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_a_broken_log_is_named_by_check(tmp_path: Path, capsys):
+    log = write_toy_log(tmp_path)
+    (log / "users.parquet").unlink()
+
+    assert main(["check", str(log)]) == 2
+    assert "users.parquet: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["movielens", "click-world", "check", "prepare"])
+def test_every_command_explains_itself(command: str, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: relist-log" in capsys.readouterr().out
+
+
+def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+
+    with (
+        pytest.raises(ConfigError, match="holds other files than a log"),
+        fresh_log(tmp_path / "precious"),
+    ):
+        pytest.fail("must refuse before anything is written")
+    assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+def test_a_log_that_fails_halfway_leaves_the_old_one(tmp_path: Path):
+    log = write_toy_log(tmp_path / "log")
+    before = sorted(p.name for p in log.iterdir())
+
+    with pytest.raises(RuntimeError, match="halfway"), fresh_log(log):
+        raise RuntimeError("halfway")
+
+    assert sorted(p.name for p in log.iterdir()) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["log"]
+
+
+def test_a_cached_wheel_is_verified_before_it_is_used(wheel: Path, tmp_path: Path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / download.WHEEL).write_bytes(wheel.read_bytes())
+    assert download.wheel(None, cache) == cache / download.WHEEL
+
+    (cache / download.WHEEL).write_bytes(wheel.read_bytes() + b"x")
+    with pytest.raises(DownloadFailed, match="SHA-256 is"):
+        download.wheel(None, cache)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_download_is_kept_only_when_it_is_the_expected_file(
+    arrives: bool, wheel: Path, tmp_path: Path, monkeypatch
+):
+    def pip(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        target = Path(command[command.index("--dest") + 1]) / download.WHEEL
+        target.write_bytes(wheel.read_bytes() + (b"" if arrives else b"other"))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    cache = tmp_path / "cache"
+    if arrives:
+        assert download.wheel(None, cache).read_bytes() == wheel.read_bytes()
+    else:
+        with pytest.raises(DownloadFailed, match="expected"):
+            download.wheel(None, cache)
+    assert [p.name for p in cache.iterdir()] == ([download.WHEEL] if arrives else [])
+
+
+def test_being_offline_is_said_with_a_way_out(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+    with pytest.raises(DownloadFailed, match=r"pip could not download it .*--wheel"):
+        download.wheel(None, tmp_path / "cache")
+
+
+def test_a_download_that_hangs_is_given_up(tmp_path: Path, monkeypatch):
+    def hang(command: list[str], **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, 300)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+
+    with pytest.raises(DownloadFailed, match="pip gave nothing within 300 s"):
+        download.wheel(None, tmp_path / "cache")
+
+
+def test_the_cache_follows_xdg(tmp_path: Path):
+    assert download.cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/relist")
+    assert download.cache_folder({}) == Path.home() / ".cache" / "relist"
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.2, 0.1), (1.0, 0.0, 0.0)])
+def test_shares_that_are_no_split_are_refused(shares: tuple[float, ...]):
+    with pytest.raises(ValueError, match="three positive numbers that sum to 1"):
+        LogInfo(shares=shares)
+
+
+def test_an_integer_passes_for_a_float_in_toml(tmp_path: Path):
+    (tmp_path / "c.toml").write_text("exploration = 1")
+
+    assert read_toml(MovielensConfig, tmp_path / "c.toml").exploration == 1.0
+
+
+def test_the_command_runs_as_a_module_of_its_own():
+    code = "import sys; from model.data.cli import main; sys.exit(main(['check', 'nowhere']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
