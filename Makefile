@@ -1,0 +1,118 @@
+# `make help` says what there is. Needs Python 3.11 or newer, git and GNU make; no GPU, Docker or Redis.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+RUNS ?= runs
+# Where torch comes from; empty is the index that pip is configured for. A smaller download without
+# CUDA: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+# One version, installed by its own line first: a range would pull whatever CUDA build is newest.
+TORCH := torch==2.13.0
+# What serve starts: the folder of a finished run.
+RUN ?= $(RUNS)/movielens
+PORT ?= 8000
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA := $(RUNS)/movielens
+WORLD := $(RUNS)/click_world
+
+##@ Start here
+
+.PHONY: demo
+demo: $(DATA)/.exported ## Train on MovieLens 100K, serve on port 8000, show a list before and after
+	$(BIN)/relist-demo --run $(DATA)
+
+.PHONY: demo-world
+demo-world: $(WORLD)/.exported ## The same on 48,000 simulated lists, whose true value is known
+	$(BIN)/relist-demo --run $(WORLD)
+
+.PHONY: serve
+serve: $(READY) ## Serve the artifact of RUN (default runs/movielens) from memory, without Redis
+	RERANK_ARTIFACT_DIR=$(RUN)/artifact RERANK_USERS_FILE=$(RUN)/generator/users.bin \
+	RERANK_REQUESTS_FILE=$(RUN)/generator/requests.jsonl RERANK_PORT=$(PORT) $(BIN)/relist-serve
+
+##@ The steps of the demo, each started from what is there
+
+.PHONY: setup log train artifact
+setup: $(READY) ## Make the virtual environment (VENV, default .venv) with everything in it
+log: $(DATA)/.logged ## Build the canonical log of MovieLens 100K
+train: $(DATA)/.trained ## Train evaluator and generator; stopped with Ctrl-C, it resumes
+artifact: $(DATA)/.exported ## Export both nets to ONNX and verify them against PyTorch
+
+$(VENV)/.torch:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ..' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo 'no venv module: on Debian and Ubuntu, apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Installing $(TORCH) into $(VENV)'
+	@$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
+	@touch $@
+
+$(READY): $(VENV)/.torch pyproject.toml
+	@echo 'Installing everything else into $(VENV)'
+	@$(BIN)/python -m pip install --quiet -e '.[train,embedded-redis,dev,loadtest]'
+	@touch $@
+
+# $(1): folder of the run.  $(2): relist-log's command.  $(3): configuration.
+# The environment stands behind `|`: a newer one does not train again.
+define steps
+$(1)/.logged: | $(READY)
+	@mkdir -p $(1)
+	$(BIN)/relist-log $(2) --out $(1)/log
+	@touch $$@
+
+$(1)/.evaluated: $(1)/.logged $(3) | $(READY)
+	$(BIN)/relist-train-evaluator --log $(1)/log --config $(3) --out $(1)/evaluator
+	@touch $$@
+
+$(1)/.trained: $(1)/.evaluated $(3) | $(READY)
+	$(BIN)/relist-train-generator --log $(1)/log --evaluator $(1)/evaluator --config $(3) \
+		--out $(1)/generator
+	@touch $$@
+
+$(1)/.exported: $(1)/.trained | $(READY)
+	$(BIN)/relist-export --evaluator $(1)/evaluator --generator $(1)/generator --out $(1)/artifact
+	@touch $$@
+endef
+$(eval $(call steps,$(DATA),movielens,model/configs/movielens.toml))
+$(eval $(call steps,$(WORLD),click-world,model/configs/click_world.toml))
+
+##@ Work on the code
+
+.PHONY: test
+test: lint ## All checks and all tests but those that need a GPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not gpu' -n 2 --dist loadfile
+
+.PHONY: fast-test
+fast-test: $(READY) ## The tests that neither train a net nor load a server
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(READY) ## Format, style, types and import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy service model export loadtest tests
+	PYTHONPATH=. $(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY) ## Rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: clean clean-data
+clean: ## Remove the virtual environment and all caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean-data: ## Remove logs, checkpoints and artifacts (RUNS, default runs)
+	rm -rf $(RUNS)
+
+.PHONY: help
+help: ## This page
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
