@@ -60,6 +60,12 @@ class Scorer:
         with torch.no_grad():
             self.encoded = evaluator.encode(request)
 
+    def rows(self, which: slice) -> Scorer:
+        """The same evaluator on some requests of the batch."""
+        request = RequestTensors(*(part[which] for part in self.request))
+        values = None if self.values is None else self.values[which]
+        return Scorer(self.evaluator, request, self.objective, values)
+
     def members(self, lists: Tensor) -> Tensor:
         """(B, L, M) lists -> (E, B, L) rewards by member."""
         valid = self.request.slot_valid

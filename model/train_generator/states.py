@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from model.data.log_tables import LogTables
 from model.nets.edits import apply_edit, choose_edit
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors, input_list
@@ -53,3 +56,9 @@ def training_states(
         stepped = apply_edit(at, slot, item, request.slot_valid)
         at = torch.where((count > t)[:, None, None], stepped, at)
     return at.squeeze(1)
+
+
+def distinct_requests(tables: LogTables, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """One row a user and moment: several lists drawn from one sitting offer the same candidates."""
+    moment = np.stack([tables.user_place[rows].astype(np.int64), tables.timestamp[rows]], axis=1)
+    return rows[np.sort(np.unique(moment, axis=0, return_index=True)[1])]

@@ -35,7 +35,7 @@ from model.nets.policy import Choices, choose_for_every_slot, gumbel_noise
 from model.nets.shape import Fields
 from model.rewards import list_reward, shape
 from model.search import Scorer
-from model.train_generator.states import training_states
+from model.train_generator.states import distinct_requests, training_states
 from model.train_generator.validation import (
     Editing,
     best_reward,
@@ -81,7 +81,9 @@ class GeneratorTask:
         if objective.value and objective.value_field is not None:
             values = candidate_values(tables, objective.value_field)
             self._values = torch.from_numpy(values).to(device)
-        self._train = torch.from_numpy(np.flatnonzero(tables.part == TRAIN))
+        self._train = torch.from_numpy(
+            distinct_requests(tables, np.flatnonzero(tables.part == TRAIN))
+        )
         self._validation = torch.from_numpy(np.flatnonzero(tables.part == VALIDATION))
         self.mean_reward = self._mean_reward()
         self._best: Tensor | None = None
