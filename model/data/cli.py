@@ -26,6 +26,7 @@ from model.data.toml_config import read_toml
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+_HERE = Path(__file__).parent
 Config = TypeVar("Config", bound="DataclassInstance")
 Writer = Callable[[Path, Path, Config], int]
 
@@ -47,11 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="relist-log", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    movielens = _adapter(
-        commands, "movielens", "ML-100K sittings, every label known (small, real feedback)"
-    )
+    text = "ML-100K sittings, every label known (small, real feedback)"
+    movielens = _adapter(commands, "movielens", text, ["movielens"])
     movielens.set_defaults(run=_movielens)
-    world = _adapter(commands, "click-world", "simulated clicks whose true value is known")
+    presets = ["click_world_4of12", "click_world_10of50", "cascade_world_4of12"]
+    text = "simulated clicks whose true value is known"
+    world = _adapter(commands, "click-world", text, presets)
     world.add_argument("--lists", type=int, help="training lists, instead of the config's")
     world.set_defaults(run=_click_world)
     check = _reader(
@@ -68,11 +70,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _adapter(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    presets: list[str],
 ) -> argparse.ArgumentParser:
     one = commands.add_parser(name, help=text, description=f"Write a canonical log: {text}.")
     one.add_argument("--out", type=Path, required=True, help="folder of the log; replaced whole")
-    one.add_argument("--config", type=Path, help="TOML file; unknown keys are errors")
+    one.add_argument("--config", type=Path, help=f"TOML file, or one of {', '.join(presets)}")
+    one.set_defaults(presets=presets)
     one.add_argument("--seed", type=int, help="instead of the config's")
     one.add_argument("--wheel", type=Path, help="the data set's wheel, if it is on disk already")
     return one
@@ -97,7 +103,10 @@ def _click_world(given: argparse.Namespace) -> str:
 
 
 def _configured(kind: type[Config], given: argparse.Namespace) -> Config:
-    return read_toml(kind, given.config) if given.config else kind()
+    if given.config is None:
+        return kind()
+    packaged = _HERE / f"{given.config}.toml"
+    return read_toml(kind, packaged if str(given.config) in given.presets else given.config)
 
 
 def _changed(config: Config, key: str, value: int | None) -> Config:

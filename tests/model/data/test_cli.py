@@ -27,7 +27,8 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("command", ["movielens", "click-world"])
 def test_a_log_is_built_checked_and_prepared(command: str, wheel: Path, tmp_path: Path, capsys):
     out = str(tmp_path / "log")
-    extra = ["--lists", "800"] if command == "click-world" else []
+    preset = ["--config", "cascade_world_4of12", "--lists", "800"]
+    extra = preset if command == "click-world" else ["--config", "movielens"]
 
     assert main([command, "--out", out, "--wheel", str(wheel), "--seed", "3", *extra]) == 0
     assert main(["check", out]) == 0
@@ -37,6 +38,8 @@ def test_a_log_is_built_checked_and_prepared(command: str, wheel: Path, tmp_path
     assert "requests" in said
     assert "no rule broken" in said
     assert "H=4" in said
+    name = read_toml(LogInfo, tmp_path / "log" / "log.toml").name
+    assert name == ("movielens" if command == "movielens" else "cascade-world-4of12")
     assert (tmp_path / "log" / "prepared" / "meta.json").exists()
 
 
