@@ -75,6 +75,30 @@ class MethodNotAllowed(Refusal):
         self.allowed = allowed
 
 
+class MalformedHttp(Refusal):
+    """The bytes are no HTTP request."""
+
+    code = "malformed_http"
+
+    def __init__(self) -> None:
+        super().__init__("this is no HTTP request")
+
+
+class HeadTooLarge(Refusal):
+    """Request line and headers are over the limit."""
+
+    code = "head_too_large"
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        super().__init__(f"request line and headers may have at most {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The limit."""
+        return {"limit_bytes": self.limit_bytes}
+
+
 class UnsupportedMedia(Refusal):
     """A header announces a body that is not plain JSON."""
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from model.contract.errors import ManifestError
 from service.errors import Refusal
+from service.main.protocol import BoundedProtocol
 from service.main.wiring import Service, assemble
 from service.settings import Settings
 from service.telemetry.logs import event
@@ -105,7 +106,7 @@ class Process:
     def _config(self, app: FastAPI) -> uvicorn.Config:
         return uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="off",
             access_log=False,

@@ -95,7 +95,7 @@ def assemble(settings: Settings, index: int) -> Service:
     return Service(settings, models, worker, rollout, readiness, apps, ports, example)
 
 
-def _apps(  # noqa: PLR0913  # the rooms that meet in HTTP
+def _apps(  # the rooms that meet in HTTP
     settings: Settings,
     index: int,
     reranker: Reranker,

@@ -1,5 +1,6 @@
 """A running service with a real Redis behind it: answers, errors, documents, metrics."""
 
+import contextlib
 import json
 import re
 import socket
@@ -256,3 +257,33 @@ def test_a_client_that_hangs_up_leaves_no_place_taken(server, artifact):
         assert client.post("/rerank", json=body_of(artifact)).status_code == 200
     assert server.metric("rerank_in_flight_requests") == 0
     assert server.metric("rerank_waiting_requests") == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "code"),
+    [
+        (b"what is this\r\n\r\n", b"400", "malformed_http"),
+        (b"GET /info HTTP/1.1\r\nx: " + b"y" * 40_000 + b"\r\n\r\n", b"431", "head_too_large"),
+        (b"GET /info HTTP/1.1\r\nx: " + b"y" * 400_000, b"431", "head_too_large"),  # no end
+        (b"GET /" + b"y" * 400_000, b"431", "head_too_large"),
+        (b"GET /info HTTP/1.1\r\n" + b"x: y\r\n" * 20_000 + b"\r\n", b"431", "head_too_large"),
+    ],
+)
+def test_a_head_that_is_no_http_or_too_long_gets_the_one_error_shape_and_is_cut_off(
+    server, raw, status, code
+):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5.0) as connection:
+        for at in range(0, len(raw), 8192):
+            try:
+                connection.sendall(raw[at : at + 8192])
+            except OSError:  # cut off already
+                break
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+
+    if answer:  # a reset may overtake the answer when much was sent after it
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 " + status)
+        assert ErrorBody.model_validate_json(body).error.code == code
+    assert server.metric(f'rerank_refused_total{{code="{code}"}}') >= 1

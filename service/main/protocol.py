@@ -1,0 +1,101 @@
+"""HTTP on the wire: what stands before the first byte of a body is bounded in bytes and in time.
+
+uvicorn's httptools protocol reads heads of any length for any time and answers in plain text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.api.errors import code_of, render
+from service.errors import HeadTooLarge, MalformedHttp, Refusal
+from service.telemetry import metrics
+
+MAX_HEAD_BYTES = 32 * 1024
+HEAD_TIMEOUT_S = 10.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _head_bytes = 0  # of whole headers
+    _unread_bytes = 0  # that came while the head was not whole
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """A connection that never sends a head is closed."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a head that is too long before it is whole is refused here."""
+        super().data_received(data)
+        if self._in_head and not self._refused:
+            self._unread_bytes += len(data)
+            if self._unread_bytes > MAX_HEAD_BYTES:
+                self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
+
+    def on_message_begin(self) -> None:
+        """The head of a request begins."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes, self._unread_bytes = True, 0, 0
+        if self._timer is None:
+            self._wait_for_head()
+
+    def on_url(self, url: bytes) -> None:
+        """Part of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One whole header."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head = False
+        self._forget_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The far end is gone."""
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser could not read gets our error shape."""
+        too_large = self._head_bytes > MAX_HEAD_BYTES
+        self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES) if too_large else MalformedHttp())
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError("the parser turns this into send_400_response")
+
+    def _refuse(self, error: Refusal) -> None:
+        self._refused = True
+        status, headers, body = render(error)
+        metrics.REFUSED.labels(code_of(error)).inc()
+        lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
+        lines += [name + b": " + value for name, value in headers]
+        lines += [b"content-length: %d" % len(body), b"connection: close", b"", body]
+        self.transport.write(b"\r\n".join(lines))
+        self.transport.close()
+
+    def _wait_for_head(self) -> None:
+        self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._close_late)
+
+    def _close_late(self) -> None:
+        self._timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
