@@ -17,6 +17,7 @@ from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
 from model.config import Config, ConfigError
 from model.data.batches import Batch, Gatherer
 from model.data.errors import LogError
+from model.data.split import TRAIN, VALIDATION
 from model.data.tables import LogTables, load_tables
 from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
@@ -24,8 +25,6 @@ from model.metrics import auc, ece, gauc, log_loss
 from model.nets.build import build_evaluator
 from model.nets.inputs import only_shown
 from model.nets.shape import Fields
-
-TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 class EvaluatorTask:
@@ -52,8 +51,8 @@ class EvaluatorTask:
             lr=training.lr,
         )
         self.gatherer = Gatherer(tables, device)
-        self._train = torch.from_numpy(np.flatnonzero(tables.part == TRAIN))
-        self._validation = torch.from_numpy(np.flatnonzero(tables.part == VALIDATION))
+        self._train = torch.from_numpy(tables.rows_of(TRAIN))
+        self._validation = torch.from_numpy(tables.rows_of(VALIDATION))
 
     def train_rows(self) -> Tensor:
         """Rows of the training part."""

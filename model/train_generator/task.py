@@ -17,6 +17,7 @@ from model.checkpoint import BEST, Checkpoint, write_checkpoint
 from model.config import Config
 from model.contract.choice import Objective
 from model.data.batches import Batch, Gatherer
+from model.data.split import TRAIN, VALIDATION
 from model.data.tables import LogTables
 from model.data.values import candidate_values
 from model.loop import Numbers
@@ -44,7 +45,6 @@ from model.train_generator.validation import (
     single_list,
 )
 
-TRAIN, VALIDATION = 0, 1
 SAMPLE = 256  # validation requests that are looked at after each epoch
 
 
