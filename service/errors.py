@@ -6,7 +6,7 @@ RerankError
 |  |- NoSuchPath            no such address
 |  |- MethodNotAllowed      another method is meant
 |  |- UnsupportedMedia      a content type or encoding that is not read
-|  |- BodyTooLarge          more bytes than the limit
+|  |- TooManyBytes          HeadTooLarge, BodyTooLarge: over the limit
 |  |- BodyTooSlow           the body did not arrive in time
 |  |- LimitExceeded         a size of the request is above a limit of this service
 |  |- Overloaded            too many requests in flight and waiting
@@ -84,19 +84,31 @@ class MalformedHttp(Refusal):
         super().__init__("this is no HTTP request")
 
 
-class HeadTooLarge(Refusal):
-    """Request line and headers are over the limit."""
+class TooManyBytes(Refusal):
+    """Something is longer than this process reads; the leaves say what."""
 
-    code = "head_too_large"
+    what = "the request"
 
     def __init__(self, *, limit_bytes: int) -> None:
-        super().__init__(f"request line and headers may have at most {limit_bytes} bytes")
+        super().__init__(f"{self.what} may have at most {limit_bytes} bytes")
         self.limit_bytes = limit_bytes
 
     @property
     def details(self) -> dict[str, Any]:
         """The limit."""
         return {"limit_bytes": self.limit_bytes}
+
+
+class HeadTooLarge(TooManyBytes):
+    """Request line and headers are over the limit."""
+
+    code, what = "head_too_large", "request line and headers"
+
+
+class BodyTooLarge(TooManyBytes):
+    """The body is over the limit, announced or counted."""
+
+    code, what = "body_too_large", "the body"
 
 
 class UnsupportedMedia(Refusal):
@@ -112,21 +124,6 @@ class UnsupportedMedia(Refusal):
     def details(self) -> dict[str, Any]:
         """The header and its rule."""
         return {"header": self.header, "rule": self.rule}
-
-
-class BodyTooLarge(Refusal):
-    """The body is over the limit, announced or counted."""
-
-    code = "body_too_large"
-
-    def __init__(self, *, limit_bytes: int) -> None:
-        super().__init__(f"the body may have at most {limit_bytes} bytes")
-        self.limit_bytes = limit_bytes
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """The limit."""
-        return {"limit_bytes": self.limit_bytes}
 
 
 class BodyTooSlow(Refusal):

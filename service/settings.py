@@ -19,6 +19,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     artifact_dir: Path = Field(description="artifact folder, or one with a `current` link to it")
+    candidate_dir: Path | None = Field(default=None, description="an artifact on trial")
+    candidate_share: float = Field(
+        default=0.0, ge=0, le=1, description="share of the users that the candidate serves"
+    )
+    candidate_shadow: bool = Field(
+        default=False, description="the candidate runs after each answer, for metrics only"
+    )
     redis_url: SecretStr = Field(
         default=SecretStr(MEMORY),
         description="redis://.., rediss://.. or unix://..; memory:// reads users_file instead",
@@ -87,6 +94,12 @@ class Settings(BaseSettings):
         tokens = [*self.api_tokens, *([self.admin_token] if self.admin_token else [])]
         if any(len(token.get_secret_value()) < 16 for token in tokens):
             raise ValueError("a token has at least 16 characters")
+        return self
+
+    @model_validator(mode="after")
+    def _a_candidate_has_a_task(self) -> Self:
+        if (self.candidate_share > 0 or self.candidate_shadow) != (self.candidate_dir is not None):
+            raise ValueError("candidate_dir and candidate_share or candidate_shadow go together")
         return self
 
     @model_validator(mode="after")

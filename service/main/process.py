@@ -18,6 +18,7 @@ from service.errors import Refusal
 from service.main.protocol import BoundedProtocol
 from service.main.wiring import Service, assemble
 from service.settings import Settings
+from service.telemetry import metrics
 from service.telemetry.logs import event
 
 
@@ -67,9 +68,11 @@ class Process:
         except ManifestError:  # the rollout has logged it
             self._end_servers()
             return False
+        await _try_candidate(service)
         service.publish_example()
         gc.collect()
         gc.freeze()  # what start-up built is never garbage: collections need not walk it
+        metrics.READY.set(1)
         event("info", "ready", worker=self._index)
         return True
 
@@ -120,3 +123,11 @@ class Process:
 async def _reload(service: Service) -> None:
     with contextlib.suppress(ManifestError, Refusal):  # logged and counted by the rollout
         await service.rollout.reload()
+    await _try_candidate(service)
+
+
+async def _try_candidate(service: Service) -> None:
+    """A candidate that cannot prove itself is not on trial; the service goes on without."""
+    if service.candidate is not None:
+        with contextlib.suppress(ManifestError, Refusal):
+            await service.candidate.reload()

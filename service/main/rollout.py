@@ -18,7 +18,7 @@ from service.errors import NothingToRollBack, ReloadRunning
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.verify import verify
 from service.rerank.cost import CostLine
-from service.rerank.model import Model, ModelHolder
+from service.rerank.model import Model, ModelHolder, Role
 from service.rerank.ports import ItemHolder, UserStore
 from service.rerank.warmup import measure
 from service.telemetry import metrics
@@ -26,6 +26,14 @@ from service.telemetry.logs import event
 
 OpenStore = Callable[[str], UserStore]  # by schema hash
 Refresh = Callable[[Manifest, ItemTable, Callable[[ItemTable], None]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where users come from, and what keeps items fresh (None: nothing does)."""
+
+    open_store: OpenStore
+    refresh: Refresh | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +52,15 @@ class ArtifactRollout:
         self,
         folder: Path,
         models: ModelHolder,
-        open_store: OpenStore,
-        refresh: Refresh | None,
+        sources: Sources,
         *,
         max_candidates: int,
         linger_s: float,
+        role: Role = "current",
     ) -> None:
+        self._role: Role = role
         self._folder, self._models = folder, models
-        self._open_store, self._refresh = open_store, refresh
+        self._open_store, self._refresh = sources.open_store, sources.refresh
         self._max_candidates, self._linger_s = max_candidates, linger_s
         self._changing = asyncio.Lock()
         self._refreshers: dict[int, asyncio.Task[None]] = {}
@@ -116,6 +125,7 @@ class ArtifactRollout:
             items=holder,
             store=prepared.store,
             cost=prepared.cost,
+            role=self._role,
         )
         if self._refresh is not None:
             coroutine = self._refresh(artifact.manifest, artifact.items, holder.swap)
@@ -128,9 +138,8 @@ class ArtifactRollout:
             return
         manifest = model.manifest
         metrics.RELOADS.labels(outcome).inc()
-        metrics.set_artifact("current", manifest.artifact, manifest.schema_hash)
-        metrics.READY.set(1)
-        event("info", "artifact_serves", artifact=manifest.artifact, how=outcome)
+        metrics.set_artifact(self._role, manifest.artifact, manifest.schema_hash)
+        event("info", "artifact_serves", artifact=manifest.artifact, role=self._role, how=outcome)
 
     def _retire(self, model: Model) -> None:
         """Close what only the dropped model used, once no request can still hold it."""

@@ -20,11 +20,12 @@ from service.api.readiness import Readiness
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
 from service.inference.worker import LoopWorker, ThreadWorker
-from service.main.rollout import ArtifactRollout
+from service.main.rollout import ArtifactRollout, Sources
 from service.main.stores import open_refresh, open_store
 from service.rerank.limits import Limits
-from service.rerank.model import ModelHolder
+from service.rerank.model import ModelHolder, Role
 from service.rerank.reranker import Reranker
+from service.rerank.trial import Trial
 from service.settings import Settings
 from service.telemetry import metrics
 from service.telemetry.logs import event
@@ -40,6 +41,8 @@ class Service:
     models: ModelHolder
     worker: ThreadWorker | LoopWorker
     rollout: ArtifactRollout
+    trial: Trial | None
+    candidate: ArtifactRollout | None
     readiness: Readiness
     apps: list[FastAPI]
     side_ports: list[int]
@@ -60,7 +63,11 @@ class Service:
 
     async def close(self) -> None:
         """Let go of stores and thread."""
+        if self.trial is not None:
+            await self.trial.finish()
         await self.rollout.close()
+        if self.candidate is not None:
+            await self.candidate.close()
         self.worker.close()
 
 
@@ -79,20 +86,40 @@ def assemble(settings: Settings, index: int) -> Service:
     if settings.inference == "loop":
         event("warning", "no_run_can_be_stopped", why="RERANK_INFERENCE=loop")
     worker = LoopWorker() if settings.inference == "loop" else ThreadWorker()
-    rollout = ArtifactRollout(
-        settings.artifact_dir,
-        models,
-        open_store(settings),
-        open_refresh(settings),
-        max_candidates=settings.max_candidates,
-        linger_s=settings.max_budget_ms / 1e3 + 1.0,
-    )
+    rollout = _rollout(settings, settings.artifact_dir, models, "current")
+    trial, candidate = _trial(settings, limits)
     readiness = Readiness(models)
     example: dict[str, Any] = {}
-    apps, ports = _apps(
-        settings, index, Reranker(models, worker, limits), rollout, readiness, example
+    reranker = Reranker(models, worker, limits, trial)
+    apps, ports = _apps(settings, index, reranker, rollout, readiness, example)
+    return Service(
+        settings, models, worker, rollout, trial, candidate, readiness, apps, ports, example
     )
-    return Service(settings, models, worker, rollout, readiness, apps, ports, example)
+
+
+def _rollout(settings: Settings, folder: Path, models: ModelHolder, role: Role) -> ArtifactRollout:
+    return ArtifactRollout(
+        folder,
+        models,
+        Sources(open_store(settings), open_refresh(settings)),
+        max_candidates=settings.max_candidates,
+        linger_s=settings.max_budget_ms / 1e3 + 1.0,
+        role=role,
+    )
+
+
+def _trial(settings: Settings, limits: Limits) -> tuple[Trial | None, ArtifactRollout | None]:
+    if settings.candidate_dir is None:
+        return None, None
+    models = ModelHolder()
+    trial = Trial(
+        models,
+        limits,
+        share=settings.candidate_share,
+        shadow=settings.candidate_shadow,
+        clock=time.monotonic,
+    )
+    return trial, _rollout(settings, settings.candidate_dir, models, "candidate")
 
 
 def _apps(  # the rooms that meet in HTTP

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from model.contract.request import RerankRequest
 from model.contract.store_layout import UserRecord
 from service.errors import BudgetSpent, FeaturesUnavailable, GraphFailed, NotReady
@@ -22,8 +20,10 @@ from service.rerank.features import read_user
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
 from service.rerank.ports import Graphs, Worker
+from service.rerank.quality import count_quality
 from service.rerank.search import Found, Task, search
 from service.rerank.tasks import build_task, derive_seed
+from service.rerank.trial import Trial
 from service.telemetry import metrics
 from service.telemetry.logs import event
 
@@ -51,8 +51,10 @@ class Visit:
 class Reranker:
     """Serves rerank requests with whatever model is current."""
 
-    def __init__(self, models: ModelHolder, worker: Worker, limits: Limits) -> None:
-        self.models, self.limits = models, limits
+    def __init__(
+        self, models: ModelHolder, worker: Worker, limits: Limits, trial: Trial | None = None
+    ) -> None:
+        self.models, self.limits, self.trial = models, limits, trial
         self._worker = worker
 
     async def rerank(self, request: RerankRequest, visit: Visit) -> dict[str, Any]:
@@ -60,9 +62,7 @@ class Reranker:
 
         `visit` has the stages before this one; the answer carries all of them.
         """
-        model = self.models.current
-        if model is None:
-            raise NotReady
+        model = self._model_of(request.user_id)
         self.limits.check(request, model.manifest)
         record = await self._read_user(model, request, visit)
         visit.lap("features")
@@ -80,10 +80,21 @@ class Reranker:
             degraded=visit.degraded,
             explanation=explanation,
         )
-        _count(model, task, found, visit, unknown)
+        _count(task, visit, unknown)
+        count_quality(model, task, found)
+        if self.trial is not None:
+            self.trial.shadow(request, seed, self._worker)
         visit.seconds["total"] = visit.deadline.spent_s()
         answer["timings_ms"] = timings_ms(visit.seconds)
         return answer
+
+    def _model_of(self, user_id: str) -> Model:
+        """The candidate artifact for the users of its share, else the current one."""
+        model = None if self.trial is None else self.trial.pick(user_id)
+        model = model or self.models.current
+        if model is None:
+            raise NotReady
+        return model
 
     async def _read_user(
         self, model: Model, request: RerankRequest, visit: Visit
@@ -131,26 +142,10 @@ def _find(
     return found, explain(graphs, task, found, request.item_ids, deadline)
 
 
-def _count(model: Model, task: Task, found: Found | None, visit: Visit, unknown_items: int) -> None:
-    """Quality and degradation of one answer."""
+def _count(task: Task, visit: Visit, unknown_items: int) -> None:
+    """What one answer went without and did not know."""
     for reason in visit.degraded:
         metrics.DEGRADED.labels(reason).inc()
     metrics.CANDIDATES.inc(task.candidates)
     if unknown_items:
         metrics.UNKNOWN_ITEMS.inc(unknown_items)
-    if int(task.slot_valid.sum()) not in model.manifest.lengths.list_sizes:
-        metrics.UNSEEN_LIST_SIZE.inc()
-    if found is None:
-        metrics.LISTS_EVALUATED.observe(0)
-        return
-    if found.unlawful:
-        metrics.UNLAWFUL_LISTS.inc(found.unlawful)
-    mean = found.rewards.mean(axis=0)
-    served = found.list[task.slot_valid]
-    metrics.LISTS_EVALUATED.observe(len(found.lists))
-    metrics.UPLIFT.labels(model.role).observe(float(mean[found.chosen] - mean[-1]))
-    metrics.REWARD.labels(model.role).observe(float(mean[found.chosen]))
-    shown = found.p_click[found.chosen][task.slot_valid]
-    metrics.P_CLICK.labels(model.role).observe(float(shown.mean()))
-    changed = np.count_nonzero(served != task.start[task.slot_valid])
-    metrics.CHANGED_SLOTS.labels(model.role).observe(int(changed))

@@ -17,6 +17,7 @@ StoreOutcome = Literal["hit", "unknown", "timeout", "down", "unreadable", "skipp
 DegradedReason = Literal["user_features", "fewer_lists", "input_order", "explanation"]
 InputOrderCause = Literal["budget_spent", "graph_failed"]
 Role = Literal["current", "candidate"]
+ShadowOutcome = Literal["done", "skipped", "failed"]
 ReloadOutcome = Literal["swapped", "refused", "rolled_back"]
 
 # nobody reads them, and they are a third of all series
@@ -108,6 +109,9 @@ ARTIFACT_INFO = Gauge(
     ("artifact", "name", "schema_hash"),
 )
 RELOADS = Counter("rerank_artifact_reloads_total", "Changes of the served artifact", ("outcome",))
+SHADOW = Counter(
+    "rerank_shadow_total", "Answered requests that met the candidate in its shadow", ("outcome",)
+)
 READY = Gauge("rerank_ready", "1 while the process takes rerank requests")
 
 _CLOSED = (
@@ -122,6 +126,7 @@ _CLOSED = (
     (CHANGED_SLOTS, Role),
     (STORE_SECONDS, StoreOutcome),
     (RELOADS, ReloadOutcome),
+    (SHADOW, ShadowOutcome),
 )
 for _metric, _labels in _CLOSED:
     for _label in get_args(_labels):

@@ -6,6 +6,7 @@ import pytest
 
 from model.contract.answer import RerankAnswer
 from model.contract.errors import RequestRejected, ValueRejected
+from model.contract.manifest import ObjectiveWeights
 from model.contract.request import parse_request
 from service.errors import LimitExceeded
 from service.rerank.cost import CostLine
@@ -243,3 +244,78 @@ async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(a
 
     assert unknown == 0
     assert checked == 5 * 4
+
+
+async def test_an_objective_with_value_counts_each_items_own_or_the_requests_value(
+    artifact, worker
+):
+    weights = ObjectiveWeights(value_field="price")
+    manifest = artifact.manifest.model_copy(update={"objective": weights})
+    reranker = reranker_of(model_of(artifact, manifest=manifest), worker)
+    body = body_of(artifact, objective={"click": 0.0, "value": 1.0}, num_lists=1)
+    prices = [float(x) for x in artifact.items.numbers["price"][:12]]
+    ids = body["candidates"]["item_id"]
+
+    def worth(answer, price_of):
+        return sum(
+            i["p_click"] * i["p_conversion"] * np.nan_to_num(price_of[i["item_id"]])
+            for i in answer["items"]
+        )
+
+    answer = await ask(reranker, body)
+    given = dict(body["candidates"]) | {"features": {"price": [7.5] * 6 + [None] * 6}}
+    other = await ask(reranker, body | {"candidates": given})
+
+    table = dict(zip(ids, prices, strict=True))
+    assert answer["reward"] == pytest.approx(worth(answer, table), rel=1e-3)
+    assert other["reward"] == pytest.approx(
+        worth(other, table | dict.fromkeys(ids[:6], 7.5)), rel=1e-3
+    )
+
+
+async def test_an_input_list_that_breaks_a_rule_is_repaired_even_when_no_model_has_time(
+    artifact, worker
+):
+    never = {rules: CostLine((10.0, 0.0, 0.0, 0.0)) for rules in (False, True)}
+    reranker = reranker_of(model_of(artifact, cost=never), worker)
+    body = body_of(artifact)
+    ids = body["candidates"]["item_id"]
+    brands = ["acme"] * 9 + ["bolt", "crux", "dune"]
+    body["candidates"]["features"] = {"brand": brands}
+    body["constraints"] = {"caps": [{"field": "brand", "max": 1}]}
+
+    answer = await ask(reranker, body)
+
+    assert answer["degraded"] == ["input_order"]
+    assert served_ids(answer)[0] == ids[0]
+    assert set(served_ids(answer)) == {ids[0], *ids[9:]}
+
+
+async def test_every_list_that_was_compared_obeys_the_rules_and_the_baseline_is_the_repaired_one(
+    artifact, worker
+):
+    reranker = reranker_of(model_of(artifact), worker)
+    body = body_of(artifact, explain=True, num_lists=32)
+    ids = body["candidates"]["item_id"]
+    brand = dict(zip(ids, ["acme"] * 8 + ["bolt", "bolt", "crux", "dune"], strict=True))
+    body["candidates"]["features"] = {"brand": list(brand.values())}
+    body["constraints"] = {
+        "caps": [{"field": "brand", "max": 2}],
+        "minimums": [{"field": "brand", "value": "crux", "min": 1}],
+        "pinned": [{"slot": 1, "item_id": ids[5]}],
+        "exclude": [ids[0]],
+    }
+
+    answer = await ask(reranker, body)
+
+    compared = [x["item_ids"] for x in answer["explanation"]["lists"]]
+    assert len({tuple(x) for x in compared}) > 5
+    for items in compared:
+        shown = [brand[i] for i in items]
+        assert max(shown.count(b) for b in shown) <= 2
+        assert "crux" in shown
+        assert items[1] == ids[5]
+        assert ids[0] not in items
+    for slot in answer["explanation"]["slots"]:
+        assert ids[0] not in [n["item_id"] for n in slot["neighbors"]]
+    assert answer["explanation"]["slots"][1]["neighbors"] == []

@@ -1,0 +1,73 @@
+"""A candidate artifact on trial: it serves a share of the users, or runs in shadow of all answers.
+
+In shadow nothing of it reaches an answer; both ways its metrics carry artifact="candidate".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from functools import partial
+
+from model.contract.errors import ContractError
+from model.contract.request import RerankRequest
+from service.errors import RerankError
+from service.rerank.deadline import Clock, Deadline
+from service.rerank.limits import Limits
+from service.rerank.model import Model, ModelHolder
+from service.rerank.ports import Worker
+from service.rerank.quality import count_quality
+from service.rerank.search import search
+from service.rerank.tasks import build_task
+from service.telemetry import metrics
+
+_POINTS = 2**32
+
+
+class Trial:
+    """Who meets the candidate, and how."""
+
+    def __init__(
+        self, models: ModelHolder, limits: Limits, *, share: float, shadow: bool, clock: Clock
+    ) -> None:
+        self.models = models
+        self._limits, self._share, self._in_shadow, self._clock = limits, share, shadow, clock
+        self._running: asyncio.Task[None] | None = None
+
+    def pick(self, user_id: str) -> Model | None:
+        """The candidate for a user of its share; the same users on every machine."""
+        if not self._share:
+            return None
+        digest = hashlib.blake2b(user_id.encode(), digest_size=4, person=b"trial").digest()
+        inside = int.from_bytes(digest, "little") < self._share * _POINTS
+        return self.models.current if inside else None
+
+    def shadow(self, request: RerankRequest, seed: int, worker: Worker) -> None:
+        """Run the candidate on an answered request, unless it is still busy with another one."""
+        model = self.models.current
+        if not self._in_shadow or model is None:
+            return
+        if self._running is not None and not self._running.done():
+            metrics.SHADOW.labels("skipped").inc()
+            return
+        self._running = asyncio.ensure_future(self._run(model, request, seed, worker))
+
+    async def finish(self) -> None:
+        """Wait for the run in the shadow, if there is one."""
+        if self._running is not None:
+            await asyncio.wait([self._running])
+
+    async def _run(self, model: Model, request: RerankRequest, seed: int, worker: Worker) -> None:
+        now = self._clock()
+        deadline = Deadline(now, now + self._limits.budget_s(None), self._clock)
+        try:
+            self._limits.check(request, model.manifest)
+            record = await model.store.fetch_user(request.user_id, timeout_s=deadline.left_s() / 2)
+            task, _ = build_task(request, model, record, seed)
+            cost = model.cost[task.has_rows]
+            job = partial(search, task=task, manifest=model.manifest, cost=cost, deadline=deadline)
+            count_quality(model, task, await worker.run(model.graphs, job, deadline))
+        except (RerankError, ContractError):
+            metrics.SHADOW.labels("failed").inc()
+        else:
+            metrics.SHADOW.labels("done").inc()

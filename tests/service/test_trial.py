@@ -1,0 +1,63 @@
+import dataclasses
+import time
+
+import pytest
+from prometheus_client import REGISTRY
+
+from service.rerank.limits import Limits
+from service.rerank.model import ModelHolder
+from service.rerank.reranker import Reranker
+from service.rerank.trial import Trial
+from tests.service.asking import ask, body_of, model_of, reranker_of, without_times
+
+
+def on_trial(artifact, **how) -> Trial:
+    """A trial of the same nets under the name "new"."""
+    model = model_of(artifact, role="candidate")
+    named = model.manifest.model_copy(update={"artifact": "new"})
+    models = ModelHolder()
+    models.swap(dataclasses.replace(model, manifest=named))
+    return Trial(models, Limits(), clock=time.monotonic, **({"share": 0.0, "shadow": False} | how))
+
+
+def count(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_the_share_of_users_is_what_was_asked_for_and_always_the_same_users(artifact):
+    trial, wider = on_trial(artifact, share=0.2), on_trial(artifact, share=0.4)
+    users = [f"user-{n}" for n in range(5000)]
+
+    inside = {user for user in users if trial.pick(user)}
+
+    assert inside == {user for user in users if on_trial(artifact, share=0.2).pick(user)}
+    assert inside < {user for user in users if wider.pick(user)}  # widening moves nobody out
+    # 5000 draws of .2: standard deviation .0057; four of them
+    assert len(inside) / 5000 == pytest.approx(0.2, abs=0.023)
+    assert not [u for u in users if on_trial(artifact, share=0.0).pick(u)]
+    assert all(on_trial(artifact, share=1.0).pick(u) for u in users)
+
+
+async def test_a_user_of_the_share_is_served_by_the_candidate_and_counted_as_such(artifact, worker):
+    plain = reranker_of(model_of(artifact), worker)
+    tried = Reranker(plain.models, worker, Limits(), on_trial(artifact, share=1.0))
+    before = count("rerank_reward_count", artifact="candidate")
+
+    answer = await ask(tried, body_of(artifact))
+
+    assert answer["artifact"] == "new"
+    assert count("rerank_reward_count", artifact="candidate") == before + 1
+
+
+async def test_a_candidate_in_shadow_is_measured_and_never_seen(artifact, worker):
+    trial = on_trial(artifact, shadow=True)
+    plain = reranker_of(model_of(artifact), worker)
+    tried = Reranker(plain.models, worker, Limits(), trial)
+    before = count("rerank_reward_count", artifact="candidate")
+
+    alone = await ask(plain, body_of(artifact))
+    shadowed = await ask(tried, body_of(artifact))
+    await trial.finish()
+
+    assert without_times(shadowed) == without_times(alone)
+    assert count("rerank_reward_count", artifact="candidate") == before + 1
