@@ -68,6 +68,11 @@ class FittedField(BaseModel):
         """Rows of the embedding table that belong to this field."""
         return FIRST_VALUE + self.size
 
+    @cached_property
+    def value_places(self) -> dict[str, int]:
+        """Value -> its place inside the block (categorical, multi)."""
+        return {value: FIRST_VALUE + at for at, value in enumerate(self.values or ())}
+
 
 class FittedSchema(BaseModel):
     """Fields in encoding order, and where each lives in the arrays.

@@ -1,0 +1,40 @@
+"""Candidates with brands and tags, and constraints on them, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model.contract.constraints import Constraints
+from model.contract.encode import Encoder
+from model.contract.rules import compile_rules
+
+SLOTS = 5  # M of the graphs; lists may be shorter
+
+
+def offer(schema, brands, tags=None):
+    """Ids and encoded rows of candidates with these brands and tags."""
+    encoder = Encoder(schema)
+    count = len(brands)
+    values = {"brand": brands, "tags": tags or [None] * count}
+    items = encoder.encode_items(np.full(count, -1), values)
+    valid = np.ones(count, dtype=bool)
+    both = [items, encoder.encode_candidate_scope(None, valid, {"distance": [None] * count})]
+    return [f"i{at}" for at in range(count)], np.concatenate(both, axis=1)
+
+
+def compiled(schema, constraints, brands, tags=None, *, list_size=SLOTS):
+    ids, rows = offer(schema, brands, tags)
+    return compile_rules(
+        Constraints.model_validate(constraints),
+        schema=schema,
+        item_ids=ids,
+        rows=rows,
+        slots=SLOTS,
+        list_size=list_size,
+    )
+
+
+def start_of(schema, constraints, brands, tags=None, *, list_size=SLOTS):
+    return (
+        compiled(schema, constraints, brands, tags, list_size=list_size).start[:list_size].tolist()
+    )
