@@ -228,12 +228,12 @@ class Encoder:
 
     def _multi(self, field: FittedField, values: Values) -> Rows:
         get, first = self._place[field.name].get, self.schema.first_row[field.name]
-        out = np.full((len(values), field.width), PADDING_ROW, dtype=np.int32)
-        for at, value in enumerate(values):
-            kept = several(field.name, value)[: field.width]
-            local = [get(v, field.unknown) for v in kept] or [field.missing]
-            out[at, : len(local)] = np.asarray(local, dtype=np.int32) + first
-        return out
+        rows = []
+        for value in several(field.name, values):
+            row = [first + get(v, field.unknown) for v in value[: field.width]]
+            row = row or [first + field.missing]
+            rows.append(row + [PADDING_ROW] * (field.width - len(row)))
+        return np.asarray(rows, dtype=np.int32).reshape(-1, field.width)
 
 
 def _named_spans(fields: Sequence[FittedField]) -> dict[str, tuple[int, int]]:

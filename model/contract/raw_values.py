@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ Values = Sequence[Any] | NDArray[Any]
 # Looking at the set of types is several times cheaper than looking at each value.
 _NUMBERS = frozenset({int, float, type(None), np.float64, np.float32})
 _TEXTS = frozenset({str, type(None), np.str_})
+_SEVERAL = frozenset({list, tuple, np.ndarray, type(None)})
 
 
 def numbers(name: str, values: Values) -> NDArray[np.float64]:
@@ -45,14 +47,13 @@ def texts(name: str, values: Values) -> Values:
     return values
 
 
-def several(name: str, value: object) -> Sequence[Any]:
-    """One value of a multi field as a sequence of strings; None is an empty one."""
-    if value is None:
-        return ()
-    if not isinstance(value, (list, tuple, np.ndarray)):
-        rule = f"takes a list of strings or null, not {type(value).__name__}"
+def several(name: str, values: Values) -> list[Sequence[str]]:
+    """Each value of a multi field as a sequence of strings; None is an empty one."""
+    for kind in set(map(type, values)) - _SEVERAL:
+        rule = f"takes a list of strings or null, not {kind.__name__}"
         raise ValueRejected(field=name, rule=rule)
-    for kind in set(map(type, value)):
+    lists = [() if value is None else value for value in values]
+    for kind in set(map(type, chain.from_iterable(lists))):
         if not issubclass(kind, str):
             raise ValueRejected(field=name, rule=f"takes a list of strings, not {kind.__name__}")
-    return value  # type: ignore[return-value]  # an array of strings is a sequence to us
+    return lists
