@@ -1,6 +1,7 @@
 """An artifact's folder is what its manifest says, or it is refused with the reason."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -109,9 +110,9 @@ def test_a_file_beside_them_without_a_checksum_is_refused(folder):
         require_whole(folder, read_manifest(folder))
 
 
-@pytest.mark.parametrize("where", ["../outside.onnx", "deeper/inside.onnx", "ABSOLUTE", "..", ""])
+@pytest.mark.parametrize("where", ["../outside.onnx", ".deeper/inside.onnx", "ABSOLUTE", "..", ""])
 def test_a_graph_outside_the_folder_is_refused_even_with_the_right_checksum(folder, where):
-    outside, inside = folder.parent / "outside.onnx", folder / "deeper" / "inside.onnx"
+    outside, inside = folder.parent / "outside.onnx", folder / ".deeper" / "inside.onnx"
     inside.parent.mkdir()
     for target in (outside, inside):
         shutil.copy(folder / "generator.onnx", target)
@@ -119,10 +120,10 @@ def test_a_graph_outside_the_folder_is_refused_even_with_the_right_checksum(fold
 
     def point_there(raw: dict[str, Any]) -> None:
         raw["graphs"][GENERATOR]["file"] = name
-        raw["checksums"] |= {name: file_checksum(outside), "deeper": "listed"}
+        raw["checksums"][name] = file_checksum(outside)
 
     altered(folder, point_there)
-    with pytest.raises(ManifestError, match="is missing"):
+    with pytest.raises(ManifestError, match=f"artifact: {re.escape(name)} is missing"):
         require_whole(folder, read_manifest(folder))
 
 
