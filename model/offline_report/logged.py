@@ -1,0 +1,78 @@
+"""How well the evaluator predicts lists that were shown later in time, beside simple orders."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.checkpoint import Checkpoint
+from model.data.batches import Gatherer
+from model.data.log_tables import LogTables
+from model.data.split import TEST, TRAIN
+from model.metrics import auc, ece, ece_by_chance, gauc, log_loss, ndcg
+from model.nets.inputs import only_shown
+
+Numbers = dict[str, float]
+BATCH = 512
+
+
+def popularity(tables: LogTables) -> NDArray[np.float64]:
+    """(items + 1,) smoothed click share in the training part; the last is for unknown items."""
+    rows = tables.rows_of(TRAIN)
+    there = np.arange(tables.slots) < tables.shown_count[rows, None]
+    items = np.take_along_axis(tables.candidates[rows], tables.shown[rows], axis=1)[there]
+    clicks = tables.clicks[rows][there]
+    size = len(tables.items.ids) + 1
+    shown = np.bincount(items, minlength=size)
+    clicked = np.bincount(items, weights=clicks, minlength=size)
+    prior = clicks.mean()
+    return (clicked + 10 * prior) / (shown + 10)
+
+
+def predict_shown(
+    checkpoint: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """(R, M) p_click of the shown lists, mean over members."""
+    net, gatherer = checkpoint.evaluator(), Gatherer(tables)
+    parts = []
+    with torch.no_grad():
+        for at in range(0, len(rows), BATCH):
+            batch = gatherer.gather(rows[at : at + BATCH])
+            p_click, _ = net(*only_shown(batch.request, batch.shown))
+            parts.append(p_click.mean(dim=0).squeeze(1).numpy())
+    return np.concatenate(parts)
+
+
+def evaluator_on_logged_lists(checkpoint: Checkpoint, tables: LogTables) -> dict[str, Numbers]:
+    """Per order: AUC, GAUC, LogLoss, ECE (evaluator only) and NDCG on the test part.
+
+    `upstream` is the order that was shown, `popularity` the click share in the training part.
+    """
+    rows = tables.rows_of(TEST)
+    clicks = tables.clicks[rows].astype(np.float64)
+    valid = np.arange(tables.slots) < tables.shown_count[rows, None]
+    items = np.take_along_axis(tables.candidates[rows], tables.shown[rows], axis=1)
+    slots = np.broadcast_to(-np.arange(tables.slots, dtype=np.float64), clicks.shape)
+    orders = {
+        "evaluator": predict_shown(checkpoint, tables, rows).astype(np.float64),
+        "popularity": popularity(tables)[items],
+        "upstream": slots,
+    }
+    out = {}
+    for name, score in orders.items():
+        out[name] = {
+            "auc": auc(score[valid], clicks[valid]),
+            "gauc": gauc(score, clicks, valid),
+            "ndcg@5": float(np.nanmean(ndcg(score, clicks, valid, 5))),
+            "ndcg@10": float(np.nanmean(ndcg(score, clicks, valid, 10))),
+        }
+    p, label = orders["evaluator"][valid], clicks[valid]
+    rng = np.random.default_rng(0)
+    out["evaluator"] |= {
+        "logloss": log_loss(p, label),
+        "ece": ece(p, label),
+        "ece_by_chance": ece_by_chance(p, rng),
+        "slots": float(valid.sum()),
+    }
+    return out

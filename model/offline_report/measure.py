@@ -1,0 +1,140 @@
+"""All measures of one trained pair on the test part, with 95 % intervals over users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model.checkpoint import Checkpoint
+from model.data.log_tables import LogTables
+from model.data.split import TEST
+from model.data.worlds import WORLD, ClickWorld, load_world
+from model.metrics import bootstrap_interval, value_ratio
+from model.offline_report.served import Served, input_lists, serve
+from model.offline_report.space import climbed_reward, hits, is_exact, place_in_space, space_rewards
+from model.offline_report.truth import best_true_values, labelled_quality, true_values
+
+Columns = dict[str, NDArray[np.float64]]
+Measured = dict[str, tuple[float, float, float]]  # value, low, high
+KINDS = ("single", "served")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How many test requests, and in spaces too large to enumerate how many climbs (0: none)."""
+
+    requests: int = 1000
+    restarts: int = 0
+
+
+def measure_pair(
+    generator: Checkpoint, evaluator: Checkpoint, tables: LogTables, log_dir: Path, effort: Effort
+) -> Measured:
+    """Measure the single and the served list on the first test requests.
+
+    Only whole requests (all candidates, all slots) enter where spaces are enumerated.
+    """
+    rows = tables.rows_of(TEST)
+    if is_exact(tables.max_candidates, tables.slots):
+        whole = (tables.cand_count[rows] == tables.max_candidates) & (
+            tables.shown_count[rows] == tables.slots
+        )
+        rows = rows[whole]
+    rows = rows[: effort.requests]
+    world = load_world(log_dir) if (log_dir / WORLD).exists() else None
+    parts: list[Columns] = []
+    with tqdm(total=len(rows), desc="test requests", unit="request", disable=None) as show:
+        for served in serve(generator, evaluator, tables, rows):
+            parts.append(_columns(served, tables, world, effort.restarts))
+            show.update(len(served.rows))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _summarize(columns, tables.user_place[rows])
+
+
+def _columns(served: Served, tables: LogTables, world: ClickWorld | None, restarts: int) -> Columns:
+    """One number a request for everything that is measured."""
+    out: Columns = {
+        f"reward_{kind}": reward.numpy().astype(np.float64)
+        for kind, reward in served.rewards.items()
+    }
+    given = served.lists["input"]
+    for kind in KINDS:
+        out[f"unchanged_{kind}"] = (served.lists[kind] == given).all(dim=-1).numpy().astype(float)
+    out |= _in_space(served, tables, restarts)
+    if world is not None:
+        out |= _true(served, tables, world)
+    if tables.candidate_clicks is not None:
+        for kind, lists in served.lists.items():
+            quality = labelled_quality(tables, served.rows, lists.numpy(), min(10, tables.slots))
+            out |= {f"{name}_{kind}": values for name, values in quality.items()}
+    return out
+
+
+def _in_space(served: Served, tables: LogTables, restarts: int) -> Columns:
+    """Where the lists stand among all lists; in large spaces only the best that climbing finds."""
+    if not is_exact(tables.max_candidates, tables.slots):
+        if not restarts:
+            return {}
+        best = climbed_reward(served.scorer, input_lists(served.scorer), restarts)
+        return {"reward_best": best.numpy().astype(np.float64)}
+    space = space_rewards(served.scorer).numpy().astype(np.float64)
+    out: Columns = {"reward_best": space.max(axis=1)}
+    for kind in KINDS:
+        place = place_in_space(served.lists[kind], tables.max_candidates).numpy()
+        own = space[np.arange(len(space)), place]
+        out |= {f"{name}_{kind}": hit.astype(float) for name, hit in hits(space, own).items()}
+    return out
+
+
+def _true(served: Served, tables: LogTables, world: ClickWorld) -> Columns:
+    """Expected clicks of the lists, and of the best list where all can be enumerated."""
+    out: Columns = {
+        f"true_{kind}": true_values(world, tables, served.rows, lists.numpy())
+        for kind, lists in served.lists.items()
+    }
+    if is_exact(tables.max_candidates, tables.slots):
+        out["true_best"] = best_true_values(world, tables, served.rows)
+    return out
+
+
+def _summarize(columns: Columns, users: NDArray[np.int32]) -> Measured:
+    statistics: dict[str, Callable[[NDArray[np.intp]], float]] = {
+        name: _mean_of(values)
+        for name, values in columns.items()
+        if not name.startswith(("reward_", "true_"))
+    }
+    for worth in ("reward", "true"):
+        if f"{worth}_input" not in columns:
+            continue
+        for kind in ("input", *KINDS, "best"):
+            if f"{worth}_{kind}" in columns:
+                statistics[f"{worth}_{kind}"] = _mean_of(columns[f"{worth}_{kind}"])
+        for kind in KINDS:
+            own, given = columns[f"{worth}_{kind}"], columns[f"{worth}_input"]
+            statistics[f"{worth}_gain_{kind}"] = _mean_of(own - given)
+            if f"{worth}_best" in columns:
+                best = columns[f"{worth}_best"]
+                statistics[f"{worth}_share_of_best_gain_{kind}"] = _ratio_of(own, given, best)
+            if worth == "true":
+                statistics[f"true_worse_{kind}"] = _mean_of((own < given - 1e-9).astype(float))
+    rng = np.random.default_rng(0)
+    every = np.arange(len(users))
+    return {
+        name: (statistic(every), *bootstrap_interval(statistic, users, rng))
+        for name, statistic in statistics.items()
+    }
+
+
+def _mean_of(values: NDArray[np.float64]) -> Callable[[NDArray[np.intp]], float]:
+    return lambda rows: float(np.nanmean(values[rows]))
+
+
+def _ratio_of(
+    own: NDArray[np.float64], given: NDArray[np.float64], best: NDArray[np.float64]
+) -> Callable[[NDArray[np.intp]], float]:
+    return lambda rows: value_ratio(own[rows], given[rows], best[rows])

@@ -1,0 +1,78 @@
+"""The report as one Markdown page and one JSON file. Numbers come in, text goes out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from model.offline_report.logged import Numbers
+from model.offline_report.measure import Measured
+
+_MEANING = {
+    "hr@1%": "among the evaluator's best 1 % of all lists",
+    "hr@10%": "among the evaluator's best 10 % of all lists",
+    "unchanged": "the input list itself",
+    "reward_gain": "gain over the input list, by the evaluator",
+    "reward_share_of_best_gain": "value ratio: the same as a share of the best list's gain",
+    "true_gain": "true gain over the input list, expected clicks (simulated)",
+    "true_share_of_best_gain": "true share of the optimum's gain (simulated)",
+    "true_worse": "share of requests whose list is truly worse than the input (simulated)",
+    "true": "true expected clicks (simulated)",
+    "ndcg@10": "NDCG@10 by the labels of all candidates",
+    "precision@10": "Precision@10 by the labels of all candidates",
+}
+
+
+def write_report(
+    folder: Path, facts: dict[str, Any], logged: dict[str, Numbers], measured: Measured
+) -> Path:
+    """Write report.md and report.json; returns the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = {"facts": facts, "logged": logged, "measured": measured}
+    (folder / "report.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    page = folder / "report.md"
+    page.write_text("\n".join([*_head(facts), *_logged(logged), *_measured(measured)]) + "\n")
+    return page
+
+
+def _head(facts: dict[str, Any]) -> list[str]:
+    simulated = "Feedback is simulated: every value marked so holds in the click world only."
+    return [
+        f"# Offline report: {facts['log']}",
+        "",
+        *([simulated, ""] if facts["simulated"] else []),
+        *[f"- {name}: {value}" for name, value in facts.items()],
+        "",
+    ]
+
+
+def _logged(logged: dict[str, Numbers]) -> list[str]:
+    names = ("auc", "gauc", "ndcg@5", "ndcg@10", "logloss", "ece", "ece_by_chance")
+    lines = [
+        "## Evaluator on later logged lists",
+        "",
+        "| order | " + " | ".join(names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for order, numbers in logged.items():
+        cells = [f"{numbers[n]:.4f}" if n in numbers else "" for n in names]
+        lines.append(f"| {order} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _measured(measured: Measured) -> list[str]:
+    lines = [
+        "## Lists on later requests",
+        "",
+        "`single` is list 0 (no noise), `served` the chosen one of all. Brackets: 95 % bootstrap",
+        "intervals over users.",
+        "",
+        "| measure | list | value | 95 % |",
+        "|---|---|---|---|",
+    ]
+    for name, (value, low, high) in sorted(measured.items()):
+        what, _, kind = name.rpartition("_")
+        meaning = _MEANING.get(what, what)
+        lines.append(f"| {meaning} | {kind} | {value:.4f} | [{low:.4f}, {high:.4f}] |")
+    return lines

@@ -1,0 +1,91 @@
+"""The lists that generator, evaluator and choice would serve to requests of the test part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.checkpoint import Checkpoint
+from model.contract.choice import Objective, choose
+from model.data.batches import Gatherer
+from model.data.log_tables import LogTables
+from model.data.values import candidate_values
+from model.nets.evaluator import Evaluator
+from model.nets.inputs import input_list
+from model.search import Scorer
+from model.train_generator.validation import Editing, propose_lists
+
+BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a batch of requests would get.
+
+    rows: (B,) rows of the tables.
+    scorer: the evaluator on the batch.
+    lists: kind ("input", "single", "served") -> (B, M) places in the candidates.
+    rewards: kind -> (B,) mean reward over members.
+    """
+
+    rows: NDArray[np.intp]
+    scorer: Scorer
+    lists: dict[str, Tensor]
+    rewards: dict[str, Tensor]
+
+
+def serve(
+    generator: Checkpoint, evaluator: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
+) -> Iterator[Served]:
+    """Propose, evaluate and choose, as the service does; request noise is seeded by its place."""
+    config = generator.config
+    net, judge = generator.generator(), evaluator.evaluator()
+    how = Editing(
+        edits=config.generator.edits,
+        num_lists=config.serving.num_lists,
+        scale=float(generator.facts["noise_scale"]),
+        stop=config.generator.stop_on_no_change,
+    )
+    for scorer, some in scorers(judge, generator, tables, rows):
+        made = propose_lists(net, scorer, how)
+        chosen = torch.from_numpy(choose(made.rewards.numpy(), config.serving.pessimism))
+        mean = made.rewards.mean(dim=0)
+        places = {
+            "input": torch.full_like(chosen, made.lists.shape[1] - 1),
+            "single": torch.zeros_like(chosen),
+            "served": chosen,
+        }
+        at = torch.arange(len(chosen))
+        yield Served(
+            some,
+            scorer,
+            {kind: made.lists[at, place] for kind, place in places.items()},
+            {kind: mean[at, place] for kind, place in places.items()},
+        )
+
+
+def scorers(
+    judge: Evaluator, generator: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
+) -> Iterator[tuple[Scorer, NDArray[np.intp]]]:
+    """An evaluator on the requests, batch by batch, under the generator's objective."""
+    weights = generator.config.objective
+    objective = Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
+    values = None
+    if weights.value and weights.value_field is not None:
+        values = torch.from_numpy(candidate_values(tables, weights.value_field))
+    gatherer = Gatherer(tables)
+    for at in range(0, len(rows), BATCH):
+        some = rows[at : at + BATCH]
+        request = gatherer.gather(some).request
+        own = None if values is None else values[torch.from_numpy(some)]
+        yield Scorer(judge, request, objective, own), some
+
+
+def input_lists(scorer: Scorer) -> Tensor:
+    """(B, M) what would be shown without us."""
+    return input_list(scorer.request)
