@@ -6,7 +6,7 @@ A broken one is refused and the present one keeps serving; the previous one stan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from service.telemetry import metrics
 from service.telemetry.logs import event
 
 OpenStore = Callable[[str], UserStore]  # by schema hash
-Refresh = Callable[[Manifest, ItemTable, Callable[[ItemTable], None]], Awaitable[None]]
+Refresh = Callable[[Manifest, ItemTable, Callable[[ItemTable], None]], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,9 @@ class ArtifactRollout:
         )
         if self._refresh is not None:
             coroutine = self._refresh(artifact.manifest, artifact.items, holder.swap)
-            self._refreshers[id(model)] = asyncio.ensure_future(coroutine)
+            task = asyncio.get_running_loop().create_task(coroutine)
+            task.add_done_callback(_report)
+            self._refreshers[id(model)] = task
         return model
 
     def _announce(self, outcome: metrics.ReloadOutcome) -> None:
@@ -154,3 +156,9 @@ class ArtifactRollout:
         task = asyncio.ensure_future(later())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _report(refresher: asyncio.Task[None]) -> None:
+    """A refresher only ends by being cancelled; the table that it leaves keeps serving."""
+    if not refresher.cancelled():
+        event("error", "items_refresh_died", refresher.exception())

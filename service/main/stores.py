@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
 from model.contract.errors import BlobError, ManifestError
+from model.contract.items import ItemTable
+from model.contract.manifest import Manifest
+from service.features.connection import open_client
+from service.features.item_refresh import ItemRefresher
 from service.features.memory_store import MemoryUserStore
 from service.features.redis_store import RedisUserStore
 from service.main.rollout import OpenStore, Refresh
@@ -37,5 +44,21 @@ def open_store(settings: Settings) -> OpenStore:
 
 
 def open_refresh(settings: Settings) -> Refresh | None:
-    """The background refresher of item tables; None where there is nothing to read from."""
-    return None
+    """The background refresher of a model's item table; None where there is nothing to read."""
+    url = settings.redis_url.get_secret_value()
+    if url == MEMORY:
+        return None
+
+    async def refresh(
+        manifest: Manifest, base: ItemTable, swap: Callable[[ItemTable], None]
+    ) -> None:
+        client = open_client(url, connections=1)
+        refresher = ItemRefresher(
+            client, prefix=settings.redis_prefix, schema=manifest.features, base=base, swap=swap
+        )
+        try:
+            await refresher.run(every_s=settings.items_refresh_s, rng=random.Random())
+        finally:
+            await client.aclose()
+
+    return refresh

@@ -128,19 +128,23 @@ def test_a_new_artifact_is_swapped_in_under_traffic_and_rolled_back_without_a_fa
     root, artifact
 ):
     async def traffic(serving: Serving) -> set[str]:
-        seen, stop = set(), asyncio.Event()
+        seen, stop, answered = set(), asyncio.Event(), 0
 
         async def ask_on(client: httpx.AsyncClient) -> None:
+            nonlocal answered
             while not stop.is_set():
                 got = await client.post("/rerank", json=body_of(artifact))
                 assert got.status_code == 200, got.text
                 seen.add(got.json()["artifact"])
+                answered += 1
 
         async with httpx.AsyncClient(base_url=serving.url, timeout=30.0) as client:
             callers = [asyncio.create_task(ask_on(client)) for _ in range(3)]
             await asyncio.sleep(0.1)
             point(root, "two")
+            before = answered
             changed = await asyncio.to_thread(order, serving, "reload")
+            assert answered > before + 10  # the traffic did not wait for the change
             assert changed.json() == {"artifact": "two", "previous": "one"}
             back = await asyncio.to_thread(order, serving, "roll_back")
             assert back.json() == {"artifact": "one", "previous": "two"}
