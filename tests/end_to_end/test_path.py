@@ -1,0 +1,111 @@
+"""The whole path by its console commands: log -> two nets -> artifact -> an answer over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.cli import main as export
+from model.checkpoint import read_checkpoint
+from model.data.cli import main as log
+from model.offline_report.cli import main as report
+from model.train_evaluator import main as train_evaluator
+from model.train_generator.cli import main as train_generator
+from service.demo.talk import rerank, wait_until_ready
+from tests.logs import write_toy_log
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+[evaluator]
+members = 2
+hidden = 16
+[train_evaluator]
+epochs = 3
+[generator]
+edits = 2
+[train_generator]
+epochs = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over the toy log."""
+    folder = tmp_path_factory.mktemp("run")
+    write_toy_log(folder / "log", requests=600, users=40)
+    (folder / "config.toml").write_text(CONFIG)
+    config = ["--config", str(folder / "config.toml")]
+    where = ["--log", str(folder / "log")]
+    nets = [str(folder / kind) for kind in ("evaluator", "generator")]
+    assert log(["check", str(folder / "log")]) == 0
+    assert train_evaluator([*where, "--out", nets[0], *config]) == 0
+    assert train_generator([*where, "--evaluator", nets[0], "--out", nets[1], *config]) == 0
+    pair = ["--evaluator", nets[0], "--generator", nets[1]]
+    assert export([*pair, "--out", str(folder / "artifact")]) == 0
+    assert report([*where, *pair, "--requests", "20", "--out", str(folder / "report")]) == 0
+    return folder
+
+
+def test_the_evaluator_learns_what_the_log_holds(run: Path):
+    numbers = json.loads((run / "report" / "report.json").read_text())
+
+    assert numbers["logged"]["evaluator"]["auc"] > 0.6  # by chance .5, and the signal is strong
+
+
+def test_the_report_never_finds_a_served_list_below_the_input_list(run: Path):
+    measured = json.loads((run / "report" / "report.json").read_text())["measured"]
+
+    assert measured["reward_gain_served"][0] >= 0
+    assert measured["reward_gain_served"][0] >= measured["reward_gain_single"][0] - 1e-9
+
+
+def test_the_trained_artifact_serves_real_requests_of_the_later_part(run: Path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = {
+        **os.environ,
+        "RERANK_ARTIFACT_DIR": str(run / "artifact"),
+        "RERANK_REDIS_URL": "memory://",
+        "RERANK_USERS_FILE": str(run / "generator" / "users.bin"),
+        "RERANK_PORT": str(port),
+        "RERANK_REQUEST_BUDGET_MS": "900",
+        "RERANK_FEATURE_BUDGET_MS": "500",
+    }
+    service = subprocess.Popen([sys.executable, "-m", "service.main"], env=environ)
+    try:
+        base = f"http://127.0.0.1:{port}"
+        wait_until_ready(base, service, 60.0)
+        lines = (run / "generator" / "requests.jsonl").read_text().splitlines()[:30]
+        changed = 0
+        for line in lines:
+            request = json.loads(line)["request"]
+            answer = rerank(base, request)
+            ids = [item["item_id"] for item in answer["items"]]
+            assert answer["degraded"] == []
+            assert len(set(ids)) == len(ids)
+            assert set(ids) <= set(request["candidates"]["item_id"])
+            assert answer["reward"] >= answer["input_reward"]
+            changed += ids != request["candidates"]["item_id"][: len(ids)]
+            again = rerank(base, {**request, "seed": answer["seed"]})
+            assert again["items"] == answer["items"]
+        assert changed > 0
+    finally:
+        service.terminate()
+        assert service.wait(timeout=20) == 0
+
+
+def test_training_again_with_the_same_seeds_gives_the_same_weights(run: Path, tmp_path: Path):
+    again = ["--log", str(run / "log"), "--out", str(tmp_path / "evaluator")]
+    assert train_evaluator([*again, "--config", str(run / "config.toml")]) == 0
+
+    first = read_checkpoint(run / "evaluator").weights
+    second = read_checkpoint(tmp_path / "evaluator").weights
+    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -1,0 +1,105 @@
+"""Parity on real (toy) requests; what a wrong graph looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.golden import Arrays
+from export.parity import PROBABILITY_TOLERANCE, ParityError, Runner, compare, require_parity
+from model.contract.choice import Objective, choose, reward
+from model.contract.manifest import Graph, read_manifest
+from tests.artifacts import MAX_CANDIDATES, tiny_artifact
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_artifact(tmp_path_factory.mktemp("artifact"))
+
+
+@pytest.fixture(scope="module")
+def graphs(artifact: Path) -> dict[str, Graph]:
+    return read_manifest(artifact).graphs
+
+
+@pytest.fixture(scope="module")
+def golden(artifact: Path) -> tuple[Arrays, Arrays]:
+    with np.load(artifact / "golden.npz") as file:
+        inputs = {k.removeprefix("in_"): file[k] for k in file.files if k.startswith("in_")}
+        answers = {k: file[k] for k in ("lists", "p_click", "p_conversion", "chosen")}
+    return inputs, answers
+
+
+def test_onnx_answers_as_pytorch_at_batch_one_at_the_whole_batch_and_at_the_maximum(
+    artifact: Path, graphs: dict[str, Graph], golden: tuple[Arrays, Arrays]
+):
+    inputs, expected = golden
+
+    parity = require_parity(Runner(artifact, graphs), inputs, expected, MAX_CANDIDATES)
+
+    assert parity.off <= PROBABILITY_TOLERANCE
+    assert (expected["lists"] != inputs["start"][:, None]).any()  # there was something to compare
+
+
+def test_an_answer_that_is_off_by_more_than_the_tolerance_stops_the_export(
+    artifact: Path, graphs: dict[str, Graph], golden: tuple[Arrays, Arrays]
+):
+    inputs, expected = golden
+    wrong = {**expected, "p_click": expected["p_click"] + 2 * PROBABILITY_TOLERANCE}
+
+    with pytest.raises(ParityError, match="batch 1: probabilities off"):
+        require_parity(Runner(artifact, graphs), inputs, wrong, MAX_CANDIDATES)
+
+
+def test_other_lists_than_pytorchs_stop_the_export(
+    artifact: Path, graphs: dict[str, Graph], golden: tuple[Arrays, Arrays]
+):
+    inputs, expected = golden
+    lists = expected["lists"].copy()
+    lists[:, :2] = lists[:, :2][..., ::-1]
+
+    with pytest.raises(ParityError, match="of lists equal"):
+        require_parity(Runner(artifact, graphs), inputs, {**expected, "lists": lists}, 20)
+
+
+def test_the_golden_choice_is_the_contracts(artifact: Path, golden: tuple[Arrays, Arrays]):
+    inputs, expected = golden
+    manifest = read_manifest(artifact)
+    weights = manifest.objective
+    objective = Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
+    rewards = reward(
+        expected["p_click"], expected["p_conversion"], None, inputs["slot_valid"], objective
+    )
+
+    assert (choose(rewards, manifest.pessimism) == expected["chosen"]).all()
+    assert len(np.unique(expected["chosen"])) > 2
+
+
+def test_comparing_ignores_predictions_of_lists_that_differ():
+    one = {
+        "lists": np.array([[[0, 1]], [[1, 0]]]),
+        "p_click": np.zeros((1, 2, 2, 2)),
+        "p_conversion": np.zeros((1, 2, 2, 2)),
+    }
+    other = {name: array.copy() for name, array in one.items()}
+    other["lists"][0, 0] = [1, 0]
+    other["p_click"][0, 0, 0] = 0.5  # of the list that differs
+    other["p_click"][0, 1, 1] = 0.25  # of an input list
+
+    parity = compare(one, other)
+
+    assert (parity.off, parity.same_lists) == (0.25, 0.5)
+
+
+def test_a_request_gets_the_same_lists_alone_and_in_company(
+    artifact: Path, graphs: dict[str, Graph], golden: tuple[Arrays, Arrays]
+):
+    inputs, expected = golden
+    runner = Runner(artifact, graphs)
+    order = np.arange(len(inputs["start"]))[::-1]
+
+    shuffled = runner.answer({name: array[order] for name, array in inputs.items()})
+
+    assert (shuffled["lists"] == expected["lists"][order]).all()
