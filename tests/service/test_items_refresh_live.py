@@ -9,7 +9,7 @@ from service.features.bulk_load import load_items
 from tests.service.asking import body_of, served_ids
 from tests.service.serving import Serving
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 def test_an_item_table_loaded_into_redis_reaches_a_running_service_without_a_restart(

@@ -166,6 +166,7 @@ def test_a_new_artifact_is_swapped_in_under_traffic_and_rolled_back_without_a_fa
     assert seen == {"one", "two"}
 
 
+@pytest.mark.slow
 def test_a_broken_artifact_is_refused_and_the_old_one_keeps_serving_even_when_its_folder_is_gone(
     root, artifact
 ):
@@ -186,6 +187,7 @@ def test_a_broken_artifact_is_refused_and_the_old_one_keeps_serving_even_when_it
     assert stranger.status_code == 401
 
 
+@pytest.mark.slow
 def test_sighup_loads_what_current_points_to_now(root, artifact):
     with Serving(root, **BUSY) as serving:
         serving.ready()
@@ -229,6 +231,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in found]
 
 
+@pytest.mark.slow
 def test_tokens_are_asked_for_before_anything_else_and_shown_in_the_document(
     artifact_folder, artifact
 ):

@@ -84,14 +84,32 @@ async def test_answers_hold_candidates_only_none_twice_and_are_never_worse_than_
     assert changed > 20  # else none of the above says much
 
 
-async def test_the_reward_is_the_objective_over_the_answers_own_probabilities(artifact, reranker):
+async def reward_by_hand(model, body, answer, worth_of) -> float:
+    """Mean over members of sum over slots of p_click * worth(p_conversion, item id)."""
+    request = parse_request(json.dumps(body).encode())
+    record = await model.store.fetch_user(USER, timeout_s=1.0)
+    task, _ = build_task(request, model, record, seed=5)
+    places = [request.item_ids.index(i) for i in served_ids(answer)]
+    lists = np.array([[places]], dtype=np.int32)
+    p_click, p_conversion = model.graphs.bind().evaluate(task.context | {"lists": lists})
+    return sum(
+        float(p_click[e, 0, 0, j]) * worth_of(float(p_conversion[e, 0, 0, j]), item_id)
+        for e in range(len(p_click))
+        for j, item_id in enumerate(served_ids(answer))
+    ) / len(p_click)
+
+
+async def test_the_reward_is_the_objective_over_the_evaluators_probabilities(artifact, worker):
+    model = model_of(artifact)
     body = body_of(artifact, objective={"click": 0.5, "conversion": 2.0})
 
-    answer = await ask(reranker, body)
+    answer = await ask(reranker_of(model, worker), body)
+    clicks = await ask(reranker_of(model, worker), body | {"objective": {"conversion": 0.0}})
 
-    expected = sum(i["p_click"] * (0.5 + 2.0 * i["p_conversion"]) for i in answer["items"])
+    expected = await reward_by_hand(model, body, answer, lambda p, _: 0.5 + 2.0 * p)
     assert answer["objective"] == {"click": 0.5, "conversion": 2.0, "value": 0.0}
     assert answer["reward"] == pytest.approx(expected, abs=1e-5)
+    assert clicks["reward"] == pytest.approx(sum(i["p_click"] for i in clicks["items"]), abs=1e-5)
 
 
 async def test_a_late_store_costs_the_users_features_and_nothing_else(artifact, worker):
@@ -191,7 +209,7 @@ async def test_a_value_of_the_request_overrides_the_item_tables(artifact, rerank
             "candidates: at most 500, not 501",
         ),
         ({"objective": {"value": 1.0}}, RequestRejected, "names no field to take values from"),
-        ({"objective": {"click": 0.0}}, RequestRejected, "at least one weight"),
+        ({"objective": {"click": 0.0, "conversion": 0.0}}, RequestRejected, "at least one weight"),
     ],
 )
 async def test_what_this_artifact_does_not_know_is_refused_by_name(
@@ -250,27 +268,20 @@ async def test_an_objective_with_value_counts_each_items_own_or_the_requests_val
     artifact, worker
 ):
     weights = ObjectiveWeights(value_field="price")
-    manifest = artifact.manifest.model_copy(update={"objective": weights})
-    reranker = reranker_of(model_of(artifact, manifest=manifest), worker)
+    model = model_of(artifact, manifest=artifact.manifest.model_copy(update={"objective": weights}))
     body = body_of(artifact, objective={"click": 0.0, "value": 1.0}, num_lists=1)
-    prices = [float(x) for x in artifact.items.numbers["price"][:12]]
     ids = body["candidates"]["item_id"]
+    held = np.nan_to_num(artifact.items.numbers["price"][:12]).tolist()
+    table = dict(zip(ids, held, strict=True))
+    given = table | dict.fromkeys(ids[:6], 7.5)
+    overriding = body | {
+        "candidates": body["candidates"] | {"features": {"price": [7.5] * 6 + [None] * 6}}
+    }
 
-    def worth(answer, price_of):
-        return sum(
-            i["p_click"] * i["p_conversion"] * np.nan_to_num(price_of[i["item_id"]])
-            for i in answer["items"]
-        )
-
-    answer = await ask(reranker, body)
-    given = dict(body["candidates"]) | {"features": {"price": [7.5] * 6 + [None] * 6}}
-    other = await ask(reranker, body | {"candidates": given})
-
-    table = dict(zip(ids, prices, strict=True))
-    assert answer["reward"] == pytest.approx(worth(answer, table), rel=1e-3)
-    assert other["reward"] == pytest.approx(
-        worth(other, table | dict.fromkeys(ids[:6], 7.5)), rel=1e-3
-    )
+    for asked, value in ((body, table), (overriding, given)):
+        answer = await ask(reranker_of(model, worker), asked)
+        expected = await reward_by_hand(model, asked, answer, lambda p, i, v=value: p * v[i])
+        assert answer["reward"] == pytest.approx(expected, rel=1e-4)
 
 
 async def test_an_input_list_that_breaks_a_rule_is_repaired_even_when_no_model_has_time(

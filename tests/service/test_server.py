@@ -56,6 +56,7 @@ def test_a_request_is_answered_whole_with_the_users_features_from_redis(client, 
     assert 0 < sum(parts) <= answer["timings_ms"]["total"]
 
 
+@pytest.mark.slow
 def test_the_same_request_gets_the_same_answer_from_process_to_process(
     client, artifact, artifact_folder
 ):
