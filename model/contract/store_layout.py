@@ -60,6 +60,16 @@ def items_version_key(prefix: str) -> str:
     return f"{prefix}:items:version"
 
 
+def items_version(schema_hash: str, content: str) -> str:
+    """Name of an item table: a reader of another schema sees it by the name alone."""
+    return f"{schema_hash}.{content}"
+
+
+def schema_of_items(version: str) -> str:
+    """Schema hash in the name of an item table."""
+    return version.partition(".")[0]
+
+
 def items_key(prefix: str, version: str) -> str:
     """Redis hash: item id -> encoded row (little-endian int32)."""
     return f"{prefix}:items:{version}"

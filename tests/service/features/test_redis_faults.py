@@ -167,10 +167,12 @@ async def test_nothing_listening_is_down_at_once(redis_of_my_own):
 @asynccontextmanager
 async def serving(handle):
     """A TCP server on loopback; yields its address."""
-    handlers = set()
+    handlers: list[asyncio.Task[None]] = []
 
     async def accept(reader, writer):
-        handlers.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.append(task)
         try:
             with suppress(ConnectionError):
                 await handle(reader, writer)
@@ -242,3 +244,14 @@ async def test_bytes_that_are_no_redis_reply_are_a_declared_fault_whatever_they_
         for _ in range(150):
             with suppress(FeaturesUnavailable):  # anything else fails the test
                 assert await store.fetch_user("ann", timeout_s=BUDGET_S) is None
+
+
+async def test_a_fetch_is_one_get_and_is_not_tried_again():
+    asked = []
+
+    async def hang_up(reader, writer):
+        asked.append(await reader.read(65536))
+
+    async with serving(hang_up) as url, opened(url) as store:
+        assert await fault_of(store) == "down"
+        assert sum(b"GET" in sent for sent in asked) == 1

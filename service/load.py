@@ -1,0 +1,152 @@
+"""`relist-load`: fills the feature store from the files that training wrote.
+
+Streams users.bin into Redis, and with --items puts a new item table in place of the present one.
+Serves nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from model.contract.errors import BlobError, ContractError, ManifestError
+from model.contract.items import ItemTable
+from model.contract.manifest import read_manifest
+from model.contract.user_stream import read_head, read_users
+from service.features.bulk_load import load_items, load_users
+from service.settings import MEMORY, Settings
+
+USERS = "users.bin"
+DONE, REFUSED, UNREACHABLE = 0, 1, 2
+_CONNECT_S, _ANSWER_S = 3.0, 30.0
+_EVERY_S = 0.2
+
+
+class Meter:
+    """One line on standard error that says how far it is; a line of its own where nobody looks."""
+
+    def __init__(self, what: str, total: int, out: TextIO) -> None:
+        self._what, self._total, self._out = what, total, out
+        self._live = out.isatty()
+        self._began = self._told = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        """Show the count, the rate and the time left; not more often than an eye can follow."""
+        now = time.monotonic()
+        if self._live and (now - self._told > _EVERY_S or done == self._total):
+            self._told = now
+            self._out.write("\r" + self._line(done, now))
+            self._out.flush()
+
+    def finish(self, done: int) -> None:
+        """The last word."""
+        end = "\r" if self._live else ""
+        self._out.write(f"{end}{self._line(done, time.monotonic())}\n")
+
+    def _line(self, done: int, now: float) -> str:
+        rate = done / max(now - self._began, 1e-9)
+        left = (self._total - done) / max(rate, 1e-9)
+        share = f"{done:,} of {self._total:,} {self._what}"
+        return f"{share}  {rate:,.0f}/s  {left:,.0f} s left".ljust(60)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    address = "Redis"
+    try:
+        url, prefix = _target(options)
+        address = _plain(url)
+        _load(options, url, prefix, sys.stderr)
+    except (RedisError, OSError) as error:
+        sys.stderr.write(f"relist-load: {address} cannot be used: {error}\n")
+        return UNREACHABLE
+    except (ContractError, ValueError) as error:
+        sys.stderr.write(f"relist-load: {error}\n")
+        return REFUSED
+    return DONE
+
+
+def _load(options: argparse.Namespace, url: str, prefix: str, out: TextIO) -> None:
+    """Check the files before anything is written, then write."""
+    path = options.users / USERS if options.users.is_dir() else options.users
+    if not path.is_file():
+        raise BlobError(what=f"{path}: no such file (give users.bin or the folder it lies in)")
+    head = read_head(path)
+    if options.artifact is not None:
+        expected = read_manifest(options.artifact.resolve()).schema_hash
+        if head.schema_hash != expected:
+            raise ManifestError(
+                artifact=str(options.artifact),
+                what=f"its schema is {expected}, that of {path} is {head.schema_hash}",
+            )
+    table = None if options.items is None else ItemTable.read(options.items)
+    client = Redis.from_url(url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S)
+    with client:
+        client.ping()
+        meter = Meter("users", head.users, out)
+        users = read_users(path)
+        meter.finish(load_users(client, users, prefix=prefix, ttl_s=options.ttl_s, progress=meter))
+        if table is not None:
+            meter = Meter("items", len(table.ids), out)
+            version = load_items(
+                client, table, prefix=prefix, schema_hash=head.schema_hash, progress=meter
+            )
+            if version is None:
+                out.write("items: this table serves already\n")
+            else:
+                meter.finish(len(table.ids))
+
+
+def _target(options: argparse.Namespace) -> tuple[str, str]:
+    """Address and prefix: from the command line, else from the RERANK_ settings."""
+    if options.redis_url is not None and options.prefix is not None:
+        return options.redis_url, options.prefix
+    try:
+        settings = Settings(artifact_dir=options.artifact or Path())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    url = options.redis_url or settings.redis_url.get_secret_value()
+    if url == MEMORY:
+        raise ValueError("no Redis to fill: give --redis-url, or set RERANK_REDIS_URL")
+    return url, options.prefix or settings.redis_prefix
+
+
+def _plain(url: str) -> str:
+    """The address without its password."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="relist-load", description=__doc__)
+    parser.add_argument("users", type=Path, help="users.bin, or the folder it lies in")
+    parser.add_argument("--items", type=Path, help="items.npz: also switch to this item table")
+    parser.add_argument("--artifact", type=Path, help="refuse files of another schema than this")
+    parser.add_argument("--redis-url", help="default: RERANK_REDIS_URL")
+    parser.add_argument("--prefix", help="of all keys; default: RERANK_REDIS_PREFIX or relist")
+    parser.add_argument("--ttl-s", type=_positive, help="users expire after this; default: never")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("takes a number of seconds above 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
