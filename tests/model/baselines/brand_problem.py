@@ -1,0 +1,113 @@
+"""A problem whose answer is known: items of one brand are always clicked, all others never.
+
+Ids are drawn from many, so that learning ids by heart does not help on new requests.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from model.baselines.ranker import LearnedRanker, NetSize, Ranker
+from model.data.batches import Batch
+from model.nets.inputs import RequestTensors
+from model.nets.shape import Fields
+
+IDS, BRANDS, CLICKED = 40, 4, 52
+WANTED = IDS + 1  # row of the brand that is clicked
+SLOTS, CANDIDATES, SESSIONS = 3, 6, 2
+FIELDS = Fields(  # candidate: id, brand; session: the same, clicked, converted; user: id
+    table_rows=60,
+    candidate=((0, 1), (1, 1)),
+    session=((0, 1), (1, 1), (2, 1), (3, 1)),
+    user=((0, 1),),
+)
+SIZE = NetSize(
+    fields=FIELDS, candidates=CANDIDATES, slots=SLOTS, width=8, hidden=16, clicked_row=CLICKED
+)
+
+
+def request_of(batch: int, *, seed: int, ragged: bool = True) -> RequestTensors:
+    """Different requests; with `ragged` some have fewer candidates, slots, sessions (or none)."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def draw(low: int, high: int, *shape: int) -> torch.Tensor:
+        return torch.randint(low, high, shape, generator=rng, dtype=torch.int32)
+
+    lack = torch.arange(batch) % 3 if ragged else torch.zeros(batch, dtype=torch.int64)
+    cand_valid = torch.arange(CANDIDATES) < (CANDIDATES - lack)[:, None]
+    slot_valid = torch.arange(SLOTS) < (SLOTS - lack)[:, None]
+    has = torch.arange(SESSIONS) < (SESSIONS - lack)[:, None]
+    sess_valid = has[..., None].expand(-1, -1, SLOTS).clone()
+    if ragged:
+        sess_valid[1::2, :, -1] = False
+    brand = draw(WANTED, WANTED + BRANDS, batch, CANDIDATES)
+    candidates = torch.stack([draw(1, IDS, batch, CANDIDATES), brand], dim=-1)
+    past_brand = draw(WANTED, WANTED + BRANDS, batch, SESSIONS, SLOTS)
+    clicked = CLICKED - 1 + (past_brand == WANTED).to(torch.int32)
+    past = [draw(1, IDS, batch, SESSIONS, SLOTS), past_brand, clicked, torch.full_like(clicked, 55)]
+    return RequestTensors(
+        candidates=candidates * cand_valid.unsqueeze(-1),
+        cand_valid=cand_valid,
+        slot_valid=slot_valid,
+        user=draw(56, 60, batch, 1),
+        sessions=torch.stack(past, dim=-1) * sess_valid.unsqueeze(-1),
+        sess_valid=sess_valid,
+    )
+
+
+def batch_of(batch: int, *, seed: int, ragged: bool = True) -> Batch:
+    """Requests with random shown lists and their clicks."""
+    request = request_of(batch, seed=seed, ragged=ragged)
+    rng = torch.Generator().manual_seed(seed + 1)
+    draw = torch.rand(request.cand_valid.shape, generator=rng).masked_fill(~request.cand_valid, -1)
+    shown = draw.argsort(dim=1, descending=True)[:, :SLOTS].masked_fill(~request.slot_valid, 0)
+    clicks = (wanted(request).gather(1, shown) & request.slot_valid).float()
+    return Batch(
+        request=request,
+        shown=shown,
+        clicks=clicks,
+        conversions=torch.zeros_like(clicks),
+        conversion_known=torch.zeros_like(request.slot_valid),
+        index=torch.arange(batch),
+    )
+
+
+def wanted(request: RequestTensors) -> torch.Tensor:
+    """(B, N) bool, candidates of the brand that is clicked."""
+    return (request.candidates[..., 1] == WANTED) & request.cand_valid
+
+
+def teach(net: LearnedRanker, *, steps: int = 60, batch: int = 96, lr: float = 0.02) -> None:
+    """A short training on fresh batches."""
+    rng = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    net.train()
+    for step in range(steps):
+        loss = net.loss(batch_of(batch, seed=100 + 2 * step), rng)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    net.eval()
+
+
+def share_of_wanted_shown(ranker: Ranker, *, seed: int = 7) -> float:
+    """Of the clicks that list 0 could have got on new requests, the share that it gets."""
+    request = request_of(200, seed=seed)
+    lists = ranker.propose(request, 1, torch.Generator().manual_seed(0))[:, 0]
+    hit = (wanted(request).gather(1, lists) & request.slot_valid).sum(dim=1)
+    could = torch.minimum(wanted(request).sum(dim=1), request.slot_valid.sum(dim=1))
+    return float(hit.sum() / could.sum())
+
+
+def require_lists(lists: torch.Tensor, request: RequestTensors, num_lists: int) -> None:
+    """Shape, type, only valid candidates, none twice, 0 where there is no slot."""
+    b, m = request.slot_valid.shape
+    assert lists.shape == (b, num_lists, m)
+    assert lists.dtype == torch.int64
+    for row in range(b):
+        slots = request.slot_valid[row]
+        for one in lists[row]:
+            held = one[slots].tolist()
+            assert len(set(held)) == len(held)
+            assert bool(request.cand_valid[row][one[slots]].all())
+            assert one[~slots].tolist() == [0] * int((~slots).sum())
