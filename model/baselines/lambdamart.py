@@ -1,0 +1,111 @@
+"""LambdaMART by LightGBM: boosted trees whose gradients are weighted by the change in NDCG.
+
+"From RankNet to LambdaRank to LambdaMART: An Overview" (Burges, MSR-TR-2010-82): for a clicked
+item i and an unclicked j of one list, lambda_ij = sigmoid(s_j - s_i) |change in NDCG when i and j
+swap|; each tree fits the sums of lambdas. Trees cannot embed sessions, so past items with the same
+value are counted for them. Departures: none in the method, which is the library's `lambdarank`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lightgbm
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.baselines.ranker import top_lists, with_noise
+from model.baselines.tree_features import TreeFeatures
+from model.data.batches import Gatherer
+from model.data.log_tables import LogTables
+from model.data.split import TRAIN, VALIDATION
+from model.nets.inputs import RequestTensors
+
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeSettings:
+    """How the trees grow; the number of trees is chosen on validation."""
+
+    trees: int = 500
+    patience: int = 30
+    leaves: int = 31
+    rate: float = 0.05
+    smallest_leaf: int = 50
+    seed: int = 0
+
+
+class LambdaMart:
+    """The trees and the table they read."""
+
+    def __init__(self, booster: lightgbm.Booster, features: TreeFeatures) -> None:
+        self._booster, self._features = booster, features
+
+    @classmethod
+    def fit(cls, tables: LogTables, settings: TreeSettings) -> LambdaMart:
+        """Grow trees on the training part, as many as the validation part likes."""
+        features = TreeFeatures(tables.schema)
+        gatherer = Gatherer(tables)
+        train = _shown(gatherer, features, tables.rows_of(TRAIN))
+        later = _shown(gatherer, features, tables.rows_of(VALIDATION), reference=train)
+        booster = lightgbm.train(
+            {
+                "objective": "lambdarank",
+                "metric": "ndcg",
+                "eval_at": [tables.slots],
+                "lambdarank_truncation_level": tables.slots,
+                "num_leaves": settings.leaves,
+                "learning_rate": settings.rate,
+                "min_data_in_leaf": settings.smallest_leaf,
+                "seed": settings.seed,
+                "deterministic": True,
+                "force_row_wise": True,
+                "num_threads": 1,
+                "verbosity": -1,
+            },
+            train,
+            num_boost_round=settings.trees,
+            valid_sets=[later],
+            callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
+        )
+        return cls(booster, features)
+
+    def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        """See `Ranker.propose`."""
+        scores = self._scores(request)
+        return top_lists(with_noise(scores, num_lists, rng), request)
+
+    def _scores(self, request: RequestTensors) -> Tensor:
+        valid = request.cand_valid.cpu().numpy()
+        scores = np.zeros(valid.shape, dtype=np.float32)
+        scores[valid] = self._booster.predict(self._features.table(request)[valid], num_threads=1)
+        return torch.from_numpy(scores).to(request.cand_valid.device)
+
+
+def _shown(
+    gatherer: Gatherer,
+    features: TreeFeatures,
+    rows: NDArray[np.int64],
+    reference: lightgbm.Dataset | None = None,
+) -> lightgbm.Dataset:
+    """Shown items with their clicks, list by list."""
+    tables, labels, groups = [], [], []
+    for at in range(0, len(rows), _ROWS_AT_ONCE):
+        batch = gatherer.gather(rows[at : at + _ROWS_AT_ONCE])
+        valid = batch.request.slot_valid.numpy()
+        every = features.table(batch.request)
+        table = np.take_along_axis(every, batch.shown.numpy()[..., None], axis=1)
+        tables.append(table[valid])
+        labels.append(batch.clicks.numpy()[valid].astype(np.int32))
+        groups.append(valid.sum(axis=1))
+    return lightgbm.Dataset(
+        np.concatenate(tables),
+        np.concatenate(labels),
+        group=np.concatenate(groups),
+        categorical_feature=features.categorical,
+        reference=reference,
+        params={"verbosity": -1},
+    )

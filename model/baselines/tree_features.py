@@ -1,0 +1,69 @@
+"""A request as a table for trees: one row a candidate. Nets read the same columns as embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.fitted import FIRST_VALUE, PADDING_ROW, FittedSchema
+from model.contract.schema import CLICKED, Kind, Scope
+from model.nets.inputs import RequestTensors
+
+Numbers = NDArray[np.float32]
+
+
+class TreeFeatures:
+    """Columns: place, candidate and user fields, counts of past items with the same value."""
+
+    def __init__(self, schema: FittedSchema) -> None:
+        candidate = [f for f in schema.candidate_fields for _ in range(f.width)]
+        user = [f for f in schema.user_fields for _ in range(f.width)]
+        self._offset = np.array([schema.first_row[f.name] for f in candidate])
+        self._user_offset = np.array([schema.first_row[f.name] for f in user])
+        self._clicked = schema.first_row[CLICKED] + FIRST_VALUE + 1
+        self._shared, self._clicked_column = [], 0
+        at = 0
+        for field in schema.session_fields:
+            if field.name == CLICKED:
+                self._clicked_column = at
+            elif field.scope is Scope.ITEM:
+                self._shared.append((at, field.width))  # item scope stands first in candidates too
+            at += field.width
+        coded = [f.kind is not Kind.NUMERIC and not f.rank_buckets for f in [*candidate, *user]]
+        self.categorical = [1 + at for at, is_coded in enumerate(coded) if is_coded]
+
+    def table(self, request: RequestTensors) -> Numbers:
+        """(B, N, columns): codes inside each field's block; unused columns of a multi are -1."""
+        candidates = request.candidates.cpu().numpy()
+        b, n, _ = candidates.shape
+        place = np.broadcast_to(np.arange(n)[None, :, None], (b, n, 1))
+        user = _local(request.user.cpu().numpy(), self._user_offset)
+        parts: list[NDArray[Any]] = [
+            place,
+            _local(candidates, self._offset),
+            np.broadcast_to(user[:, None], (b, n, user.shape[1])),
+            self._past(candidates, request),
+        ]
+        return np.concatenate(parts, axis=-1).astype(np.float32)
+
+    def _past(self, candidates: NDArray[np.int32], request: RequestTensors) -> NDArray[np.int64]:
+        """(B, N, 2 * item fields): past items with the same value, seen and clicked."""
+        sessions = request.sessions.cpu().numpy()
+        past = sessions.reshape(len(sessions), -1, sessions.shape[-1])  # (B, H * M, Fs)
+        there = request.sess_valid.cpu().numpy().reshape(len(sessions), -1)
+        clicked = there & (past[..., self._clicked_column] == self._clicked)
+        counts = []
+        for at, width in self._shared:
+            same = np.zeros((*candidates.shape[:2], past.shape[1]), dtype=bool)
+            for mine in range(at, at + width):
+                for other in range(at, at + width):
+                    value = candidates[:, :, mine, None]
+                    same |= (value == past[:, None, :, other]) & (value != PADDING_ROW)
+            counts += [(same & mask[:, None]).sum(axis=-1) for mask in (there, clicked)]
+        return np.stack(counts, axis=-1)
+
+
+def _local(rows: NDArray[np.int32], offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(rows == PADDING_ROW, -1, rows - offset)

@@ -1,0 +1,126 @@
+"""Orders: upstream's, popularity, trees; on a log in which one brand is always clicked."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.baselines.lambdamart import LambdaMart, TreeSettings
+from model.baselines.orders import InputOrder, Popularity
+from model.baselines.ranker import Ranker
+from model.baselines.tree_features import TreeFeatures
+from model.contract.fitted import FIRST_VALUE
+from model.contract.schema import CLICKED
+from model.data.batches import Gatherer
+from model.data.log_tables import LogTables
+from model.data.split import TEST, TRAIN
+from model.data.tables import prepare
+from model.nets.inputs import input_list
+from tests.logs import write_toy_log
+from tests.model.baselines.brand_problem import request_of, require_lists
+
+BRAND_COLUMN = 1  # after the item id
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> LogTables:
+    """A toy log whose clicks are rewritten: brand acme always, no other ever."""
+    made = prepare(write_toy_log(tmp_path_factory.mktemp("log")), sessions=3)
+    place = np.take_along_axis(made.candidates, made.shown, axis=1)
+    shown = np.arange(made.slots) < made.shown_count[:, None]
+    clicked = made.items.padded_rows[place][..., BRAND_COLUMN] == acme(made)
+    return replace(made, clicks=np.where(shown, clicked, -1).astype(np.int8))
+
+
+def acme(tables: LogTables) -> int:
+    field = tables.schema.field("brand")
+    return tables.schema.first_row["brand"] + field.value_places["acme"]
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def test_the_input_order_answers_with_the_first_candidates_and_varies_only_further_lists():
+    request = request_of(6, seed=0)
+
+    lists = InputOrder().propose(request, 5, rng())
+
+    require_lists(lists, request, 5)
+    assert torch.equal(lists[:, 0], input_list(request))
+    assert not torch.equal(lists[:, 1], lists[:, 0])
+
+
+def test_popularity_is_the_smoothed_click_share_of_the_training_part(tables: LogTables):
+    item = int(
+        tables.candidates[tables.rows_of(TRAIN)[0], tables.shown[tables.rows_of(TRAIN)[0], 0]]
+    )
+    shows = clicks = all_shows = all_clicks = 0
+    for row in tables.rows_of(TRAIN):
+        for slot in range(tables.shown_count[row]):
+            clicked = int(tables.clicks[row, slot])
+            all_shows, all_clicks = all_shows + 1, all_clicks + clicked
+            if tables.candidates[row, tables.shown[row, slot]] == item:
+                shows, clicks = shows + 1, clicks + clicked
+    expected = (clicks + 20.0 * (all_clicks + 1) / (all_shows + 2)) / (shows + 20.0)
+
+    popularity = Popularity.of(tables)
+
+    own_row = int(tables.items.padded_rows[item][0])
+    assert float(popularity._log_share[own_row].exp()) == pytest.approx(expected)
+
+
+def test_popularity_puts_items_first_that_were_clicked_more(tables: LogTables):
+    assert brand_precision(Popularity.of(tables), tables) > 0.9
+
+
+def test_trees_learn_the_brand_that_is_clicked_and_propose_valid_lists(tables: LogTables):
+    trees = LambdaMart.fit(tables, TreeSettings(trees=20, smallest_leaf=5))
+
+    assert brand_precision(trees, tables) > 0.95
+
+
+def test_trees_count_past_items_of_the_same_value(tables: LogTables):
+    request = Gatherer(tables).gather(tables.rows_of(TEST)[:4]).request
+    features = TreeFeatures(tables.schema)
+
+    table = features.table(request)
+
+    item_fields = len(features._shared)
+    columns = 1 + request.candidates.shape[-1] + request.user.shape[-1]
+    brand_seen = table[..., columns + 2 * BRAND_COLUMN]
+    brand_clicked = table[..., columns + 2 * BRAND_COLUMN + 1]
+    assert table.shape[-1] == columns + 2 * item_fields
+    clicked_row = tables.schema.first_row[CLICKED] + FIRST_VALUE + 1
+    for row in range(4):
+        brands = [
+            (int(past[BRAND_COLUMN]), int(past[-2]) == clicked_row)
+            for session, there in zip(request.sessions[row], request.sess_valid[row], strict=True)
+            for past, held in zip(session, there, strict=True)
+            if held
+        ]
+        assert brands, "the rows looked at have a history"
+        for candidate in range(int(request.cand_valid[row].sum())):
+            own = int(request.candidates[row, candidate, BRAND_COLUMN])
+            same = [clicked for brand, clicked in brands if brand == own]
+            assert brand_seen[row, candidate] == len(same)
+            assert brand_clicked[row, candidate] == sum(same)
+
+
+def brand_precision(ranker: Ranker, tables: LogTables) -> float:
+    """Of the slots that acme items could fill in test requests, the share that they do."""
+    request = Gatherer(tables).gather(tables.rows_of(TEST)).request
+    lists = ranker.propose(request, 3, rng())
+    require_lists(lists, request, 3)
+    is_acme = request.candidates[..., BRAND_COLUMN] == acme(tables)
+    hit = is_acme.gather(1, lists[:, 0]) & request.slot_valid
+    could = torch.minimum(is_acme.sum(dim=1), request.slot_valid.sum(dim=1))
+    return float(hit.sum() / could.sum())
+
+
+def test_trees_grown_twice_from_one_seed_are_the_same(tables: LogTables):
+    one = LambdaMart.fit(tables, TreeSettings(trees=10, smallest_leaf=5))
+    two = LambdaMart.fit(tables, TreeSettings(trees=10, smallest_leaf=5))
+    request = Gatherer(tables).gather(tables.rows_of(TEST)).request
+    assert torch.equal(one.propose(request, 2, rng()), two.propose(request, 2, rng()))
