@@ -17,8 +17,8 @@ from model.data.log_tables import LogTables
 from model.data.values import candidate_values
 from model.nets.evaluator import Evaluator
 from model.nets.inputs import input_list
+from model.proposals import Editing, propose_lists
 from model.search import Scorer
-from model.train_generator.validation import Editing, propose_lists
 
 BATCH = 64
 

@@ -34,16 +34,11 @@ from model.nets.evaluator import Evaluator
 from model.nets.inputs import RequestTensors, input_list
 from model.nets.policy import Choices, choose_for_every_slot, gumbel_noise
 from model.nets.shape import Fields
+from model.proposals import Editing, single_list
 from model.rewards import list_reward, shape
 from model.search import Scorer
 from model.train_generator.states import distinct_requests, training_states
-from model.train_generator.validation import (
-    Editing,
-    best_reward,
-    entropies,
-    ratio,
-    single_list,
-)
+from model.train_generator.validation import best_reward, entropies, ratio
 
 SAMPLE = 256  # validation requests that are looked at after each epoch
 

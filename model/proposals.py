@@ -1,0 +1,82 @@
+"""The lists that a generator proposes for a batch, as serving would, and which would be served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.contract.choice import choose
+from model.contract.noise import request_noise
+from model.nets.edits import EditStart, propose
+from model.nets.generator import Generator
+from model.nets.inputs import input_list
+from model.search import Scorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editing:
+    """How lists are proposed: T edits, K lists, the noise scale, the paper's stopping rule."""
+
+    edits: int
+    num_lists: int = 1
+    scale: float = 0.0
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Lists proposed for a batch and what the evaluator's members say of them.
+
+    lists: (B, K + 1, M), the input list last.
+    rewards: (E, B, K + 1).
+    """
+
+    lists: Tensor
+    rewards: Tensor
+
+
+def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
+    """K lists a request as serving would propose them; request b of the batch has seed b."""
+    request = scorer.request
+    given = input_list(request)
+    b, m = given.shape
+    n = request.cand_valid.shape[1]
+    drawn = [
+        request_noise(
+            seed=seed,
+            lists=how.num_lists,
+            edits=how.edits,
+            slots=m,
+            candidates=n,
+            scale=how.scale,
+        )
+        for seed in range(b)
+    ]
+    start = EditStart(
+        given.unsqueeze(1).expand(b, how.num_lists, m),
+        request.slot_valid,
+        torch.from_numpy(np.stack([s for s, _ in drawn])).to(given.device),
+        torch.from_numpy(np.stack([i for _, i in drawn])).to(given.device),
+    )
+    with torch.no_grad():
+        lists = propose(net, request, start, stop_on_no_change=how.stop)
+    lists = torch.cat([lists, given.unsqueeze(1)], dim=1)
+    return Proposals(lists, scorer.members(lists))
+
+
+def single_list(net: Generator, scorer: Scorer, how: Editing) -> tuple[Tensor, Tensor]:
+    """List 0, which has no noise: its gain (B,) over the input list, and whether it is that."""
+    proposals = propose_lists(net, scorer, replace(how, num_lists=1, scale=0.0))
+    rewards = proposals.rewards.mean(dim=0)
+    unchanged = (proposals.lists[:, 0] == proposals.lists[:, 1]).all(dim=-1)
+    return rewards[:, 0] - rewards[:, 1], unchanged
+
+
+def served_gain(proposals: Proposals, pessimism: float) -> Tensor:
+    """Mean gain (B,) of the list that would be served; 0 where that is the input list."""
+    chosen = torch.from_numpy(choose(proposals.rewards.cpu().numpy(), pessimism))
+    mean = proposals.rewards.mean(dim=0).cpu()
+    return mean.gather(1, chosen.unsqueeze(1)).squeeze(1) - mean[:, -1]
