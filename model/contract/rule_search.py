@@ -41,42 +41,43 @@ class Search:
         return self._chosen if self._fill(0) else None
 
     def _group(self, problem: Problem) -> None:
-        """Classes of candidates, and for each slot which rows a class counts for."""
-        touched: list[list[int]] = [[] for _ in range(self._candidates)]
-        for at, row in np.argwhere(problem.member.T).tolist():
-            touched[at].append(row)
-        numbers: dict[tuple[int, ...], int] = {}
-        self._class = [numbers.setdefault(tuple(rows), len(numbers)) for rows in touched]
+        """Classes of candidates: who counts for the same rows."""
+        counted = np.packbits(problem.member, axis=0)  # bytes of a column: the rows it counts for
+        numbers: dict[bytes, int] = {}
+        self._class = [
+            numbers.setdefault(column.tobytes(), len(numbers))
+            for column in np.ascontiguousarray(counted.T)
+        ]
         self._unused = [0] * len(numbers)
-        for number in self._class:
-            self._unused[number] += 1
-        self._rows_of = list(numbers)
-        self._counts_at = problem.slots.T.tolist()
+        first = [0] * len(numbers)
+        for at in range(self._candidates - 1, -1, -1):
+            self._unused[self._class[at]] += 1
+            first[self._class[at]] = at
+        self._member, self._slots = problem.member[:, first].T, problem.slots.T  # (C, R), (F, R)
         self._everywhere = bool(problem.slots.all())
-        self._at_slot: dict[tuple[int, int], list[int]] = {}
+        self._touched: dict[tuple[int, int], list[int]] = {}
 
     def _classes_that_serve(self, problem: Problem) -> list[list[tuple[int, list[int]]]]:
         """For each minimum: the classes that count for it, each with its caps on the whole list."""
-        whole = np.asarray(problem.slots.all(axis=1)).tolist()
+        whole = np.asarray(problem.slots.all(axis=1))
         serving = []
         for wanted in self._minimums:
-            classes = [
-                (number, [row for row in rows if row != wanted and whole[row]])
-                for number, rows in enumerate(self._rows_of)
-                if wanted in rows
-            ]
-            serving.append(classes)
+            others = whole & (np.arange(len(whole)) != wanted)
+            serving.append(
+                [
+                    (number, np.flatnonzero(self._member[number] & others).tolist())
+                    for number in np.flatnonzero(self._member[:, wanted]).tolist()
+                ]
+            )
         return serving
 
-    def _touch(self, number: int, depth: int) -> list[int] | tuple[int, ...]:
+    def _touch(self, number: int, depth: int) -> list[int]:
         """Rows that count this class in this slot."""
-        if self._everywhere:
-            return self._rows_of[number]
-        key = (number, depth)
-        rows = self._at_slot.get(key)
+        key = (number, 0 if self._everywhere else depth)
+        rows = self._touched.get(key)
         if rows is None:
-            here = self._counts_at[depth]
-            rows = self._at_slot[key] = [row for row in self._rows_of[number] if here[row]]
+            here = self._member[number] & self._slots[depth]
+            rows = self._touched[key] = np.flatnonzero(here).tolist()
         return rows
 
     def _fill(self, depth: int) -> bool:
@@ -84,7 +85,7 @@ class Search:
             return True
         if self._dead[depth] and self._state(depth) in self._dead[depth]:
             return False
-        self.work += 1 + self._candidates // 8
+        self.work += 1 + self._candidates // 4
         tried = set()
         for at in range(self._candidates):
             number = self._class[at]
@@ -145,7 +146,7 @@ class Search:
         """All that filling the rest depends on; more room or stock than slots left is the same."""
         left, room, need = self._free - depth, self._room, self._need
         live = self._live[depth]
-        self.work += (len(live) + len(self._unused)) // 4
+        self.work += (len(live) + len(self._unused)) // 2
         return (
             *(min(room[row], left) for row in live),
             *(max(need[row], 0) for row in self._minimums),
