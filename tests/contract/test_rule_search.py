@@ -71,13 +71,13 @@ def random_problem(seed):
 
 def test_the_search_finds_what_plain_backtracking_finds_and_nothing_where_that_finds_nothing():
     outcomes = []
-    for seed in range(400):
+    for seed in range(250):
         asked = random_problem(seed)
         expected = plain_search(asked)
         assert Search(asked, 10**9).run() == expected, seed
         outcomes.append(expected)
     impossible = outcomes.count(None)
-    assert 50 < impossible < 350  # the comparison saw both kinds
+    assert 30 < impossible < 220  # the comparison saw both kinds
 
 
 def test_remembered_dead_ends_and_classes_keep_a_proof_small():

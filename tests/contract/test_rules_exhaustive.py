@@ -76,7 +76,7 @@ def obeys(constraints, brands, tags, shown):
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(case=cases())
 def test_a_start_is_found_exactly_when_some_list_obeys_and_it_is_the_first_that_does(schema, case):
     constraints, brands, tags, size = case

@@ -16,6 +16,7 @@ from service.errors import FeaturesUnavailable
 from service.features.embedded import HOST
 from service.features.redis_store import RedisUserStore
 from tests.redis_fixture import command, pause, resume
+from tests.service.features.peers import serving
 from tests.service.features.records import PREFIX, SCHEMA, same, user_record
 
 pytestmark = pytest.mark.redis
@@ -162,32 +163,6 @@ async def test_nothing_listening_is_down_at_once(redis_of_my_own):
     redis_of_my_own.stop()
     async with opened(url) as store:
         assert await fault_of(store) == "down"
-
-
-@asynccontextmanager
-async def serving(handle):
-    """A TCP server on loopback; yields its address."""
-    handlers: list[asyncio.Task[None]] = []
-
-    async def accept(reader, writer):
-        task = asyncio.current_task()
-        assert task is not None
-        handlers.append(task)
-        try:
-            with suppress(ConnectionError):
-                await handle(reader, writer)
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(accept, HOST, 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        yield f"redis://{HOST}:{port}"
-    finally:
-        server.close()
-        for handler in handlers:
-            handler.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
 
 
 async def test_a_connection_that_takes_longer_than_a_request_is_still_made_in_the_background(
