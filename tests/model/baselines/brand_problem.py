@@ -5,6 +5,8 @@ Ids are drawn from many, so that learning ids by heart does not help on new requ
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from model.baselines.ranker import LearnedRanker, NetSize, Ranker
@@ -58,10 +60,37 @@ def request_of(batch: int, *, seed: int, ragged: bool = True) -> RequestTensors:
 def batch_of(batch: int, *, seed: int, ragged: bool = True) -> Batch:
     """Requests with random shown lists and their clicks."""
     request = request_of(batch, seed=seed, ragged=ragged)
-    rng = torch.Generator().manual_seed(seed + 1)
+    return _answered(request, wanted(request), seed)
+
+
+def batch_in_context(batch: int, *, seed: int) -> Batch:
+    """As `batch_of`, but what is clicked depends on the company: see `wanted_in_context`."""
+    request = request_in_context(batch, seed=seed)
+    return _answered(request, wanted_in_context(request), seed)
+
+
+def request_in_context(batch: int, *, seed: int) -> RequestTensors:
+    """Every second request has a candidate of the first brand, the others have none."""
+    request = request_of(batch, seed=seed)
+    candidates = request.candidates.clone()
+    brand = candidates[..., 1]
+    brand[brand == WANTED] = WANTED + 3
+    brand[::2, 0] = WANTED
+    return request._replace(candidates=candidates)
+
+
+def wanted_in_context(request: RequestTensors) -> torch.Tensor:
+    """(B, N) bool: the second brand where the first is among the candidates, else the third."""
+    brand = request.candidates[..., 1]
+    marked = (brand == WANTED).any(dim=1, keepdim=True)
+    return (brand == torch.where(marked, WANTED + 1, WANTED + 2)) & request.cand_valid
+
+
+def _answered(request: RequestTensors, wanted: torch.Tensor, seed: int) -> Batch:
+    batch, rng = len(wanted), torch.Generator().manual_seed(seed + 1)
     draw = torch.rand(request.cand_valid.shape, generator=rng).masked_fill(~request.cand_valid, -1)
     shown = draw.argsort(dim=1, descending=True)[:, :SLOTS].masked_fill(~request.slot_valid, 0)
-    clicks = (wanted(request).gather(1, shown) & request.slot_valid).float()
+    clicks = (wanted.gather(1, shown) & request.slot_valid).float()
     return Batch(
         request=request,
         shown=shown,
@@ -77,13 +106,20 @@ def wanted(request: RequestTensors) -> torch.Tensor:
     return (request.candidates[..., 1] == WANTED) & request.cand_valid
 
 
-def teach(net: LearnedRanker, *, steps: int = 60, batch: int = 96, lr: float = 0.02) -> None:
+def teach(
+    net: LearnedRanker,
+    *,
+    make: Callable[..., Batch] = batch_of,
+    steps: int = 50,
+    batch: int = 64,
+    lr: float = 0.02,
+) -> None:
     """A short training on fresh batches."""
     rng = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     net.train()
     for step in range(steps):
-        loss = net.loss(batch_of(batch, seed=100 + 2 * step), rng)
+        loss = net.loss(make(batch, seed=100 + 2 * step), rng)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -5,8 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from model.baselines.dlcm import Dlcm
+from model.baselines.mir import Mir
 from model.baselines.pointwise import Pointwise
+from model.baselines.prm import Prm
 from model.baselines.ranker import LearnedRanker
+from model.baselines.setrank import SetRank
 from model.nets.inputs import RequestTensors
 from tests.model.baselines.brand_problem import (
     SIZE,
@@ -19,6 +23,10 @@ from tests.model.baselines.brand_problem import (
 
 METHODS: dict[str, Callable[[], LearnedRanker]] = {
     "pointwise": lambda: Pointwise(SIZE),
+    "prm": lambda: Prm(SIZE, blocks=1),
+    "dlcm": lambda: Dlcm(SIZE),
+    "setrank": lambda: SetRank(SIZE, blocks=1, points=4),
+    "mir": lambda: Mir(SIZE),
 }
 
 

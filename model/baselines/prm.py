@@ -1,0 +1,47 @@
+"""PRM: a transformer over the candidates in the order that upstream sent them.
+
+"Personalized Re-ranking for Recommendation" (Pei et al., RecSys 2019, arXiv 1904.06813):
+
+    E_i  = W [x_i | pv_i] + pe_i                    pe_i: learned, by place in the incoming list
+    F    = Transformer blocks over E_1 .. E_N
+    P(y_i | X, PV) = softmax_i(w F_i)               loss = - sum_i y_i log P(y_i | X, PV)
+
+Departures: pv, in the paper from a pretrained click model, is our user encoder, trained along with
+the rest. All N candidates are read; only shown ones have labels, so the softmax of the loss runs
+over those.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.baselines.list_losses import of_shown, softmax_loss
+from model.baselines.ranker import NetSize, ScoringRanker
+from model.baselines.tokens import AttentionBlock, CandidateTokens
+from model.data.batches import Batch
+from model.nets.inputs import RequestTensors
+from model.nets.layers import Dense
+
+
+class Prm(ScoringRanker):
+    """Self-attention over the incoming list."""
+
+    def __init__(self, size: NetSize, blocks: int = 2) -> None:
+        super().__init__()
+        self.tokens = CandidateTokens(size)
+        self.place = nn.Parameter(torch.randn(size.candidates, size.hidden) * 0.05)
+        self.blocks = nn.ModuleList(AttentionBlock(size.hidden) for _ in range(blocks))
+        self.out = Dense(size.hidden, 1, bias=False)
+
+    def scores(self, request: RequestTensors) -> Tensor:
+        """See `ScoringRanker.scores`."""
+        x = self.tokens(request)
+        x = x + self.place[: x.shape[1]]
+        for block in self.blocks:
+            x = block(x, request.cand_valid)
+        return self.out(x).squeeze(-1)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Softmax cross-entropy of the clicks."""
+        return softmax_loss(of_shown(self.scores(batch.request), batch), batch)

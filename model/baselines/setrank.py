@@ -1,0 +1,62 @@
+"""SetRank: candidates are a set; whatever order they come in, each gets the same score.
+
+"SetRank: Learning a Permutation-Invariant Ranking Model for Information Retrieval" (Pang et al.,
+SIGIR 2020, arXiv 1912.05891):
+
+    MAB(Q, K)  = multi-head attention of Q to K, residual, row-wise layers
+    IMSAB(X)   = MAB(X, MAB(I, X))                  I: learned inducing points, linear in N
+    s_i        = rFF(X_i)                           loss = attention rank loss
+
+This is the variant with induced blocks and without the ordinal embedding of the incoming order (the
+log's own `upstream_rank` field stays visible to it as to every method). Departure: the loss runs
+over shown candidates, which have labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.baselines.list_losses import attention_rank_loss, of_shown
+from model.baselines.ranker import NetSize, ScoringRanker
+from model.baselines.tokens import AttentionBlock, CandidateTokens, ToLogit
+from model.data.batches import Batch
+from model.nets.inputs import RequestTensors
+
+
+class InducedBlock(nn.Module):
+    """Candidates look at a few learned points that have looked at the candidates."""
+
+    def __init__(self, hidden: int, points: int) -> None:
+        super().__init__()
+        self.points = nn.Parameter(torch.randn(points, hidden) * 0.5)
+        self.gather = AttentionBlock(hidden)
+        self.spread = AttentionBlock(hidden)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """(B, N, hidden) -> the same."""
+        points = self.points.expand(len(x), -1, -1)
+        seen = self.gather(points, valid, x)
+        every = torch.ones(seen.shape[:2], dtype=torch.bool, device=x.device)
+        return self.spread(x, every, seen)
+
+
+class SetRank(ScoringRanker):
+    """Induced self-attention blocks over an unordered set."""
+
+    def __init__(self, size: NetSize, blocks: int = 2, points: int = 8) -> None:
+        super().__init__()
+        self.tokens = CandidateTokens(size)
+        self.blocks = nn.ModuleList(InducedBlock(size.hidden, points) for _ in range(blocks))
+        self.score = ToLogit(size.hidden, size.hidden)
+
+    def scores(self, request: RequestTensors) -> Tensor:
+        """See `ScoringRanker.scores`."""
+        x = self.tokens(request)
+        for block in self.blocks:
+            x = block(x, request.cand_valid)
+        return self.score(x)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Attention rank loss over the shown slots."""
+        return attention_rank_loss(of_shown(self.scores(batch.request), batch), batch)
