@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,8 @@ class ArtifactRollout:
         self._open_store, self._refresh = sources.open_store, sources.refresh
         self._max_candidates, self._linger_s = max_candidates, linger_s
         self._changing = asyncio.Lock()
+        # One thread for all loads: each thread that allocates keeps a heap of its own for ever.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollout")
         self._refreshers: dict[int, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -72,7 +75,9 @@ class ArtifactRollout:
             raise ReloadRunning
         async with self._changing:
             try:
-                prepared = await asyncio.to_thread(self._prepare)
+                prepared = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, self._prepare
+                )
             except ManifestError as error:
                 metrics.RELOADS.labels("refused").inc()
                 event("error", "artifact_refused", why=str(error))
@@ -144,14 +149,17 @@ class ArtifactRollout:
         event("info", "artifact_serves", artifact=manifest.artifact, role=self._role, how=outcome)
 
     def _retire(self, model: Model) -> None:
-        """Close what only the dropped model used, once no request can still hold it."""
+        """Close the store of a dropped model once no request can still be reading from it.
+
+        Its graphs go with the last request that holds them: nothing here keeps the model itself.
+        """
+        refresher, store = self._refreshers.pop(id(model), None), model.store
+        if refresher is not None:
+            refresher.cancel()
 
         async def later() -> None:
             await asyncio.sleep(self._linger_s)
-            refresher = self._refreshers.pop(id(model), None)
-            if refresher is not None:
-                refresher.cancel()
-            await model.store.close()
+            await store.close()
 
         task = asyncio.ensure_future(later())
         self._closing.add(task)
