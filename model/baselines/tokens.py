@@ -61,7 +61,7 @@ class AttentionBlock(nn.Module):
             seen: (..., S', hidden); None is x itself.
         """
         normed = self.before(x)
-        other = normed if seen is None else seen
+        other = normed if seen is None else self.before(seen)
         key, value = self._split(self.key(other)), self._split(self.value(other))
         mixed = attend(self._split(self.query(normed)), key, value, valid.unsqueeze(-2))
         x = x + self.merge(mixed.transpose(-2, -3).flatten(-2))

@@ -86,6 +86,27 @@ def wanted_in_context(request: RequestTensors) -> torch.Tensor:
     return (brand == torch.where(marked, WANTED + 1, WANTED + 2)) & request.cand_valid
 
 
+def batch_with_taste(batch: int, *, seed: int) -> Batch:
+    """What is clicked is what the user clicked before: see `request_with_taste`."""
+    request, brand = request_with_taste(batch, seed=seed)
+    return _answered(request, wanted_by_taste(request, brand), seed)
+
+
+def request_with_taste(batch: int, *, seed: int) -> tuple[RequestTensors, torch.Tensor]:
+    """Each user clicked one of two brands in all past lists; and (B,) which."""
+    request = request_of(batch, seed=seed)
+    brand = (WANTED + torch.arange(batch) // 2 % 2).to(torch.int32)
+    past = request.sessions.clone()
+    clicked = (past[..., 1] == brand[:, None, None]).to(torch.int32)
+    past[..., 2] = (CLICKED - 1 + clicked) * request.sess_valid
+    return request._replace(sessions=past), brand
+
+
+def wanted_by_taste(request: RequestTensors, brand: torch.Tensor) -> torch.Tensor:
+    """(B, N) bool, candidates of the brand that the user clicked before."""
+    return (request.candidates[..., 1] == brand[:, None]) & request.cand_valid
+
+
 def _answered(request: RequestTensors, wanted: torch.Tensor, seed: int) -> Batch:
     batch, rng = len(wanted), torch.Generator().manual_seed(seed + 1)
     draw = torch.rand(request.cand_valid.shape, generator=rng).masked_fill(~request.cand_valid, -1)

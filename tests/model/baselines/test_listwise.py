@@ -1,0 +1,90 @@
+"""List-wise scorers see the company that a candidate is in; each in its own way."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from model.baselines.dlcm import Dlcm
+from model.baselines.mir import Mir
+from model.baselines.pointwise import Pointwise
+from model.baselines.prm import Prm
+from model.baselines.ranker import ScoringRanker
+from model.baselines.setrank import SetRank
+from model.data.batches import Batch
+from model.nets.inputs import RequestTensors
+from tests.model.baselines.brand_problem import (
+    SIZE,
+    batch_in_context,
+    batch_with_taste,
+    request_in_context,
+    request_of,
+    request_with_taste,
+    teach,
+    wanted_by_taste,
+    wanted_in_context,
+)
+
+LISTWISE: dict[str, Callable[[], ScoringRanker]] = {
+    "prm": lambda: Prm(SIZE, blocks=1),
+    "dlcm": lambda: Dlcm(SIZE),
+    "setrank": lambda: SetRank(SIZE, blocks=1, points=8),
+    "mir": lambda: Mir(SIZE),
+}
+
+
+def taught(
+    make: Callable[[], ScoringRanker], make_batch: Callable[..., Batch], steps: int
+) -> ScoringRanker:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = make()
+    teach(net, make=make_batch, steps=steps, lr=0.01)
+    return net
+
+
+def share_of_wanted_first(net: ScoringRanker) -> float:
+    """How often slot 0 holds a wanted item, over new requests that have one."""
+    request = request_in_context(300, seed=8)
+    first = net.propose(request, 1, torch.Generator().manual_seed(0))[:, 0, :1]
+    wanted = wanted_in_context(request)
+    return float(wanted.gather(1, first).squeeze(1)[wanted.any(dim=1)].float().mean())
+
+
+@pytest.mark.parametrize("name", ["prm", "dlcm", "setrank"])
+def test_what_is_wanted_only_in_some_company_is_learnt_by_a_listwise_net(name: str):
+    assert share_of_wanted_first(taught(LISTWISE[name], batch_in_context, 250)) > 0.9
+
+
+def test_a_pointwise_net_cannot_learn_what_depends_on_company():
+    net = taught(lambda: Pointwise(SIZE), batch_in_context, 100)
+    assert share_of_wanted_first(net) < 0.85
+
+
+def test_mir_finds_in_the_history_what_the_user_wants():
+    net = taught(LISTWISE["mir"], batch_with_taste, 250)
+    request, brand = request_with_taste(300, seed=8)
+    first = net.propose(request, 1, torch.Generator().manual_seed(0))[:, 0, :1]
+    wanted = wanted_by_taste(request, brand)
+    told = wanted.any(dim=1) & (request.sess_valid.sum(dim=(1, 2)) > 2)
+    assert float(wanted.gather(1, first).squeeze(1)[told].float().mean()) > 0.85
+
+
+def scores_and_turned_scores(net: ScoringRanker) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores of whole requests, and of the same with candidates turned around, turned back."""
+    request = request_of(4, seed=2, ragged=False)
+    turned: RequestTensors = request._replace(candidates=request.candidates.flip(1))
+    with torch.no_grad():
+        return net.scores(request), net.scores(turned).flip(1)
+
+
+@pytest.mark.parametrize("name", ["setrank", "mir"])
+def test_a_set_has_no_order(name: str):
+    straight, turned = scores_and_turned_scores(LISTWISE[name]().eval())
+    assert torch.allclose(straight, turned, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["prm", "dlcm"])
+def test_an_incoming_list_has_an_order(name: str):
+    straight, turned = scores_and_turned_scores(LISTWISE[name]().eval())
+    assert not torch.allclose(straight, turned, atol=1e-3)
