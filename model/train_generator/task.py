@@ -41,6 +41,7 @@ from model.train_generator.states import distinct_requests, training_states
 from model.train_generator.validation import best_reward, entropies, ratio
 
 SAMPLE = 256  # validation requests that are looked at after each epoch
+MEAN_OF = 2048  # lists whose mean value is the unit of shaped rewards
 
 
 class GeneratorTask:
@@ -174,14 +175,13 @@ class GeneratorTask:
 
     @torch.no_grad()
     def _mean_reward(self) -> float:
-        """Mean value of the lists that were shown in the training part, by the evaluator."""
-        total, count = 0.0, 0
-        for at in range(0, len(self._train), 1024):
-            batch = self.gatherer.gather(self._train[at : at + 1024])
-            scorer = Scorer(self.evaluator, batch.request, self.objective, self._values_of(batch))
-            total += float(scorer(batch.shown.unsqueeze(1)).sum())
-            count += len(batch.shown)
-        return max(total / max(count, 1), 1e-6)
+        """Mean value of lists that were shown in the training part, by the evaluator (a sample)."""
+        rows = self._train[torch.randperm(len(self._train), generator=self.rng)[:MEAN_OF]]
+        totals = [
+            self.scorer(some)(self.gatherer.gather(some).shown.unsqueeze(1)).sum()
+            for some in (rows[at : at + SAMPLE] for at in range(0, len(rows), SAMPLE))
+        ]
+        return max(float(torch.stack(totals).sum()) / max(len(rows), 1), 1e-6)
 
     def sample(self) -> Tensor:
         """Validation rows that are looked at after each epoch; the same ones every time."""

@@ -21,25 +21,27 @@ from model.proposals import Editing, propose_lists, served_gain
 from model.search import Scorer, every_list, hill_climb, space_size
 
 EXACT_UP_TO = 50_000  # lists in a space that is enumerated
-CLIMBED = 32  # requests whose best list is climbed to in larger spaces; the rest are NaN
-RESTARTS, ROUNDS = 2, 20  # a bounded climb: training only needs a yardstick that stays the same
+EXACT, CLIMBED = 64, 16  # requests whose best list is looked for, in small and large spaces
+RESTARTS, ROUNDS = 1, 20  # a bounded climb: training only needs a yardstick that stays the same
 
 
 def best_reward(scorer: Scorer, rng: torch.Generator) -> Tensor:
     """(B,) reward of the best list: exact in small spaces, the best of a short climb in large ones.
 
-    In large spaces only the first CLIMBED requests are looked at; the others are NaN.
+    Only the first EXACT or CLIMBED requests are looked at; the others are NaN.
     """
-    request = scorer.request
-    given = input_list(request)
-    b, m = given.shape
-    n = request.cand_valid.shape[1]
-    whole = bool(request.cand_valid.all()) and bool(request.slot_valid.all())
-    if whole and space_size(n, m) <= EXACT_UP_TO:
-        return scorer(every_list(n, m).expand(b, -1, -1)).max(dim=1).values
+    b, m = scorer.request.slot_valid.shape
+    n = scorer.request.cand_valid.shape[1]
     best = torch.full((b,), torch.nan)
+    few = scorer.rows(slice(0, EXACT))
+    whole = bool(few.request.cand_valid.all()) and bool(few.request.slot_valid.all())
+    if whole and space_size(n, m) <= EXACT_UP_TO:
+        every = every_list(n, m).expand(len(few.request.user), -1, -1)
+        best[:EXACT] = few(every).max(dim=1).values
+        return best
     few = scorer.rows(slice(0, CLIMBED))
-    best[:CLIMBED] = hill_climb(few, given[:CLIMBED], restarts=RESTARTS, rounds=ROUNDS, rng=rng)[1]
+    start = input_list(few.request)
+    best[:CLIMBED] = hill_climb(few, start, restarts=RESTARTS, rounds=ROUNDS, rng=rng)[1]
     return best
 
 
