@@ -52,6 +52,7 @@ def tiny_artifact(folder: Path) -> Path:
             part.rename(kept)
         except OSError:  # another process was faster
             shutil.rmtree(part)
+    (folder / CURRENT).unlink(missing_ok=True)
     shutil.copytree(kept, folder, dirs_exist_ok=True, symlinks=True)
     return folder / (folder / CURRENT).readlink()
 

@@ -86,7 +86,7 @@ def _print(shown: Shown, items: ItemTable, artifact: str) -> None:
 
 def _load(users: Path, environ: Mapping[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "service.load", "--users", str(users)],
+        [sys.executable, "-m", "service.load", str(users)],
         env=environ,
         check=False,
         timeout=300,
