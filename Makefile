@@ -83,6 +83,13 @@ endef
 $(eval $(call steps,$(DATA),movielens,model/configs/movielens.toml))
 $(eval $(call steps,$(WORLD),click-world,model/configs/click_world.toml))
 
+.PHONY: report latency
+report: $(DATA)/.trained ## Measure the trained pair on later requests, beside simple orders
+	$(BIN)/relist-report --log $(DATA)/log --evaluator $(DATA)/evaluator --generator $(DATA)/generator \
+		--out $(DATA)/report
+latency: $(READY) ## One request at a time against a started service (RUN, PORT): median and p99
+	$(BIN)/relist-latency --url http://127.0.0.1:$(PORT) --requests $(RUN)/generator/requests.jsonl
+
 ##@ Work on the code
 
 .PHONY: test
