@@ -87,18 +87,18 @@ def wanted_in_context(request: RequestTensors) -> torch.Tensor:
 
 
 def batch_with_taste(batch: int, *, seed: int) -> Batch:
-    """What is clicked is what the user clicked before: see `request_with_taste`."""
+    """What is clicked is what the user clicked before."""
     request, brand = request_with_taste(batch, seed=seed)
     return _answered(request, wanted_by_taste(request, brand), seed)
 
 
 def request_with_taste(batch: int, *, seed: int) -> tuple[RequestTensors, torch.Tensor]:
-    """Each user clicked one of two brands in all past lists; and (B,) which."""
+    """Each user was shown, and clicked, one of two brands in all past lists; and (B,) which."""
     request = request_of(batch, seed=seed)
     brand = (WANTED + torch.arange(batch) // 2 % 2).to(torch.int32)
     past = request.sessions.clone()
-    clicked = (past[..., 1] == brand[:, None, None]).to(torch.int32)
-    past[..., 2] = (CLICKED - 1 + clicked) * request.sess_valid
+    past[..., 1] = brand[:, None, None] * request.sess_valid
+    past[..., 2] = CLICKED * request.sess_valid
     return request._replace(sessions=past), brand
 
 
