@@ -7,10 +7,13 @@ import torch
 
 from model.baselines.dlcm import Dlcm
 from model.baselines.mir import Mir
+from model.baselines.nar4rec import Nar4Rec
 from model.baselines.pointwise import Pointwise
 from model.baselines.prm import Prm
 from model.baselines.ranker import LearnedRanker
+from model.baselines.seq2slate import Seq2Slate
 from model.baselines.setrank import SetRank
+from model.baselines.unirank import UniRank
 from model.nets.inputs import RequestTensors
 from tests.model.baselines.brand_problem import (
     SIZE,
@@ -27,6 +30,9 @@ METHODS: dict[str, Callable[[], LearnedRanker]] = {
     "dlcm": lambda: Dlcm(SIZE),
     "setrank": lambda: SetRank(SIZE, blocks=1, points=4),
     "mir": lambda: Mir(SIZE),
+    "nar4rec": lambda: Nar4Rec(SIZE),
+    "seq2slate": lambda: Seq2Slate(SIZE),
+    "unirank": lambda: UniRank(SIZE),
 }
 
 

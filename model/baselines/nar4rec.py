@@ -1,0 +1,91 @@
+"""NAR4Rec: all slots at once, by a candidate x slot matrix.
+
+"Non-autoregressive Generative Models for Reranking Recommendation" (Ren et al., KDD 2024,
+arXiv 2402.06871):
+
+    X = self-attention over the pool                     T = slots: learned positions that look at
+                                                         each other and at X
+    p_t(k) = softmax_k(x_k . t_t / sqrt(d))              every slot by itself
+    loss = - sum_t log p_t(y_t)           for a list with good feedback (likelihood)
+           - sum_t log(1 - p_t(y_t))      for a list with poor feedback (unlikelihood)
+    contrastive decoding, slot by slot:  (1 - a) p_t(k) - a max_{j chosen} cosine(x_k, x_j)
+
+Candidates that are taken are masked. Departures: good feedback is a click share above that of the
+batch (the paper has a threshold on its own utility); the evaluator that chooses among lists is the
+report's, the same for every method.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.baselines.list_losses import log_softmax
+from model.baselines.ranker import LearnedRanker, NetSize, noise_but_first
+from model.baselines.tokens import AttentionBlock, CandidateTokens
+from model.data.batches import Batch
+from model.nets.inputs import RequestTensors
+
+_SMALLEST = 1e-6
+
+
+class Nar4Rec(LearnedRanker):
+    """Matching of candidates to slots, and decoding that keeps items apart."""
+
+    def __init__(self, size: NetSize, *, apart: float = 0.1) -> None:
+        """Args: size of the net; apart: a, weight of the similarity to items already chosen."""
+        super().__init__()
+        self.apart = apart
+        self.tokens = CandidateTokens(size)
+        self.among = AttentionBlock(size.hidden)
+        self.slots = nn.Parameter(torch.randn(size.slots, size.hidden) * 0.5)
+        self.between_slots = AttentionBlock(size.hidden)
+        self.to_pool = AttentionBlock(size.hidden)
+
+    def matching(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
+        """Logits (B, M, N) and candidates X (B, N, hidden)."""
+        pool = self.among(self.tokens(request), request.cand_valid)
+        slots = self.slots.expand(len(pool), -1, -1)
+        slots = self.between_slots(slots, request.slot_valid)
+        slots = self.to_pool(slots, request.cand_valid, pool)
+        return slots @ pool.transpose(1, 2) / math.sqrt(pool.shape[-1]), pool
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Likelihood of good lists and unlikelihood of poor ones, mean over lists."""
+        request = batch.request
+        logits, _ = self.matching(request)
+        log_p = log_softmax(logits, request.cand_valid.unsqueeze(1))
+        chosen = log_p.gather(2, batch.shown.unsqueeze(-1)).squeeze(-1)  # (B, M)
+        avoided = torch.log1p(-chosen.exp().clamp(max=1.0 - _SMALLEST))
+        valid = request.slot_valid
+        share = batch.clicks.sum(dim=1) / valid.sum(dim=1).clamp(min=1)
+        good = share > batch.clicks.sum() / valid.sum().clamp(min=1)
+        each = torch.where(good.unsqueeze(1), chosen, avoided)
+        return -(each * valid).sum(dim=1).mean()
+
+    @torch.no_grad()
+    def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        """See `Ranker.propose`; further lists add Gumbel noise to the logits."""
+        logits, pool = self.matching(request)
+        b, m, n = logits.shape
+        noise = noise_but_first((b, num_lists, m, n), rng, logits.device)
+        p = torch.softmax(
+            (logits.unsqueeze(1) + noise).masked_fill(~request.cand_valid[:, None, None], -1e9), -1
+        )
+        unit = functional.normalize(pool, dim=-1)
+        alike = unit @ unit.transpose(1, 2)  # (B, N, N)
+        taken = ~request.cand_valid.unsqueeze(1).repeat(1, num_lists, 1)  # (B, K, N)
+        nearest = torch.full_like(p[:, :, 0], -1.0)
+        lists = torch.zeros((b, num_lists, m), dtype=torch.int64, device=logits.device)
+        for slot in range(m):
+            apart = self.apart * nearest if slot else 0.0
+            score = ((1.0 - self.apart) * p[:, :, slot] - apart).masked_fill(taken, -torch.inf)
+            item = score.argmax(dim=-1)  # (B, K)
+            lists[..., slot] = item
+            taken = taken.scatter(2, item.unsqueeze(-1), True)
+            similar = alike.gather(1, item.unsqueeze(-1).expand(-1, -1, n))  # (B, K, N)
+            nearest = torch.maximum(nearest, similar)
+        return lists.masked_fill(~request.slot_valid.unsqueeze(1), 0)

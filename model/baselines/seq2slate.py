@@ -1,0 +1,53 @@
+"""Seq2Slate: points at one candidate after the other, taught by clicks.
+
+"Seq2Slate: Re-ranking and Slate Optimization with RNNs" (Bello et al., 2018, arXiv 1810.02019):
+
+    p(k | chosen so far) = softmax over what is left of v . tanh(W_e e_k + W_d d_j)
+    loss = sum_j w_j CE(clicked items that are left, spread evenly; p_j),   w_j = 1 / log2(j + 1)
+
+along the list that the present policy itself writes (the paper's supervised training with greedy
+decoding). Departures: in training the policy points among shown items only, because others have no
+label, while its encoder reads the whole pool.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.baselines.list_losses import log_softmax
+from model.baselines.pointer import PointerNet
+from model.baselines.ranker import LearnedRanker, NetSize, noise_but_first
+from model.data.batches import Batch
+from model.nets.inputs import RequestTensors
+
+
+class Seq2Slate(LearnedRanker):
+    """The pointer network with per-step cross-entropy."""
+
+    def __init__(self, size: NetSize) -> None:
+        super().__init__()
+        self.net = PointerNet(size, bidirectional=False)
+
+    def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Per-step cross-entropy against clicked items that are left, mean over lists."""
+        request, (b, m) = batch.request, batch.shown.shape
+        n = request.cand_valid.shape[1]
+        slots = request.slot_valid.to(batch.clicks.dtype)
+        shown = torch.zeros((b, n), device=slots.device).scatter_add(1, batch.shown, slots) > 0
+        clicked = torch.zeros((b, n), device=slots.device).scatter_add(1, batch.shown, batch.clicks)
+        noise = torch.zeros((b, 1, m, n), device=slots.device)
+        made = self.net(request, shown, noise, slots=m)
+        free = made.free.squeeze(1)  # (B, M, N)
+        left = clicked.unsqueeze(1) * free
+        target = left / left.sum(dim=-1, keepdim=True).clamp(min=1.0)
+        cross = -(target * log_softmax(made.logits.squeeze(1), free)).sum(dim=-1)  # (B, M)
+        weight = 1.0 / torch.log2(torch.arange(2, m + 2, device=cross.device))
+        return (cross * weight * slots).sum(dim=1).mean()
+
+    @torch.no_grad()
+    def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        """See `Ranker.propose`; further lists are sampled step by step."""
+        (b, n), m = request.cand_valid.shape, request.slot_valid.shape[1]
+        noise = noise_but_first((b, num_lists, m, n), rng, request.cand_valid.device)
+        return self.net(request, request.cand_valid, noise, slots=m).lists
