@@ -68,7 +68,7 @@ class Reranker:
         visit.lap("features")
         asked = request.body.seed
         seed = derive_seed(visit.request_id) if asked is None else asked
-        task, unknown = build_task(request, model, record, seed)
+        task, unknown = await build_task(request, model, record, seed)
         visit.lap("encode")
         outcome = await self._search(model, request, task, visit)
         found, explanation = outcome if outcome is not None else (None, None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from model.contract.items import ItemTable
 from model.contract.manifest import ObjectiveWeights
 from model.contract.request import MAX_SEED, RerankRequest
-from model.contract.rules import compile_rules
+from model.contract.rules import CompiledRules, compile_rules
 from model.contract.store_layout import UserRecord
 from service.rerank import limits
 from service.rerank.arrays import (
@@ -23,7 +25,7 @@ from service.rerank.model import Model
 from service.rerank.search import Task
 
 
-def build_task(
+async def build_task(
     request: RerankRequest, model: Model, record: UserRecord | None, seed: int
 ) -> tuple[Task, int]:
     """The task, and how many candidates the item table does not know.
@@ -36,14 +38,7 @@ def build_task(
     encoded = encode_candidates(request, encoder, table)
     user = encode_user(record, request.body.context, encoder)
     sessions, sess_valid = encode_sessions(record, encoder, table, manifest.lengths)
-    compiled = compile_rules(
-        request.body.constraints,
-        item_ids=request.item_ids,
-        rows=encoded.rows,
-        schema=manifest.features,
-        list_size=size,
-        slots=manifest.lengths.slots,
-    )
+    compiled = await _compile(request, model, encoded, size)
     slot_valid = np.arange(manifest.lengths.slots) < size
     values = None
     if objective.value:
@@ -72,6 +67,30 @@ def derive_seed(request_id: str) -> int:
     """The seed of a request that names none: equal wherever the same request id is served."""
     digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") & MAX_SEED
+
+
+async def _compile(
+    request: RerankRequest, model: Model, encoded: EncodedCandidates, size: int
+) -> CompiledRules:
+    """The rules' arrays and the repaired input list.
+
+    Caps and minimums may ask for a search, so they are compiled beside the loop: not on the
+    worker, where they would wait for other requests' runs. No deadline ends it, its own bound
+    does: the last rung of the ladder, the input order, has to obey the rules too.
+    """
+    rules = request.body.constraints
+    work = partial(
+        compile_rules,
+        rules,
+        item_ids=request.item_ids,
+        rows=encoded.rows,
+        schema=model.manifest.features,
+        list_size=size,
+        slots=model.manifest.lengths.slots,
+    )
+    if rules is None or not (rules.caps or rules.minimums):
+        return work()
+    return await asyncio.to_thread(work)
 
 
 def _values(

@@ -63,7 +63,7 @@ class Trial:
         try:
             self._limits.check(request, model.manifest)
             record = await model.store.fetch_user(request.user_id, timeout_s=deadline.left_s() / 2)
-            task, _ = build_task(request, model, record, seed)
+            task, _ = await build_task(request, model, record, seed)
             cost = model.cost[task.has_rows]
             job = partial(search, task=task, manifest=model.manifest, cost=cost, deadline=deadline)
             count_quality(model, task, await worker.run(model.graphs, job, deadline))

@@ -88,7 +88,7 @@ async def reward_by_hand(model, body, answer, worth_of) -> float:
     """Mean over members of sum over slots of p_click * worth(p_conversion, item id)."""
     request = parse_request(json.dumps(body).encode())
     record = await model.store.fetch_user(USER, timeout_s=1.0)
-    task, _ = build_task(request, model, record, seed=5)
+    task, _ = await build_task(request, model, record, seed=5)
     places = [request.item_ids.index(i) for i in served_ids(answer)]
     lists = np.array([[places]], dtype=np.int32)
     p_click, p_conversion = model.graphs.bind().evaluate(task.context | {"lists": lists})
@@ -245,7 +245,7 @@ async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(a
     answer = await ask(reranker_of(model, worker), body)
     request = parse_request(json.dumps(body).encode())
     record = await model.store.fetch_user(USER, timeout_s=1.0)
-    task, unknown = build_task(request, model, record, seed=5)
+    task, unknown = await build_task(request, model, record, seed=5)
     ids = list(request.item_ids)
     checked = 0
 
