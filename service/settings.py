@@ -81,6 +81,11 @@ class Settings(BaseSettings):
     def _addresses_are_apart(self) -> Self:
         if self.workers > 1 and self.metrics_port is None:
             raise ValueError("several workers need metrics_port: each serves its own /metrics")
+        if self.workers > 1 and self.admin_token is not None and self.admin_port is None:
+            raise ValueError(
+                "several workers with admin_token need admin_port: on the shared port an order "
+                "would reach one worker only; worker i serves /admin on admin_port + i"
+            )
         taken = [self.port]
         for base in (self.metrics_port, self.admin_port):
             if base is not None:

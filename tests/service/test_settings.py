@@ -33,6 +33,10 @@ def test_variables_of_others_are_none_of_our_business(environ):
         ({"ANSWER_RESERVE_MS": "60"}, "smaller than request_budget_ms"),
         ({"WORKERS": "2"}, "need metrics_port"),
         ({"WORKERS": "2", "METRICS_PORT": "7999"}, "overlap"),
+        (
+            {"WORKERS": "2", "METRICS_PORT": "9000", "ADMIN_TOKEN": "a-token-of-20-letters"},
+            r"admin_port: .* worker i serves /admin on admin_port \+ i",
+        ),
         ({"METRICS_PORT": "9000", "ADMIN_PORT": "9000"}, "overlap"),
         ({"API_TOKENS": '["short"]'}, "at least 16 characters"),
         ({"ADMIN_TOKEN": "short"}, "at least 16 characters"),
@@ -47,6 +51,26 @@ def test_settings_that_contradict_each_other_are_refused(environ, given, rule):
 
     with pytest.raises(ValidationError, match=rule):
         read()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"WORKERS": "1", "ADMIN_TOKEN": "a-token-of-20-letters"},
+        {"WORKERS": "2", "METRICS_PORT": "9000"},
+        {
+            "WORKERS": "2",
+            "METRICS_PORT": "9000",
+            "ADMIN_PORT": "9100",
+            "ADMIN_TOKEN": "a-token-of-20-letters",
+        },
+    ],
+)
+def test_a_port_for_admin_is_asked_for_only_where_an_order_could_miss_a_worker(environ, given):
+    for name, value in given.items():
+        environ.setenv(f"RERANK_{name}", value)
+
+    assert read().workers == int(given["WORKERS"])
 
 
 def test_secrets_do_not_show_when_settings_are_printed(environ):
