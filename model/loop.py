@@ -46,10 +46,6 @@ class Task(Protocol):
         """Rows of one step."""
         ...
 
-    def start_epoch(self, done: float) -> None:
-        """Called before each epoch with the share of training that is behind us."""
-        ...
-
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One optimizer step on these rows; returns what to show (`loss` first)."""
         ...
@@ -109,7 +105,6 @@ def _epoch(task: Task, epoch: int, epochs: int) -> Numbers:
     size = task.batch_size()
     batches = [rows[at : at + size] for at in range(0, len(rows), size)]
     task.net.train()
-    task.start_epoch(epoch / epochs)
     totals: Numbers = {}
     started = time.monotonic()
     show = tqdm(

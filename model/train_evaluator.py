@@ -15,8 +15,9 @@ from torch import Tensor
 
 from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
 from model.config import Config, ConfigError
+from model.contract.errors import ContractError
 from model.data.batches import Batch, Gatherer
-from model.data.errors import LogError
+from model.data.errors import DataError
 from model.data.split import TRAIN, VALIDATION
 from model.data.tables import LogTables, load_tables
 from model.loop import Numbers, Stopped, fit
@@ -61,9 +62,6 @@ class EvaluatorTask:
     def batch_size(self) -> int:
         """min(max_batch, rows / 50): small logs still get some steps an epoch."""
         return max(1, min(self.config.train_evaluator.max_batch, len(self._train) // 50))
-
-    def start_epoch(self, done: float) -> None:
-        """Nothing changes between epochs."""
 
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One step of Adam on the loss of METHOD section 2."""
@@ -166,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(given.threads)
     try:
         best = train_evaluator(Config.read(given.config), given.log, given.out, given.device)
-    except (ConfigError, LogError, CheckpointError) as error:
+    except (ConfigError, DataError, ContractError, CheckpointError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except Stopped as stopped:

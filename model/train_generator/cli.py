@@ -14,7 +14,8 @@ import torch
 
 from model.checkpoint import BEST, CheckpointError, read_checkpoint, write_checkpoint
 from model.config import Config, ConfigError
-from model.data.errors import LogError
+from model.contract.errors import ContractError
+from model.data.errors import DataError
 from model.data.handover import write_handover
 from model.data.tables import load_tables
 from model.loop import Numbers, Stopped, fit
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         config = Config.read(given.config)
         best = train_generator(config, given.log, given.evaluator, given.out, given.device)
-    except (ConfigError, LogError, CheckpointError) as error:
+    except (ConfigError, DataError, ContractError, CheckpointError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except Stopped as stopped:

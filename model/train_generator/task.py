@@ -92,9 +92,6 @@ class GeneratorTask:
         """min(max_batch, rows / 50)."""
         return max(1, min(self.config.train_generator.max_batch, len(self._train) // 50))
 
-    def start_epoch(self, done: float) -> None:
-        """Nothing changes between epochs; tau and exploration fall within them."""
-
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One step of Adam on mean(L1 + alpha L2)."""
         training = self.config.train_generator
