@@ -31,7 +31,7 @@ class Pointed(NamedTuple):
 
 
 class PointerNet(nn.Module):
-    """e_k = LSTM over the pool, d_j = LSTM over chosen items; u_jk = v . tanh(W_e e_k + W_d d_j)."""
+    """u_jk = v . tanh(W_e e_k + W_d d_j): e by an LSTM over the pool, d over the chosen items."""
 
     def __init__(self, size: NetSize, *, bidirectional: bool) -> None:
         super().__init__()

@@ -5,13 +5,18 @@ Ids are drawn from many, so that learning ids by heart does not help on new requ
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
 
+from model.baselines.judge import Judge
 from model.baselines.ranker import LearnedRanker, NetSize, Ranker
+from model.contract.choice import Objective
 from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
+from model.losses import feedback_loss
+from model.nets.inputs import RequestTensors, only_shown
+from model.nets.nlgr_evaluator import NlgrEvaluator
 from model.nets.shape import Fields
 
 IDS, BRANDS, CLICKED = 40, 4, 52
@@ -145,6 +150,28 @@ def teach(
         loss.backward()
         optimizer.step()
     net.eval()
+
+
+@functools.cache
+def taught_judge() -> Judge:
+    """An evaluator that has learnt which brand is clicked."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = NlgrEvaluator(FIELDS, slots=SLOTS, width=8, hidden=16, members=1)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for step in range(60):
+        batch = batch_of(64, seed=1000 + 2 * step)
+        p_click, p_conversion = net(*only_shown(batch.request, batch.shown))
+        loss = feedback_loss(
+            (p_click.squeeze(2), p_conversion.squeeze(2)),
+            batch.clicks,
+            batch.conversions,
+            (batch.request.slot_valid, batch.conversion_known),
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return Judge(net.eval().requires_grad_(False), Objective())
 
 
 def share_of_wanted_shown(ranker: Ranker, *, seed: int = 7) -> float:

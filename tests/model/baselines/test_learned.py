@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from model.baselines.dlcm import Dlcm
+from model.baselines.grn import Grn
 from model.baselines.mir import Mir
 from model.baselines.nar4rec import Nar4Rec
+from model.baselines.pier import Pier
 from model.baselines.pointwise import Pointwise
 from model.baselines.prm import Prm
 from model.baselines.ranker import LearnedRanker
@@ -21,6 +23,7 @@ from tests.model.baselines.brand_problem import (
     request_of,
     require_lists,
     share_of_wanted_shown,
+    taught_judge,
     teach,
 )
 
@@ -33,6 +36,8 @@ METHODS: dict[str, Callable[[], LearnedRanker]] = {
     "nar4rec": lambda: Nar4Rec(SIZE),
     "seq2slate": lambda: Seq2Slate(SIZE),
     "unirank": lambda: UniRank(SIZE),
+    "pier": lambda: Pier(SIZE, drawn=200, kept=100),
+    "grn": lambda: Grn(SIZE, taught_judge()),
 }
 
 
