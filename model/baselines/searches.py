@@ -1,0 +1,145 @@
+"""Searches that need no generator: the evaluator alone, and time. The honest yardsticks.
+
+No papers: each asks the evaluator about many lists and answers with those that it likes best, best
+first. What they find shows what a generator could find; their time is what it saves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.baselines.judge import Judge
+from model.nets.inputs import RequestTensors, input_list
+from model.rewards import list_reward
+from model.search import Scorer, every_list, hill_climb, predict_lists, random_lists, space_size
+
+LARGEST_SPACE = 50_000
+
+
+class SpaceTooLarge(ValueError):
+    """There are more lists than are enumerated."""
+
+    def __init__(self, *, candidates: int, slots: int, up_to: int) -> None:
+        size = space_size(candidates, slots)
+        super().__init__(f"{slots} of {candidates} candidates: {size} lists, {up_to} at most")
+        self.size, self.up_to = size, up_to
+
+
+@dataclass(frozen=True, slots=True)
+class RandomLists:
+    """K uniform lists; list 0 is the best of them, so it gets better with K."""
+
+    judge: Judge
+
+    @torch.no_grad()
+    def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        """See `Ranker.propose`; random throughout."""
+        slots = request.slot_valid.shape[1]
+        drawn = [random_lists(request, slots, rng) for _ in range(num_lists)]
+        return _best_first(self.judge.scorer(request), torch.stack(drawn, dim=1))
+
+
+@dataclass(frozen=True, slots=True)
+class HillClimb:
+    """K climbs by the best neighbor: from the input list, then from K - 1 random lists."""
+
+    judge: Judge
+    rounds: int = 50
+
+    @torch.no_grad()
+    def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        """See `Ranker.propose`; with K = 1 nothing is random."""
+        scorer, slots = self.judge.scorer(request), request.slot_valid.shape[1]
+        ends = []
+        for climb in range(num_lists):
+            start = random_lists(request, slots, rng) if climb else input_list(request)
+            end, _ = hill_climb(scorer, start, restarts=1, rounds=self.rounds, rng=rng)
+            ends.append(end)
+        return _best_first(scorer, torch.stack(ends, dim=1))
+
+
+@dataclass(frozen=True, slots=True)
+class BeamSearch:
+    """Fills slots from the first to the last and keeps the `width` best beginnings.
+
+    A beginning is scored as a list that ends there, which the evaluator knows from the prefixes
+    that it was trained on. The beam is as wide as K where K is larger.
+    """
+
+    judge: Judge
+    width: int = 8
+
+    @torch.no_grad()
+    def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        """See `Ranker.propose`; nothing is random."""
+        width, (b, m) = max(self.width, num_lists), request.slot_valid.shape
+        scorer = self.judge.scorer(request)
+        lists = torch.zeros((b, width, m), dtype=torch.int64, device=request.user.device)
+        reward = torch.full((b, width), -torch.inf, device=lists.device)
+        reward[:, 0] = 0.0  # one empty beginning
+        for slot in range(m):
+            grown, gained = self._grow(scorer, lists, reward.isfinite(), slot)
+            going = request.slot_valid[:, slot, None]
+            lists = torch.where(going.unsqueeze(-1), grown, lists)
+            reward = torch.where(going, gained, reward)
+        unfound = (~reward.isfinite()).sum(dim=1, keepdim=True)  # in spaces smaller than the beam
+        place = (torch.arange(width, device=lists.device) - unfound).clamp(min=0)
+        return lists.gather(1, place.unsqueeze(-1).expand_as(lists))[:, :num_lists]
+
+    def _grow(
+        self, scorer: Scorer, lists: Tensor, alive: Tensor, slot: int
+    ) -> tuple[Tensor, Tensor]:
+        """The best beginnings (B, W, M) that are one slot longer, and their rewards (B, W)."""
+        request = scorer.request
+        (b, width, m), n = lists.shape, request.cand_valid.shape[1]
+        longer = lists.unsqueeze(2).repeat(1, 1, n, 1)  # (B, W, N, M)
+        longer[..., slot] = torch.arange(n, device=lists.device)
+        used = functional.one_hot(lists[..., :slot], n).sum(dim=2) > 0  # (B, W, N)
+        able = alive.unsqueeze(-1) & ~used & request.cand_valid.unsqueeze(1)
+        begun = request.slot_valid & (torch.arange(m, device=lists.device) <= slot)
+        evaluator, objective = scorer.evaluator, scorer.objective
+        p_click, p_conversion = predict_lists(
+            evaluator, scorer.encoded, longer.flatten(1, 2), begun
+        )
+        reward = list_reward(p_click, p_conversion, None, objective).mean(dim=0)
+        reward = reward.masked_fill(~able.flatten(1), -torch.inf)
+        reward = functional.pad(reward, (0, max(0, width - reward.shape[1])), value=-torch.inf)
+        top, at = reward.topk(width, dim=1)
+        at = at.clamp(max=width * n - 1)
+        rows = torch.arange(b, device=lists.device).unsqueeze(1)
+        return longer.flatten(1, 2)[rows, at], top
+
+
+@dataclass(frozen=True, slots=True)
+class ExactSearch:
+    """All lists of each request; the K best. Raises `SpaceTooLarge` beyond `up_to` lists."""
+
+    judge: Judge
+    up_to: int = LARGEST_SPACE
+
+    @torch.no_grad()
+    def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        """See `Ranker.propose`; nothing is random. A space of fewer than K repeats its best."""
+        b, m = request.slot_valid.shape
+        sizes = torch.stack([request.cand_valid.sum(dim=1), request.slot_valid.sum(dim=1)], dim=1)
+        out = torch.zeros((b, num_lists, m), dtype=torch.int64, device=request.user.device)
+        for n, slots in sizes.unique(dim=0).tolist():
+            if space_size(n, slots) > self.up_to:
+                raise SpaceTooLarge(candidates=n, slots=slots, up_to=self.up_to)
+            space = functional.pad(every_list(n, slots), (0, m - slots)).to(out.device)
+            for row in (sizes == sizes.new_tensor([n, slots])).all(dim=1).nonzero().flatten():
+                one = RequestTensors(*(part[row : row + 1] for part in request))
+                reward = self.judge.rewards(one, space.unsqueeze(0)).squeeze(0)
+                best = reward.topk(min(num_lists, len(space))).indices
+                best = functional.pad(best, (num_lists - len(best), 0), value=int(best[0]))
+                out[row] = space[best]
+        return out
+
+
+def _best_first(scorer: Scorer, lists: Tensor) -> Tensor:
+    order = scorer(lists).argsort(dim=1, descending=True, stable=True)
+    return lists.gather(1, order.unsqueeze(-1).expand_as(lists))
