@@ -80,7 +80,7 @@ class Reranker:
             degraded=visit.degraded,
             explanation=explanation,
         )
-        _count(task, visit, unknown)
+        _count(model, task, visit, unknown)
         count_quality(model, task, found)
         if self.trial is not None:
             self.trial.shadow(request, seed, self._worker)
@@ -119,7 +119,7 @@ class Reranker:
             found, explanation = await self._worker.run(model.graphs, job, until)
         except (BudgetSpent, GraphFailed) as error:
             visit.degraded.add("input_order")
-            metrics.INPUT_ORDER.labels(error.code).inc()
+            metrics.INPUT_ORDER.labels(model.role, error.code).inc()
             level = "debug" if isinstance(error, BudgetSpent) else "error"
             event(level, error.code, why=str(error), request_id=visit.request_id)
             return None
@@ -142,10 +142,10 @@ def _find(
     return found, explain(graphs, task, found, request.item_ids, deadline)
 
 
-def _count(task: Task, visit: Visit, unknown_items: int) -> None:
+def _count(model: Model, task: Task, visit: Visit, unknown_items: int) -> None:
     """What one answer went without and did not know."""
     for reason in visit.degraded:
-        metrics.DEGRADED.labels(reason).inc()
+        metrics.DEGRADED.labels(model.role, reason).inc()
     metrics.CANDIDATES.inc(task.candidates)
     if unknown_items:
         metrics.UNKNOWN_ITEMS.inc(unknown_items)

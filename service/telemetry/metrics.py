@@ -6,6 +6,7 @@ Names after Prometheus conventions: seconds, `_total`, the unit last.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -54,9 +55,13 @@ GRAPH_SECONDS = Histogram(
     buckets=_STAGE_S,
 )
 REFUSED = Counter("rerank_refused_total", "Requests refused, by error code", ("code",))
-DEGRADED = Counter("rerank_degraded_total", "Answers that went without something", ("reason",))
+DEGRADED = Counter(
+    "rerank_degraded_total", "Answers that went without something", ("artifact", "reason")
+)
 INPUT_ORDER = Counter(
-    "rerank_input_order_total", "Answers in input order, by what kept the model out", ("cause",)
+    "rerank_input_order_total",
+    "Answers in input order, by what kept the model out",
+    ("artifact", "cause"),
 )
 IN_FLIGHT = Gauge("rerank_in_flight_requests", "Requests being worked on")
 WAITING = Gauge("rerank_waiting_requests", "Requests admitted and waiting for their turn")
@@ -114,23 +119,24 @@ SHADOW = Counter(
 )
 READY = Gauge("rerank_ready", "1 while the process takes rerank requests")
 
-_CLOSED = (
-    (REQUEST_SECONDS, Outcome),
-    (STAGE_SECONDS, StageLabel),
-    (GRAPH_SECONDS, GraphLabel),
-    (DEGRADED, DegradedReason),
-    (INPUT_ORDER, InputOrderCause),
-    (UPLIFT, Role),
-    (REWARD, Role),
-    (P_CLICK, Role),
-    (CHANGED_SLOTS, Role),
-    (STORE_SECONDS, StoreOutcome),
-    (RELOADS, ReloadOutcome),
-    (SHADOW, ShadowOutcome),
+# a metric and the closed set of each of its labels, in their order
+_CLOSED: tuple[tuple[Counter | Histogram, tuple[object, ...]], ...] = (
+    (REQUEST_SECONDS, (Outcome,)),
+    (STAGE_SECONDS, (StageLabel,)),
+    (GRAPH_SECONDS, (GraphLabel,)),
+    (DEGRADED, (Role, DegradedReason)),
+    (INPUT_ORDER, (Role, InputOrderCause)),
+    (UPLIFT, (Role,)),
+    (REWARD, (Role,)),
+    (P_CLICK, (Role,)),
+    (CHANGED_SLOTS, (Role,)),
+    (STORE_SECONDS, (StoreOutcome,)),
+    (RELOADS, (ReloadOutcome,)),
+    (SHADOW, (ShadowOutcome,)),
 )
-for _metric, _labels in _CLOSED:
-    for _label in get_args(_labels):
-        _metric.labels(_label)
+for _metric, _sets in _CLOSED:
+    for _labels in product(*map(get_args, _sets)):
+        _metric.labels(*_labels)
 
 
 def declare_refusals(codes: list[str]) -> None:

@@ -4,6 +4,7 @@ import time
 import pytest
 from prometheus_client import REGISTRY
 
+from service.rerank.cost import CostLine
 from service.rerank.limits import Limits
 from service.rerank.model import ModelHolder
 from service.rerank.reranker import Reranker
@@ -11,9 +12,9 @@ from service.rerank.trial import Trial
 from tests.service.asking import ask, body_of, model_of, reranker_of, without_times
 
 
-def on_trial(artifact, **how) -> Trial:
+def on_trial(artifact, cost=None, **how) -> Trial:
     """A trial of the same nets under the name "new"."""
-    model = model_of(artifact, role="candidate")
+    model = model_of(artifact, role="candidate", **({} if cost is None else {"cost": cost}))
     named = model.manifest.model_copy(update={"artifact": "new"})
     models = ModelHolder()
     models.swap(dataclasses.replace(model, manifest=named))
@@ -47,6 +48,33 @@ async def test_a_user_of_the_share_is_served_by_the_candidate_and_counted_as_suc
 
     assert answer["artifact"] == "new"
     assert count("rerank_reward_count", artifact="candidate") == before + 1
+
+
+async def test_what_answers_went_without_is_counted_under_the_artifact_that_answered(
+    artifact, worker
+):
+    never = {rules: CostLine((10.0, 0.0, 0.0, 0.0)) for rules in (False, True)}
+    plain = reranker_of(model_of(artifact, cost=never), worker)
+    tried = Reranker(plain.models, worker, Limits(), on_trial(artifact, share=1.0, cost=never))
+
+    def counted() -> list[tuple[float, float]]:
+        return [
+            (
+                count("rerank_degraded_total", artifact=role, reason="input_order"),
+                count("rerank_input_order_total", artifact=role, cause="budget_spent"),
+            )
+            for role in ("current", "candidate")
+        ]
+
+    (current, candidate), asked = counted(), body_of(artifact)
+    await ask(plain, asked)
+    await ask(tried, asked)
+    await ask(tried, asked)
+
+    assert counted() == [
+        (current[0] + 1, current[1] + 1),
+        (candidate[0] + 2, candidate[1] + 2),
+    ]
 
 
 async def test_a_candidate_in_shadow_is_measured_and_never_seen(artifact, worker):
