@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -19,9 +19,9 @@ from model.contract.items import ItemTable
 from model.contract.store_layout import items_key, items_version_key, schema_of_items
 from service.features.connection import STORE_ERRORS
 from service.features.item_rows import RowsRefusedError, build_table
+from service.telemetry import metrics
 from service.telemetry.logs import event
 
-Outcome = Literal["swapped", "unchanged", "absent", "refused", "unavailable"]
 _MOST_BACKOFF = 16
 
 
@@ -64,14 +64,19 @@ class ItemRefresher:
             failures = failures + 1 if outcome == "unavailable" else 0
             await asyncio.sleep(every_s * min(2**failures, _MOST_BACKOFF) * rng.uniform(1.0, 1.1))
 
-    async def refresh(self) -> Outcome:
-        """One look; swaps when there is another version that fits."""
+    async def refresh(self) -> metrics.ItemsOutcome:
+        """One look, counted; swaps when there is another version that fits."""
+        outcome = await self._look()
+        metrics.ITEM_REFRESHES.labels(outcome).inc()
+        return outcome
+
+    async def _look(self) -> metrics.ItemsOutcome:
         try:
             version = await self._version()
             if version is None:
                 return "absent"
             if version in (self._serving, self._refused):
-                return "unchanged" if version == self._serving else "refused"
+                return "same" if version == self._serving else "refused"
             return await self._read(version)
         except STORE_ERRORS as error:
             event("warning", "items_unavailable", error)
@@ -82,7 +87,7 @@ class ItemRefresher:
             name = cast(bytes | None, await self._client.get(items_version_key(self._prefix)))
         return None if name is None else name.decode(errors="replace")
 
-    async def _read(self, version: str) -> Outcome:
+    async def _read(self, version: str) -> metrics.ItemsOutcome:
         try:
             if schema_of_items(version) != self._schema.hash:
                 raise RowsRefusedError(f"of schema {schema_of_items(version)[:16]}")

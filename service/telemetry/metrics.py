@@ -19,6 +19,7 @@ DegradedReason = Literal["user_features", "fewer_lists", "input_order", "explana
 InputOrderCause = Literal["budget_spent", "graph_failed"]
 Role = Literal["current", "candidate"]
 ShadowOutcome = Literal["done", "skipped", "failed"]
+ItemsOutcome = Literal["swapped", "same", "absent", "refused", "unavailable"]
 ReloadOutcome = Literal["swapped", "refused", "rolled_back"]
 
 # nobody reads them, and they are a third of all series
@@ -114,6 +115,11 @@ ARTIFACT_INFO = Gauge(
     ("artifact", "name", "schema_hash"),
 )
 RELOADS = Counter("rerank_artifact_reloads_total", "Changes of the served artifact", ("outcome",))
+ITEM_REFRESHES = Counter(
+    "rerank_item_refreshes_total",
+    "Looks for another item table in the store; one that does not fit is refused at each look",
+    ("outcome",),
+)
 SHADOW = Counter(
     "rerank_shadow_total", "Answered requests that met the candidate in its shadow", ("outcome",)
 )
@@ -132,6 +138,7 @@ _CLOSED: tuple[tuple[Counter | Histogram, tuple[object, ...]], ...] = (
     (CHANGED_SLOTS, (Role,)),
     (STORE_SECONDS, (StoreOutcome,)),
     (RELOADS, (ReloadOutcome,)),
+    (ITEM_REFRESHES, (ItemsOutcome,)),
     (SHADOW, (ShadowOutcome,)),
 )
 for _metric, _sets in _CLOSED:

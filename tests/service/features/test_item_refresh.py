@@ -3,9 +3,11 @@
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from typing import get_args
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 from redis import Redis
 
 from model.contract.items import ItemTable
@@ -13,6 +15,7 @@ from model.contract.store_layout import items_key, items_version, items_version_
 from service.features.bulk_load import load_items
 from service.features.connection import open_client
 from service.features.item_refresh import ItemRefresher, RefreshLimits
+from service.telemetry import metrics
 from tests.redis_fixture import command, pause, resume
 from tests.service.features.item_tables import ITEMS_PREFIX, SCHEMA, item_table
 
@@ -68,11 +71,33 @@ async def test_a_table_that_was_loaded_arrives_whole_and_only_once(redis_server)
         assert await items.refresh() == "absent"
         assert load(redis_server, fresh) is not None
         assert await items.refresh() == "swapped"
-        assert await items.refresh() == "unchanged"
+        assert await items.refresh() == "same"
     (table,) = swapped
     at = table.places(fresh.ids)
     assert np.array_equal(table.rows[at], fresh.rows)
     assert np.array_equal(table.default_row, BASE.default_row)
+
+
+def looks() -> dict[str, float]:
+    name, outcomes = "rerank_item_refreshes_total", get_args(metrics.ItemsOutcome)
+    return {o: REGISTRY.get_sample_value(name, {"outcome": o}) for o in outcomes}
+
+
+async def test_every_look_is_counted_by_its_outcome(redis_of_my_own):
+    before = looks()
+    async with refresher(redis_of_my_own.url) as (items, _):
+        await items.refresh()  # nothing there
+        load(redis_of_my_own, item_table(["i0", "i1"], brand="b"))
+        await items.refresh()  # swapped
+        await items.refresh()  # the same
+        put(redis_of_my_own, {b"i0": b"no row"})
+        for _ in range(2):  # and still refused
+            await items.refresh()
+        redis_of_my_own.stop()
+        await items.refresh()  # unavailable
+
+    counted = {outcome: value - before[outcome] for outcome, value in looks().items()}
+    assert counted == {"absent": 1, "swapped": 1, "same": 1, "refused": 2, "unavailable": 1}
 
 
 async def test_numbers_and_texts_stay_those_of_the_artifact_and_new_items_have_none(redis_server):
@@ -205,7 +230,7 @@ async def test_a_paused_and_a_restarted_server_only_delay_the_table_that_comes_n
 
 
 async def test_waits_grow_while_redis_is_away_and_start_anew_when_it_is_back(monkeypatch):
-    outcomes = iter(["unavailable"] * 6 + ["unchanged", "refused", "unavailable"])
+    outcomes = iter(["unavailable"] * 6 + ["same", "refused", "unavailable"])
     waits = []
 
     class Watched(ItemRefresher):
