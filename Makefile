@@ -93,8 +93,12 @@ latency: $(READY) ## One request at a time against a started service (RUN, PORT)
 ##@ Work on the code
 
 .PHONY: test
-test: lint ## All checks and all tests but those that need a GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not gpu' -n 2 --dist loadfile
+test: lint ## All checks and all tests but `soak` and those that need a GPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not soak and not gpu' -n 2 --dist loadfile
+
+.PHONY: soak
+soak: $(READY) ## Minutes of load on one server: 200 changes of artifact, 60 s of overload
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak tests/service
 
 .PHONY: fast-test
 fast-test: $(READY) ## The tests that neither train a net nor load a server
