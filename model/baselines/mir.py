@@ -53,10 +53,12 @@ class Mir(ScoringRanker):
 
     def scores(self, request: RequestTensors) -> Tensor:
         """See `ScoringRanker.scores`."""
-        items = self.among(self.tokens(request), request.cand_valid)  # (B, N, hidden)
+        user = self.tokens.who(request)
+        items = self.among(self.tokens(request, user), request.cand_valid)  # (B, N, hidden)
         raw, there = self._oldest_first(request)  # (B, P, Fs * D), (B, P)
         history, _ = self.past(self.past_item(raw) * there.unsqueeze(-1))
-        affinity = self._affinity(request, items, raw, history, there)
+        affinity = self._by_field(request, raw) + self._by_item(items, history)
+        affinity = affinity * self._decay(user, there).unsqueeze(1)
         theirs, ours = self.from_list(history), self.from_set(items)
         seen = torch.tanh(ours + masked_softmax(affinity, there.unsqueeze(1)) @ theirs)
         turned = masked_softmax(affinity.transpose(1, 2), request.cand_valid.unsqueeze(1))
@@ -69,20 +71,21 @@ class Mir(ScoringRanker):
         """Mean over shown slots."""
         return pointwise_loss(of_shown(self.scores(batch.request), batch), batch)
 
-    def _affinity(
-        self, request: RequestTensors, items: Tensor, raw: Tensor, history: Tensor, there: Tensor
-    ) -> Tensor:
-        """A (B, N, P), after decay."""
-        tokens = self.tokens
-        x = tokens.embedding(request.candidates, tokens.pool).flatten(-2)
-        fields = self.by_field(x) @ raw.transpose(1, 2)
-        whole = self.by_item(items) @ history.transpose(1, 2) / math.sqrt(items.shape[-1])
-        user = tokens.user(tokens.embedding, request)
+    def _by_item(self, items: Tensor, history: Tensor) -> Tensor:
+        """(B, N, P), affinity of candidates and past items."""
+        return self.by_item(items) @ history.transpose(1, 2) / math.sqrt(items.shape[-1])
+
+    def _by_field(self, request: RequestTensors, raw: Tensor) -> Tensor:
+        """(B, N, P), affinity summed over all pairs of fields."""
+        x = self.tokens.embedding(request.candidates, self.tokens.pool).flatten(-2)
+        return self.by_field(x) @ raw.transpose(1, 2)
+
+    def _decay(self, user: Tensor, there: Tensor) -> Tensor:
+        """(B, P), 1 for the newest item and less for older ones."""
         count = there.sum(dim=1, keepdim=True)
-        age = count - 1 - torch.arange(there.shape[1], device=there.device)  # 0 is the newest
+        age = count - 1 - torch.arange(there.shape[1], device=there.device)
         share = age.clamp(min=0) / count.clamp(min=1)
-        theta = functional.softplus(self.decay(user))  # (B, 1)
-        return (whole + fields) * torch.exp(-theta * share).unsqueeze(1)
+        return torch.exp(-functional.softplus(self.decay(user)) * share)
 
     def _oldest_first(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
         """Past items in time order, those that exist first: embedded (B, P, Fs * D), and which."""

@@ -69,11 +69,16 @@ class Pier(LearnedRanker):
         noise = noise_but_first((1, drawn, size.candidates), fixed, torch.device("cpu"))
         self.register_buffer("noise", noise)
 
-    def logits(self, request: RequestTensors, lists: Tensor) -> Tensor:
-        """OCPM: click logits (B, L, M) of the slots of lists (B, L, M)."""
+    def logits(self, request: RequestTensors, items: Tensor, lists: Tensor) -> Tensor:
+        """OCPM: click logits (B, L, M) of the slots of lists.
+
+        Args:
+            request: of the batch.
+            items: (B, N, hidden), its candidates' tokens.
+            lists: (B, L, M).
+        """
         tokens = self.tokens
-        x = take_lists(tokens(request), lists) + self.position
-        x = self.among(x, request.slot_valid.unsqueeze(1))
+        x = self.among(take_lists(items, lists) + self.position, request.slot_valid.unsqueeze(1))
         past = tokens.embedding(request.sessions, tokens.user.pool_session).flatten(-2)
         past = self.past_item(past.flatten(1, 2)).unsqueeze(1)  # (B, 1, H * M, hidden)
         return self.score(self.to_past(x, request.sess_valid.flatten(1).unsqueeze(1), past))
@@ -81,10 +86,12 @@ class Pier(LearnedRanker):
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Clicks of shown lists, and the contrastive loss."""
         request = batch.request
-        clicks = pointwise_loss(self.logits(request, batch.shown.unsqueeze(1)).squeeze(1), batch)
+        items = self.tokens(request)
+        logits = self.logits(request, items, batch.shown.unsqueeze(1)).squeeze(1)
         b, n = request.cand_valid.shape
         noise = gumbel((b, _CONTRASTED, n), rng).to(request.cand_valid.device)
-        return clicks + self.share * self._contrast(request, top_lists(noise, request))
+        contrast = self._contrast(request, items.detach(), top_lists(noise, request))
+        return pointwise_loss(logits, batch) + self.share * contrast
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
@@ -96,7 +103,8 @@ class Pier(LearnedRanker):
         kept = likeness.argsort(dim=1, descending=True, stable=True)
         kept = kept[:, : max(self.kept, num_lists)]
         lists = lists.gather(1, kept.unsqueeze(-1).expand(-1, -1, lists.shape[-1]))
-        worth = torch.sigmoid(self.logits(request, lists)) * request.slot_valid.unsqueeze(1)
+        logits = self.logits(request, self.tokens(request), lists)
+        worth = torch.sigmoid(logits) * request.slot_valid.unsqueeze(1)
         best = worth.sum(dim=-1).argsort(dim=1, descending=True, stable=True)[:, :num_lists]
         return lists.gather(1, best.unsqueeze(-1).expand(-1, -1, lists.shape[-1]))
 
@@ -113,10 +121,11 @@ class Pier(LearnedRanker):
             found += projected.gather(1, index) * there
         return (torch.sign(found) @ codes.sum(dim=1).unsqueeze(-1)).squeeze(-1)
 
-    def _contrast(self, request: RequestTensors, lists: Tensor) -> Tensor:
+    def _contrast(self, request: RequestTensors, items: Tensor, lists: Tensor) -> Tensor:
         """- log softmax of the best list's cosine to the interest, over users who have one."""
         with torch.no_grad():
-            p = torch.sigmoid(self.logits(request, lists)) * request.slot_valid.unsqueeze(1)
+            logits = self.logits(request, items, lists)
+            p = torch.sigmoid(logits) * request.slot_valid.unsqueeze(1)
             best = p.sum(dim=-1).argmax(dim=1, keepdim=True)
         shown = take_lists(self._items(request), lists) * self.place_weight
         lists_v = (shown * request.slot_valid[:, None, :, None]).sum(dim=-2)  # (B, L, flat)

@@ -27,11 +27,15 @@ class CandidateTokens(nn.Module):
         self.merge = Dense(size.hidden, size.hidden)
         self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
 
-    def forward(self, request: RequestTensors) -> Tensor:
-        """(B, N, hidden), zeros in padding."""
+    def who(self, request: RequestTensors) -> Tensor:
+        """(B, size), the user; by far the largest part of the work where sessions are long."""
+        return self.user(self.embedding, request)
+
+    def forward(self, request: RequestTensors, user: Tensor | None = None) -> Tensor:
+        """(B, N, hidden), zeros in padding; `user` is from `who` where it is known already."""
         items = self.embedding(request.candidates, self.pool).flatten(-2)
-        user = self.user(self.embedding, request).unsqueeze(1)  # (B, 1, size)
-        first = torch.relu(self.from_item(items) + self.from_user(user))
+        user = self.who(request) if user is None else user
+        first = torch.relu(self.from_item(items) + self.from_user(user).unsqueeze(1))
         return self.merge(first) * request.cand_valid.unsqueeze(-1)
 
 
