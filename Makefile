@@ -17,6 +17,9 @@ TORCH := torch==2.13.0
 RUN ?= $(RUNS)/movielens
 PORT ?= 8000
 
+# Threads that wait for each other by spinning make training ten times slower on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA := $(RUNS)/movielens
@@ -56,7 +59,7 @@ $(VENV)/.torch:
 
 $(READY): $(VENV)/.torch pyproject.toml
 	@echo 'Installing everything else into $(VENV)'
-	@$(BIN)/python -m pip install --quiet -e '.[train,embedded-redis,dev,loadtest]'
+	@$(BIN)/python -m pip install --quiet -e '.[train,embedded-redis,dev,loadtest,otel]'
 	@touch $@
 
 # $(1): folder of the run.  $(2): relist-log's command.  $(3): configuration.
