@@ -62,6 +62,18 @@ def request_of(batch: int, *, seed: int, ragged: bool = True) -> RequestTensors:
     )
 
 
+def padded_and_alone() -> tuple[RequestTensors, RequestTensors]:
+    """Requests that lack a candidate and a session, with that padding and without it."""
+    padded = RequestTensors(*(part[1::3] for part in request_of(24, seed=11)))
+    alone = padded._replace(
+        candidates=padded.candidates[:, :-1],
+        cand_valid=padded.cand_valid[:, :-1],
+        sessions=padded.sessions[:, :-1],
+        sess_valid=padded.sess_valid[:, :-1],
+    )
+    return padded, alone
+
+
 def batch_of(batch: int, *, seed: int, ragged: bool = True) -> Batch:
     """Requests with random shown lists and their clicks."""
     request = request_of(batch, seed=seed, ragged=ragged)

@@ -20,6 +20,7 @@ from model.nets.inputs import RequestTensors
 from tests.model.baselines.brand_problem import (
     SIZE,
     batch_of,
+    padded_and_alone,
     request_of,
     require_lists,
     share_of_wanted_shown,
@@ -102,6 +103,14 @@ def test_what_stands_in_padding_changes_nothing(untrained: LearnedRanker):
     dirty = untrained.propose(request._replace(candidates=noisy, sessions=sessions), 1, rng())
 
     assert torch.equal(clean, dirty)
+
+
+def test_a_request_among_larger_ones_gets_the_list_that_it_gets_alone(untrained: LearnedRanker):
+    padded, alone = padded_and_alone()
+
+    among = untrained.propose(padded, 1, rng())
+
+    assert torch.equal(untrained.propose(alone, 1, rng()), among)
 
 
 def test_the_loss_teaches_every_weight_and_no_padding(untrained: LearnedRanker):

@@ -18,6 +18,7 @@ from tests.model.baselines.brand_problem import (
     SIZE,
     batch_in_context,
     batch_with_taste,
+    padded_and_alone,
     request_in_context,
     request_of,
     request_with_taste,
@@ -72,6 +73,16 @@ def test_mir_finds_in_the_history_what_the_user_wants():
     wanted = wanted_by_taste(request, brand)
     told = wanted.any(dim=1) & (request.sess_valid.sum(dim=(1, 2)) > 2)
     assert float(wanted.gather(1, first).squeeze(1)[told].float().mean()) > 0.85
+
+
+@pytest.mark.parametrize("name", LISTWISE)
+def test_padding_moves_no_score(name: str):
+    padded, alone = padded_and_alone()
+    net = LISTWISE[name]().eval()
+    net.tokens.embedding.table.data.mul_(20)  # fresh embeddings are all alike
+    with torch.no_grad():
+        among, own = net.scores(padded), net.scores(alone)
+    assert torch.allclose(among[:, :-1], own, atol=1e-5)
 
 
 def scores_and_turned_scores(net: ScoringRanker) -> tuple[torch.Tensor, torch.Tensor]:
