@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     inference: Literal["thread", "loop"] = "thread"
     api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
     admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")
+    otel_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="spans go here by OTLP/HTTP: http://collector:4318/v1/traces; needs [otel]",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

@@ -22,6 +22,7 @@ from service.rerank.deadline import Clock, Deadline
 from service.rerank.reranker import Reranker, Visit
 from service.telemetry import metrics
 from service.telemetry.logs import event
+from service.telemetry.traces import Journey, Traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +34,25 @@ class Door:
     max_body_bytes: int
     body_timeout_ms: int
     clock: Clock
+    traces: Traces | None = None
 
 
 class RerankEndpoint:
     """One ASGI app for one path; every outcome is timed and counted."""
 
     def __init__(self, reranker: Reranker, door: Door) -> None:
-        self._reranker, self._door = reranker, door
+        self.reranker, self._door = reranker, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an error of ours becomes a 500 that says nothing."""
         began = self._door.clock()
         headers = Headers(scope=scope)
+        journey = Journey(began, headers.get("traceparent"))
         outcome: metrics.Outcome = "failed"
         try:
-            body, degraded = await self._answer(headers, receive, began)
+            body, degraded = await self._answer(headers, receive, journey)
             outcome = "degraded" if degraded else "ok"
+            journey.facts["http.response.status_code"] = 200
             await _send(send, 200, [JSON, *trace_headers(headers)], body)
         except ClientGone:
             outcome = "gone"
@@ -57,45 +61,64 @@ class RerankEndpoint:
             raise
         except ANSWERED as error:
             outcome = "refused"
-            await self._refuse(error, headers, send)
+            await self._refuse(error, headers, send, journey)
         except Exception as error:  # noqa: BLE001  # the last line before the client
             event("error", "failed", error, trace_id=trace_id(headers))
-            await self._refuse(Internal(), headers, send)
+            await self._refuse(Internal(), headers, send, journey)
         finally:
-            metrics.REQUEST_SECONDS.labels(outcome).observe(self._door.clock() - began)
+            ended = self._door.clock()
+            metrics.REQUEST_SECONDS.labels(outcome).observe(ended - began)
+            if self._door.traces is not None:
+                journey.facts["rerank.outcome"] = outcome
+                journey.failed = outcome == "failed"
+                self._door.traces.record(journey, ended)
 
-    async def _answer(self, headers: Headers, receive: Receive, began: float) -> tuple[bytes, bool]:
+    async def _answer(
+        self, headers: Headers, receive: Receive, journey: Journey
+    ) -> tuple[bytes, bool]:
         """The answer's bytes, and whether it went without something."""
         door = self._door
         door.tokens.require(headers)
         check_headers(headers, door.max_body_bytes)
-        if self._reranker.models.current is None:
+        if self.reranker.models.current is None:
             raise NotReady
         with door.admission.enter() as visitor:
             raw = await read_body(
                 receive, max_bytes=door.max_body_bytes, timeout_ms=door.body_timeout_ms
             )
-            return await _while_connected(self._work(raw, visitor, began), receive)
+            return await _while_connected(self._work(raw, visitor, journey), receive)
 
-    async def _work(self, raw: bytes, visitor: Visitor, began: float) -> tuple[bytes, bool]:
+    async def _work(self, raw: bytes, visitor: Visitor, journey: Journey) -> tuple[bytes, bool]:
         clock = self._door.clock
         arrived = clock()
         await visitor.turn()
         queued = clock()
         request = parse_request(raw)
-        limits = self._reranker.limits
+        parsed, began = clock(), journey.began
+        limits = self.reranker.limits
         visit = Visit(
             request_id=request.body.request_id or secrets.token_hex(16),
             deadline=Deadline(began, began + limits.budget_s(request.body.budget_ms), clock),
+            laps=journey.laps,
         )
-        visit.seconds |= {"queue": queued - arrived, "parse": clock() - queued}
-        answer = await self._reranker.rerank(request, visit)
+        visit.stage("queue", arrived, queued)
+        visit.stage("parse", queued, parsed)
+        answer = await self.reranker.rerank(request, visit)
+        journey.facts |= {
+            "rerank.artifact": answer["artifact"],
+            "rerank.candidates": len(request),
+            "rerank.degraded": answer["degraded"],
+            "rerank.lists_evaluated": answer["lists_evaluated"],
+        }
         for stage, seconds in visit.seconds.items():
             metrics.STAGE_SECONDS.labels(stage).observe(seconds)
         return to_json(answer), bool(answer["degraded"])
 
-    async def _refuse(self, error: Exception, headers: Headers, send: Send) -> None:
+    async def _refuse(
+        self, error: Exception, headers: Headers, send: Send, journey: Journey
+    ) -> None:
         status, own, body = render(error)
+        journey.facts |= {"http.response.status_code": int(status), "error.type": code_of(error)}
         metrics.REFUSED.labels(code_of(error)).inc()
         event("debug", "refused", code=code_of(error), trace_id=trace_id(headers))
         await _send(send, status, [*own, *trace_headers(headers)], body)

@@ -14,6 +14,7 @@ from service.main.process import serve
 from service.main.supervisor import supervise
 from service.settings import PREFIX, Settings
 from service.telemetry import logs
+from service.telemetry.traces import TracingNotInstalledError, require_extra
 
 _BACKLOG = 2048
 
@@ -23,12 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         settings = Settings.from_environment(os.environ)
+        require_extra(settings.otel_endpoint)
     except ValidationError as error:
         for line in error.errors(include_url=False):
             name = PREFIX + str(line["loc"][0]).upper() + ": " if line["loc"] else ""
             _complain(f"{name}{line['msg']}")
         return 2
-    except ValueError as error:
+    except (ValueError, TracingNotInstalledError) as error:
         _complain(str(error))
         return 2
     logs.configure(settings.log_level)

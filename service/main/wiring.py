@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -29,6 +30,7 @@ from service.rerank.trial import Trial
 from service.settings import Settings
 from service.telemetry import metrics
 from service.telemetry.logs import event
+from service.telemetry.traces import Traces, open_traces
 
 _EXAMPLE_ITEMS = 12
 
@@ -47,6 +49,7 @@ class Service:
     apps: list[FastAPI]
     side_ports: list[int]
     example: dict[str, Any]
+    traces: Traces | None
 
     def open_side_sockets(self) -> list[socket.socket]:
         """Listening sockets of the metrics and admin ports."""
@@ -62,13 +65,15 @@ class Service:
             self.apps[0].openapi_schema = None  # written anew at the next look
 
     async def close(self) -> None:
-        """Let go of stores and thread."""
+        """Let go of stores and thread, send the last spans."""
         if self.trial is not None:
             await self.trial.finish()
         await self.rollout.close()
         if self.candidate is not None:
             await self.candidate.close()
         self.worker.close()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
 
 
 def assemble(settings: Settings, index: int) -> Service:
@@ -91,9 +96,23 @@ def assemble(settings: Settings, index: int) -> Service:
     readiness = Readiness(models)
     example: dict[str, Any] = {}
     reranker = Reranker(models, worker, limits, trial)
-    apps, ports = _apps(settings, index, reranker, rollout, readiness, example)
+    traces = open_traces(settings.otel_endpoint)
+    endpoint = RerankEndpoint(reranker, _door(settings, traces))
+    apps, ports = _apps(settings, index, endpoint, rollout, readiness, example)
     return Service(
-        settings, models, worker, rollout, trial, candidate, readiness, apps, ports, example
+        settings, models, worker, rollout, trial, candidate, readiness, apps, ports, example, traces
+    )
+
+
+def _door(settings: Settings, traces: Traces | None) -> Door:
+    tokens = [token.get_secret_value() for token in settings.api_tokens]
+    return Door(
+        admission=Admission(max_inflight=settings.max_inflight, max_waiting=settings.max_waiting),
+        tokens=Tokens(tokens, open_without=True),
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_ms=settings.body_timeout_ms,
+        clock=time.monotonic,
+        traces=traces,
     )
 
 
@@ -125,21 +144,13 @@ def _trial(settings: Settings, limits: Limits) -> tuple[Trial | None, ArtifactRo
 def _apps(  # the rooms that meet in HTTP
     settings: Settings,
     index: int,
-    reranker: Reranker,
+    endpoint: RerankEndpoint,
     rollout: ArtifactRollout,
     readiness: Readiness,
     example: dict[str, Any],
 ) -> tuple[list[FastAPI], list[int]]:
     """The public application, then those of the side ports, with the ports."""
-    tokens = [token.get_secret_value() for token in settings.api_tokens]
-    admin = settings.admin_token
-    door = Door(
-        admission=Admission(max_inflight=settings.max_inflight, max_waiting=settings.max_waiting),
-        tokens=Tokens(tokens, open_without=True),
-        max_body_bytes=settings.max_body_bytes,
-        body_timeout_ms=settings.body_timeout_ms,
-        clock=time.monotonic,
-    )
+    admin, reranker = settings.admin_token, endpoint.reranker
     facts = Facts(
         reranker.limits, settings.max_body_bytes, settings.max_inflight, settings.max_waiting
     )
@@ -160,7 +171,7 @@ def _apps(  # the rooms that meet in HTTP
             public.append(router)
         else:
             sides.append((base + index, build_app([router])))
-    main = build_app(public, RerankEndpoint(reranker, door), example=example, secured=bool(tokens))
+    main = build_app(public, endpoint, example=example, secured=bool(settings.api_tokens))
     return [main, *(app for _, app in sides)], [port for port, _ in sides]
 
 

@@ -26,16 +26,21 @@ from service.rerank.tasks import build_task, derive_seed
 from service.rerank.trial import Trial
 from service.telemetry import metrics
 from service.telemetry.logs import event
+from service.telemetry.traces import Lap
 
 
 @dataclass(slots=True)
 class Visit:
-    """What one request gathers on its way: stage times and what it went without."""
+    """What one request gathers on its way: stage times and what it went without.
+
+    laps: the same stages with when they began and ended, for a trace.
+    """
 
     request_id: str
     deadline: Deadline
     seconds: dict[str, float] = field(default_factory=dict)
     degraded: set[str] = field(default_factory=set)
+    laps: list[Lap] = field(default_factory=list)
     _mark: float = 0.0
 
     def __post_init__(self) -> None:
@@ -44,8 +49,19 @@ class Visit:
     def lap(self, stage: str) -> None:
         """The time since the last lap belongs to `stage`."""
         now = self.deadline.clock()
-        self.seconds[stage] = now - self._mark
+        self.stage(stage, self._mark, now)
         self._mark = now
+
+    def searched(self, found: Found) -> None:
+        """The stages that the worker timed."""
+        generated = found.began + found.generate_s
+        self.stage("generate", found.began, generated)
+        self.stage("evaluate", generated, generated + found.evaluate_s)
+
+    def stage(self, stage: str, began: float, ended: float) -> None:
+        """One stage, timed by whoever ran it."""
+        self.seconds[stage] = ended - began
+        self.laps.append(Lap(stage, began, ended))
 
 
 class Reranker:
@@ -123,8 +139,7 @@ class Reranker:
             level = "debug" if isinstance(error, BudgetSpent) else "error"
             event(level, error.code, why=str(error), request_id=visit.request_id)
             return None
-        visit.seconds["generate"] = found.generate_s
-        visit.seconds["evaluate"] = found.evaluate_s
+        visit.searched(found)
         if found.ran_lists < task.num_lists:
             visit.degraded.add("fewer_lists")
         if request.body.explain and explanation is None:

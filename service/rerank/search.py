@@ -67,6 +67,7 @@ class Found:
     scores: NDArray[np.floating[Any]]
     ran_lists: int
     unlawful: int
+    began: float  # on the deadline's clock
     generate_s: float
     evaluate_s: float
 
@@ -94,6 +95,7 @@ def search(
     cost.observe(Observation(task.candidates, lists, ended - began))
     found.ran_lists = lists
     found.unlawful = lists - len(proposed)
+    found.began = began
     found.generate_s, found.evaluate_s = generated - began, ended - generated
     return found
 
@@ -152,6 +154,7 @@ def evaluate(graphs: Graphs, task: Task, manifest: Manifest, proposed: Lists) ->
         scores=score_lists(rewards[:, None], manifest.pessimism)[0],
         ran_lists=len(proposed),
         unlawful=0,
+        began=0.0,
         generate_s=0.0,
         evaluate_s=0.0,
     )

@@ -123,7 +123,7 @@ async def test_a_request_that_waited_for_its_turn_says_so_in_its_times(endpoint,
 
 async def test_a_fault_of_ours_is_a_500_that_tells_nothing(endpoint, store, raw, monkeypatch):
     store.answer.set()
-    model = endpoint._reranker.models.current
+    model = endpoint.reranker.models.current
     monkeypatch.setattr(type(model.encoder), "encode_context", lambda *_: 1 / 0)
 
     call = Call(endpoint, raw)
