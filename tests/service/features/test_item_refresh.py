@@ -80,7 +80,7 @@ async def test_a_table_that_was_loaded_arrives_whole_and_only_once(redis_server)
 
 def looks() -> dict[str, float]:
     name, outcomes = "rerank_item_refreshes_total", get_args(metrics.ItemsOutcome)
-    return {o: REGISTRY.get_sample_value(name, {"outcome": o}) for o in outcomes}
+    return {o: REGISTRY.get_sample_value(name, {"outcome": o}) or 0.0 for o in outcomes}
 
 
 async def test_every_look_is_counted_by_its_outcome(redis_of_my_own):
@@ -88,11 +88,9 @@ async def test_every_look_is_counted_by_its_outcome(redis_of_my_own):
     async with refresher(redis_of_my_own.url) as (items, _):
         await items.refresh()  # nothing there
         load(redis_of_my_own, item_table(["i0", "i1"], brand="b"))
-        await items.refresh()  # swapped
-        await items.refresh()  # the same
+        [await items.refresh() for _ in range(2)]  # swapped, then the same
         put(redis_of_my_own, {b"i0": b"no row"})
-        for _ in range(2):  # and still refused
-            await items.refresh()
+        [await items.refresh() for _ in range(2)]  # and still refused
         redis_of_my_own.stop()
         await items.refresh()  # unavailable
 
