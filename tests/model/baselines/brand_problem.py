@@ -148,7 +148,7 @@ def teach(
     net: LearnedRanker,
     *,
     make: Callable[..., Batch] = batch_of,
-    steps: int = 50,
+    steps: int = 40,
     batch: int = 64,
     lr: float = 0.02,
 ) -> None:

@@ -20,7 +20,7 @@ TRAINING = EvaluatorTraining(epochs=3, patience=3, lr=0.01, seed=5)
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> LogTables:
-    return prepare(write_toy_log(tmp_path_factory.mktemp("log"), requests=50, users=5), sessions=3)
+    return prepare(write_toy_log(tmp_path_factory.mktemp("log"), requests=36, users=4), sessions=3)
 
 
 def pointwise(tables: LogTables) -> Pointwise:

@@ -24,7 +24,7 @@ CONFIG = Config(
 
 @pytest.fixture(scope="module")
 def materials(tmp_path_factory: pytest.TempPathFactory) -> Materials:
-    log = write_toy_log(tmp_path_factory.mktemp("log"), requests=50, users=5, candidates=7, slots=3)
+    log = write_toy_log(tmp_path_factory.mktemp("log"), requests=36, users=4, candidates=7, slots=3)
     tables = prepare(log, sessions=3)
     evaluator = build_evaluator(CONFIG.evaluator, Fields.of(tables.schema), tables.slots).eval()
     return Materials(
