@@ -130,6 +130,20 @@ def test_rules_without_effect_change_nothing():
     )
 
 
+def test_a_slot_that_kept_its_item_is_closed_for_the_lists_later_edits():
+    request = random_request(batch=2, ragged=False)
+    start = start_of(request)
+    slot = torch.zeros_like(start.noise_slot)
+    item = torch.full_like(start.noise_item, -100.0)
+    slot[..., 0] = 100.0  # every edit wants slot 0,
+    item[:, :, 0, 0], item[:, :, 1:, 5] = 100.0, 100.0  # which first keeps 0; then comes 5
+
+    lists = propose(generator(), request, start._replace(noise_slot=slot, noise_item=item))
+
+    assert (lists[..., 0] == 0).all()
+    assert (lists[..., 1:] == 5).any(dim=-1).all()
+
+
 def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on():
     request = random_request(batch=2, ragged=False)
     start = start_of(request)
