@@ -32,11 +32,11 @@ def best_reward(scorer: Scorer, rng: torch.Generator) -> Tensor:
     """
     b, m = scorer.request.slot_valid.shape
     n = scorer.request.cand_valid.shape[1]
-    best = torch.full((b,), torch.nan)
+    best = torch.full((b,), torch.nan, device=scorer.request.user.device)
     few = scorer.rows(slice(0, EXACT))
     whole = bool(few.request.cand_valid.all()) and bool(few.request.slot_valid.all())
     if whole and space_size(n, m) <= EXACT_UP_TO:
-        every = every_list(n, m).expand(len(few.request.user), -1, -1)
+        every = every_list(n, m).to(best.device).expand(len(few.request.user), -1, -1)
         best[:EXACT] = few(every).max(dim=1).values
         return best
     few = scorer.rows(slice(0, CLIMBED))
@@ -52,10 +52,9 @@ def entropies(net: Generator, batch: Batch) -> tuple[float, float]:
     n = batch.request.cand_valid.shape[1]
     with torch.no_grad():
         state = net.encode(batch.request)
-        none = torch.zeros((), dtype=torch.bool)
-        made = choose_for_every_slot(
-            net, state, batch.request, given, torch.zeros(b, m, n), none.expand(b, m)
-        )
+        none = torch.zeros((), dtype=torch.bool, device=given.device)
+        quiet = torch.zeros(b, m, n, device=given.device)
+        made = choose_for_every_slot(net, state, batch.request, given, quiet, none.expand(b, m))
     item = entropy(torch.log_softmax(made.g, dim=-1))[batch.request.slot_valid]
     return float(entropy(made.log_p).mean()), float(item.mean())
 
