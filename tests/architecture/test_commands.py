@@ -13,6 +13,7 @@ SCRIPTS: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 ]["scripts"]
 
 
+@pytest.mark.slow  # four of the commands import torch
 @pytest.mark.parametrize("name", sorted(SCRIPTS))
 def test_a_command_is_there_and_explains_itself(name):
     module, _, function = SCRIPTS[name].partition(":")

@@ -53,6 +53,7 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_after_a_short_training_the_clicked_brand_comes_first(name: str):
     with torch.random.fork_rng():
