@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
@@ -9,15 +10,17 @@ import torch
 from torch import Tensor
 
 from model.contract.choice import Objective
+from model.data.batches import Batch, Gatherer
 from model.neighbors import all_edits
 from model.nets.evaluator import Encoded, Evaluator
-from model.nets.inputs import RequestTensors
+from model.nets.inputs import RequestTensors, only_shown
 from model.nets.layers import take_lists
 from model.rewards import list_reward
 
 _SLOTS_AT_ONCE = 200_000  # slots scored in one piece: bounds memory
 
 
+@lru_cache(maxsize=4)  # the report asks for the same space with every batch
 def every_list(candidates: int, slots: int) -> Tensor:
     """All ordered lists without repetition: (candidates! / (candidates - slots)!, slots) int64."""
     return torch.from_numpy(np.array(list(permutations(range(candidates), slots)), dtype=np.int64))
@@ -43,6 +46,20 @@ def predict_lists(
         for some in (lists[:, at : at + piece] for at in range(0, lists.shape[1], piece))
     ]
     return torch.cat([p for p, _ in parts], dim=2), torch.cat([p for _, p in parts], dim=2)
+
+
+def predict_shown(
+    net: torch.nn.Module, gatherer: Gatherer, rows: Tensor, batch_size: int = 1024
+) -> tuple[Tensor, list[Batch]]:
+    """Mean p_click over members of the lists that were shown, (R, M), and the batches."""
+    parts, batches = [], []
+    for at in range(0, len(rows), batch_size):
+        batch = gatherer.gather(rows[at : at + batch_size])
+        with torch.no_grad():
+            p_click, _ = net(*only_shown(batch.request, batch.shown))
+        parts.append(p_click.mean(dim=0).squeeze(1))
+        batches.append(batch)
+    return torch.cat(parts), batches
 
 
 class Scorer:

@@ -16,7 +16,7 @@ from torch import Tensor
 from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
 from model.config import Config, ConfigError
 from model.contract.errors import ContractError
-from model.data.batches import Batch, Gatherer
+from model.data.batches import Gatherer
 from model.data.errors import DataError
 from model.data.split import TRAIN, VALIDATION
 from model.data.tables import LogTables, load_tables
@@ -26,6 +26,7 @@ from model.metrics import auc, ece, gauc, log_loss
 from model.nets.build import build_evaluator
 from model.nets.inputs import only_shown
 from model.nets.shape import Fields
+from model.search import predict_shown
 
 
 class EvaluatorTask:
@@ -110,20 +111,6 @@ class EvaluatorTask:
                 },
             ),
         )
-
-
-def predict_shown(
-    net: torch.nn.Module, gatherer: Gatherer, rows: Tensor, batch_size: int = 1024
-) -> tuple[Tensor, list[Batch]]:
-    """Mean p_click over members of the lists that were shown, (R, M), and the batches."""
-    parts, batches = [], []
-    for at in range(0, len(rows), batch_size):
-        batch = gatherer.gather(rows[at : at + batch_size])
-        with torch.no_grad():
-            p_click, _ = net(*only_shown(batch.request, batch.shown))
-        parts.append(p_click.mean(dim=0).squeeze(1))
-        batches.append(batch)
-    return torch.cat(parts), batches
 
 
 def measure(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Numbers:

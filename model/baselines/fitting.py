@@ -71,9 +71,6 @@ class BaselineTask:
         """As the evaluator's: min(max_batch, rows / 50)."""
         return max(1, min(self.training.max_batch, len(self._train) // 50))
 
-    def start_epoch(self, done: float) -> None:
-        """Nothing changes between epochs."""
-
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One step of Adam on the method's own loss."""
         batch = self.gatherer.gather(

@@ -11,10 +11,9 @@ from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
 from model.data.split import TEST, TRAIN
 from model.metrics import auc, ece, ece_by_chance, gauc, log_loss, ndcg
-from model.nets.inputs import only_shown
+from model.search import predict_shown
 
 Numbers = dict[str, float]
-BATCH = 512
 
 
 def popularity(tables: LogTables) -> NDArray[np.float64]:
@@ -30,32 +29,19 @@ def popularity(tables: LogTables) -> NDArray[np.float64]:
     return (clicked + 10 * prior) / (shown + 10)
 
 
-def predict_shown(
-    checkpoint: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """(R, M) p_click of the shown lists, mean over members."""
-    net, gatherer = checkpoint.evaluator(), Gatherer(tables)
-    parts = []
-    with torch.no_grad():
-        for at in range(0, len(rows), BATCH):
-            batch = gatherer.gather(rows[at : at + BATCH])
-            p_click, _ = net(*only_shown(batch.request, batch.shown))
-            parts.append(p_click.mean(dim=0).squeeze(1).numpy())
-    return np.concatenate(parts)
-
-
 def evaluator_on_logged_lists(checkpoint: Checkpoint, tables: LogTables) -> dict[str, Numbers]:
     """Per order: AUC, GAUC, LogLoss, ECE (evaluator only) and NDCG on the test part.
 
     `upstream` is the order that was shown, `popularity` the click share in the training part.
     """
     rows = tables.rows_of(TEST)
+    p_click, _ = predict_shown(checkpoint.evaluator(), Gatherer(tables), torch.from_numpy(rows))
     clicks = tables.clicks[rows].astype(np.float64)
     valid = np.arange(tables.slots) < tables.shown_count[rows, None]
     items = np.take_along_axis(tables.candidates[rows], tables.shown[rows], axis=1)
     slots = np.broadcast_to(-np.arange(tables.slots, dtype=np.float64), clicks.shape)
     orders = {
-        "evaluator": predict_shown(checkpoint, tables, rows).astype(np.float64),
+        "evaluator": p_click.numpy().astype(np.float64),
         "popularity": popularity(tables)[items],
         "upstream": slots,
     }

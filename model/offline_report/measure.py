@@ -15,7 +15,7 @@ from model.data.log_tables import LogTables
 from model.data.split import TEST
 from model.data.worlds import WORLD, ClickWorld, load_world
 from model.metrics import bootstrap_interval, value_ratio
-from model.offline_report.served import Served, input_lists, serve
+from model.offline_report.served import Served, serve
 from model.offline_report.space import climbed_reward, hits, is_exact, place_in_space, space_rewards
 from model.offline_report.truth import best_true_values, labelled_quality, true_values
 
@@ -80,7 +80,7 @@ def _in_space(served: Served, tables: LogTables, restarts: int) -> Columns:
     if not is_exact(tables.max_candidates, tables.slots):
         if not restarts:
             return {}
-        best = climbed_reward(served.scorer, input_lists(served.scorer), restarts)
+        best = climbed_reward(served.scorer, served.lists["input"], restarts)
         return {"reward_best": best.numpy().astype(np.float64)}
     space = space_rewards(served.scorer).numpy().astype(np.float64)
     out: Columns = {"reward_best": space.max(axis=1)}

@@ -16,7 +16,6 @@ from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
 from model.data.values import candidate_values
 from model.nets.evaluator import Evaluator
-from model.nets.inputs import input_list
 from model.proposals import Editing, propose_lists
 from model.search import Scorer
 
@@ -84,8 +83,3 @@ def scorers(
         request = gatherer.gather(some).request
         own = None if values is None else values[torch.from_numpy(some)]
         yield Scorer(judge, request, objective, own), some
-
-
-def input_lists(scorer: Scorer) -> Tensor:
-    """(B, M) what would be shown without us."""
-    return input_list(scorer.request)

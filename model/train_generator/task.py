@@ -174,10 +174,10 @@ class GeneratorTask:
     def _mean_reward(self) -> float:
         """Mean value of lists that were shown in the training part, by the evaluator (a sample)."""
         rows = self._train[torch.randperm(len(self._train), generator=self.rng)[:MEAN_OF]]
-        totals = [
-            self.scorer(some)(self.gatherer.gather(some).shown.unsqueeze(1)).sum()
-            for some in (rows[at : at + SAMPLE] for at in range(0, len(rows), SAMPLE))
-        ]
+        batches = (
+            self.gatherer.gather(rows[at : at + SAMPLE]) for at in range(0, len(rows), SAMPLE)
+        )
+        totals = [self._scorer(batch)(batch.shown.unsqueeze(1)).sum() for batch in batches]
         return max(float(torch.stack(totals).sum()) / max(len(rows), 1), 1e-6)
 
     def sample(self) -> Tensor:
