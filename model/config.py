@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+MOST_SAMPLES = 100  # neighbors a slot and step
+
 
 class ConfigError(Exception):
     """The configuration breaks a rule; names file, key and rule."""
@@ -75,12 +77,24 @@ class GeneratorTraining:
     explore: float = 0.2  # share of uniform replacements, falling to 0 over the first third
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     edited_share: float = 0.5  # states that are lists after 1..T edits of the current policy
+    replacement: str = "cru"  # who draws replacements: cru | uniform | popularity
+    samples_per_slot: float = 1.0  # neighbors drawn a slot and step; below 1: share of the slots
+    relative_reward: bool = True  # learn from gains; false: from the neighbor's reward itself
+    left_to_right: bool = False  # edit t takes slot t, whatever the PDU says
+    shape_above: float = 1.0  # steepness of the shaped reward above the mean (k1)
+    shape_below: float = 1.0  # and below it (k2)
     seed: int = 0
 
     def __post_init__(self) -> None:
         _one_of(
             "train_generator.cru_loss", self.cru_loss, ("straight_through", "expected", "sampled")
         )
+        _one_of("train_generator.replacement", self.replacement, ("cru", "uniform", "popularity"))
+        if not 0 < self.samples_per_slot <= MOST_SAMPLES:
+            raise ValueError(
+                f"train_generator.samples_per_slot={self.samples_per_slot} is not in "
+                f"(0, {MOST_SAMPLES}]"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

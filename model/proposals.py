@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.contract.choice import choose
 from model.contract.noise import request_noise
-from model.nets.edits import EditStart, propose
+from model.nets.edits import EditStart, in_turn, propose
 from model.nets.generator import Generator
 from model.nets.inputs import input_list
 from model.search import Scorer
@@ -18,12 +18,18 @@ from model.search import Scorer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Editing:
-    """How lists are proposed: T edits, K lists, the noise scale, the paper's stopping rule."""
+    """How lists are proposed.
+
+    edits, num_lists, scale: T, K, and s of the noise.
+    stop: the paper's stopping rule.
+    in_order: edit t takes slot t (an ablation), whatever the PDU says.
+    """
 
     edits: int
     num_lists: int = 1
     scale: float = 0.0
     stop: bool = False
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,13 @@ def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
         )
         for seed in range(b)
     ]
+    slot_noise = torch.from_numpy(np.stack([s for s, _ in drawn])).to(given.device)
+    if how.in_order:
+        slot_noise = slot_noise + in_turn(how.edits, m).to(given.device)
     start = EditStart(
         given.unsqueeze(1).expand(b, how.num_lists, m),
         request.slot_valid,
-        torch.from_numpy(np.stack([s for s, _ in drawn])).to(given.device),
+        slot_noise,
         torch.from_numpy(np.stack([i for _, i in drawn])).to(given.device),
     )
     with torch.no_grad():

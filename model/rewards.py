@@ -34,13 +34,14 @@ def list_reward(
     return (p_click * worth).sum(dim=-1)
 
 
-def shape(reward: Tensor, mean_reward: float) -> Tensor:
+def shape(reward: Tensor, mean_reward: float, *, above: float = 1.0, below: float = 1.0) -> Tensor:
     """Shaped reward r of w = reward / mean, clamped to [0, 3].
 
-    e^(w-1) - 1 above w = 1 and 1 - e^(1-w) below. Continuous with slope 1 at the mean; what is
-    better than usual counts more than it is.
+    e^(k1 (w-1)) - 1 above w = 1 and 1 - e^(k2 (1-w)) below, with k1 = `above` and k2 = `below`.
+    With both 1 it is continuous with slope 1 at the mean; what is far from usual counts more
+    than it is.
     """
     w = (reward / mean_reward).clamp(0.0, HIGHEST)
-    above = torch.exp((w - 1.0).clamp(min=0.0)) - 1.0
-    below = 1.0 - torch.exp((1.0 - w).clamp(min=0.0))
-    return torch.where(w > 1.0, above, below)
+    better = torch.exp(above * (w - 1.0).clamp(min=0.0)) - 1.0
+    worse = 1.0 - torch.exp(below * (1.0 - w).clamp(min=0.0))
+    return torch.where(w > 1.0, better, worse)

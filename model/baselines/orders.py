@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from model.baselines.ranker import top_lists, with_noise
 from model.data.log_tables import LogTables
-from model.data.split import TRAIN
+from model.data.popularity import ItemCounts
 from model.nets.inputs import RequestTensors
 
 
@@ -29,8 +28,7 @@ class InputOrder:
 class Popularity:
     """Items by their click share in the training part, smoothed. No paper: a yardstick.
 
-    (clicks + a * overall share) / (shown + a) with a = `prior` shows; an unknown item has the
-    overall share. Scores are logarithms, so that noise draws in proportion to the share.
+    Scores are logarithms, so that noise draws in proportion to the share.
     """
 
     def __init__(self, share: Tensor) -> None:
@@ -38,19 +36,9 @@ class Popularity:
         self._log_share = share.log()
 
     @classmethod
-    def of(cls, tables: LogTables, prior: float = 20.0) -> Popularity:
+    def of(cls, tables: LogTables) -> Popularity:
         """Count the training part."""
-        rows = tables.rows_of(TRAIN)
-        shown = np.arange(tables.slots) < tables.shown_count[rows, None]
-        place = np.take_along_axis(tables.candidates[rows], tables.shown[rows], axis=1)
-        item = tables.items.padded_rows[place][..., 0][shown]
-        clicked = (tables.clicks[rows][shown] > 0).astype(np.float64)
-        size = tables.schema.table_rows
-        clicks = np.bincount(item, weights=clicked, minlength=size)
-        shows = np.bincount(item, minlength=size)
-        overall = (clicked.sum() + 1.0) / (len(clicked) + 2.0)
-        share = (clicks + prior * overall) / (shows + prior)
-        return cls(torch.from_numpy(share))
+        return cls(torch.from_numpy(ItemCounts.of(tables).click_share()))
 
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`."""

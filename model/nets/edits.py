@@ -16,6 +16,8 @@ from torch.nn import functional
 from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
 
+FORCED = 1e6  # larger than any logit
+
 
 class Rules(NamedTuple):
     """Rules of a batch of requests as counts (contract/rule_arrays.py); a start list obeys them.
@@ -67,6 +69,12 @@ def propose(
             open_slots = open_slots & ~(slot & unchanged)
         lists = apply_edit(lists, slot, item, request.slot_valid)
     return lists
+
+
+def in_turn(edits: int, slots: int) -> Tensor:
+    """Noise (T, M) by which edit t takes slot t mod M: added to any other, it decides."""
+    turn = functional.one_hot(torch.arange(edits) % slots, slots)
+    return (turn - 1.0) * FORCED
 
 
 def choose_edit(

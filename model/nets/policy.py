@@ -30,6 +30,19 @@ class Choices(NamedTuple):
     items: Tensor
 
 
+class Draw(NamedTuple):
+    """How the replacement of every slot is drawn.
+
+    noise: (B, M, N), scaled; argmax(g + noise) is a draw from the CRU.
+    blind: (B, M) bool, slots where argmax(prior + noise) is taken instead.
+    prior: (B, N) log weights of the candidates there; None draws uniformly.
+    """
+
+    noise: Tensor
+    blind: Tensor
+    prior: Tensor | None = None
+
+
 def gumbel_noise(shape_: tuple[int, ...], rng: torch.Generator, device: torch.device) -> Tensor:
     """Standard Gumbel noise from a CPU generator, so that a seed means the same on any device."""
     uniform = torch.rand(shape_, generator=rng).clamp(1e-7, 1.0 - 1e-7)
@@ -41,16 +54,14 @@ def choose_for_every_slot(
     state: GeneratorState,
     request: RequestTensors,
     lists: Tensor,
-    noise: Tensor,
-    explore: Tensor,
+    draw: Draw,
 ) -> Choices:
     """PDU and CRU for each slot of each list at once.
 
     Args:
         net, state, request: the generator and the encoded batch.
         lists: (B, M) int.
-        noise: (B, M, N), scaled.
-        explore: (B, M) bool, slots whose replacement is drawn by the noise alone (uniformly).
+        draw: noise, and which slots ask something other than the CRU.
     """
     b, m = lists.shape
     looked = net.look(state, lists.unsqueeze(1))  # (B, 1, M, Zg)
@@ -68,7 +79,8 @@ def choose_for_every_slot(
         None,
     )
     g = g.masked_fill(~allowed, floor)
-    noisy = (g + noise).masked_fill(~allowed, floor)
-    blind = noise.masked_fill(~allowed, floor)
-    items = torch.where(explore.unsqueeze(-1), blind, noisy).argmax(dim=-1)
+    noisy = (g + draw.noise).masked_fill(~allowed, floor)
+    blind = draw.noise if draw.prior is None else draw.noise + draw.prior.unsqueeze(1)
+    blind = blind.masked_fill(~allowed, floor)
+    items = torch.where(draw.blind.unsqueeze(-1), blind, noisy).argmax(dim=-1)
     return Choices(log_p, g, noisy, items)

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint
 from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
-from model.data.split import TEST, TRAIN
+from model.data.popularity import ItemCounts
+from model.data.split import TEST
 from model.metrics import auc, ece, ece_by_chance, gauc, log_loss, ndcg
 from model.search import predict_shown
 
 Numbers = dict[str, float]
 
 
-def popularity(tables: LogTables) -> NDArray[np.float64]:
-    """(items + 1,) smoothed click share in the training part; the last is for unknown items."""
-    rows = tables.rows_of(TRAIN)
-    there = np.arange(tables.slots) < tables.shown_count[rows, None]
-    items = np.take_along_axis(tables.candidates[rows], tables.shown[rows], axis=1)[there]
-    clicks = tables.clicks[rows][there]
-    size = len(tables.items.ids) + 1
-    shown = np.bincount(items, minlength=size)
-    clicked = np.bincount(items, weights=clicks, minlength=size)
-    prior = clicks.mean()
-    return (clicked + 10 * prior) / (shown + 10)
-
-
-def evaluator_on_logged_lists(checkpoint: Checkpoint, tables: LogTables) -> dict[str, Numbers]:
-    """Per order: AUC, GAUC, LogLoss, ECE (evaluator only) and NDCG on the test part.
+def evaluator_on_logged_lists(
+    checkpoint: Checkpoint, tables: LogTables, part: int = TEST
+) -> dict[str, Numbers]:
+    """Per order: AUC, GAUC, LogLoss, ECE (evaluator only) and NDCG on a later part.
 
     `upstream` is the order that was shown, `popularity` the click share in the training part.
     """
-    rows = tables.rows_of(TEST)
+    rows = tables.rows_of(part)
     p_click, _ = predict_shown(checkpoint.evaluator(), Gatherer(tables), torch.from_numpy(rows))
     clicks = tables.clicks[rows].astype(np.float64)
     valid = np.arange(tables.slots) < tables.shown_count[rows, None]
@@ -42,7 +31,7 @@ def evaluator_on_logged_lists(checkpoint: Checkpoint, tables: LogTables) -> dict
     slots = np.broadcast_to(-np.arange(tables.slots, dtype=np.float64), clicks.shape)
     orders = {
         "evaluator": p_click.numpy().astype(np.float64),
-        "popularity": popularity(tables)[items],
+        "popularity": ItemCounts.of(tables).click_share()[tables.items.padded_rows[items][..., 0]],
         "upstream": slots,
     }
     out = {}

@@ -6,23 +6,19 @@ Leaves best.pt and the hand-over (what export and the service need from the log)
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 
 import torch
 
-from model.checkpoint import BEST, CheckpointError, read_checkpoint, write_checkpoint
+from model.checkpoint import BEST, CheckpointError, read_checkpoint
 from model.config import Config, ConfigError
 from model.contract.errors import ContractError
 from model.data.errors import DataError
 from model.data.handover import write_handover
 from model.data.tables import load_tables
-from model.loop import Numbers, Stopped, fit
-from model.train_generator.task import GeneratorTask
-from model.train_generator.validation import gain_by_noise_scale
-
-NOISE_SCALES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+from model.loop import Numbers, Stopped
+from model.train_generator.training import fit_generator
 
 
 def train_generator(
@@ -33,24 +29,14 @@ def train_generator(
     taught = read_checkpoint(evaluator_dir)
     if taught.schema.hash != tables.schema.hash:
         raise CheckpointError(f"{evaluator_dir}: trained on another schema than {log_dir}")
-    config = dataclasses.replace(config, evaluator=taught.config.evaluator)
-    task = GeneratorTask(config, tables, taught.evaluator(), folder, device)
-    training = config.train_generator
-    identity = f"{tables.fingerprint} {config.generator} {training} {taught.facts['validation']}"
-    best = fit(task, folder, epochs=training.epochs, patience=None, identity=identity)
-    made = read_checkpoint(folder)
-    task.net.load_state_dict(made.weights)
-    task.net.eval()
-    scorer = task.scorer(task.sample())
-    how = dataclasses.replace(task.editing(), num_lists=config.serving.num_lists)
-    tried = gain_by_noise_scale(task.net, scorer, how, NOISE_SCALES, config.serving.pessimism)
-    scale = max(tried, key=lambda at: tried[at])
-    shown = ", ".join(f"{at:g}: {gain:.4f}" for at, gain in tried.items())
-    sys.stderr.write(f"generator: noise scale {scale:g} (served gain by scale: {shown})\n")
-    facts = {**made.facts, "noise_scale": scale, "evaluator": taught.facts}
-    write_checkpoint(folder / BEST, dataclasses.replace(made, facts=facts))
+    best = fit_generator(config, tables, taught, folder, device)
     write_handover(
-        tables, log_dir, folder, edits=config.generator.edits, noise_scale=scale, seed=training.seed
+        tables,
+        log_dir,
+        folder,
+        edits=config.generator.edits,
+        noise_scale=best["noise_scale"],
+        seed=config.train_generator.seed,
     )
     return best
 

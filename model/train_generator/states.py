@@ -19,7 +19,7 @@ def training_states(
     net: Generator,
     request: RequestTensors,
     *,
-    edits: int,
+    turns: Tensor,
     share: float,
     scale: float,
     rng: torch.Generator,
@@ -29,7 +29,7 @@ def training_states(
     Args:
         net: the present policy; no gradient reaches it.
         request: of the batch.
-        edits: T.
+        turns: (T, M), added to the slots' noise: zeros leave the slot to the PDU.
         share: probability that a row is edited.
         scale: of the noise.
         rng: draws rows, numbers of edits and noise.
@@ -39,7 +39,7 @@ def training_states(
     """
     lists = input_list(request)
     b, m = lists.shape
-    n = request.cand_valid.shape[1]
+    n, edits = request.cand_valid.shape[1], len(turns)
     count = torch.randint(1, edits + 1, (b,), generator=rng)
     edited = torch.rand(b, generator=rng) < share
     count = torch.where(edited, count, 0).to(lists.device)
@@ -48,7 +48,7 @@ def training_states(
     everywhere = request.slot_valid.unsqueeze(1)
     for t in range(edits):
         noise = (
-            scale * gumbel_noise((b, 1, m), rng, lists.device),
+            scale * gumbel_noise((b, 1, m), rng, lists.device) + turns[t],
             scale * gumbel_noise((b, 1, n), rng, lists.device),
         )
         where = (at, everywhere, request.slot_valid)

@@ -11,32 +11,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from model.checkpoint import BEST, Checkpoint, write_checkpoint
 from model.config import Config
 from model.contract.choice import Objective
 from model.data.batches import Batch, Gatherer
+from model.data.popularity import ItemCounts
 from model.data.split import TRAIN, VALIDATION
 from model.data.tables import LogTables
 from model.data.values import candidate_values
 from model.loop import Numbers
-from model.losses import (
-    expected_reward_loss,
-    position_loss,
-    reward_loss,
-    sampled_reward_loss,
-    straight_through,
-)
-from model.neighbors import all_edits, mix_edit, one_edit
 from model.nets.build import build_generator, start_from_evaluator
+from model.nets.edits import in_turn
 from model.nets.evaluator import Evaluator
-from model.nets.inputs import RequestTensors, input_list
-from model.nets.policy import Choices, choose_for_every_slot, gumbel_noise
+from model.nets.generator import Generator
+from model.nets.inputs import input_list
 from model.nets.shape import Fields
 from model.proposals import Editing, single_list
-from model.rewards import list_reward, shape
 from model.search import Scorer
+from model.train_generator.objective import NeighborObjective
 from model.train_generator.states import distinct_requests, training_states
 from model.train_generator.validation import best_reward, entropies, ratio
 
@@ -82,6 +75,10 @@ class GeneratorTask:
         )
         self._validation = torch.from_numpy(np.flatnonzero(tables.part == VALIDATION))
         self.mean_reward = self._mean_reward()
+        self._objective = NeighborObjective(training, self.mean_reward, self.rng)
+        edits, slots = config.generator.edits, tables.slots
+        self._turns = in_turn(edits, slots) if training.left_to_right else torch.zeros(edits, slots)
+        self._popularity = torch.from_numpy(ItemCounts.of(tables).log_shows()).float().to(device)
         self._best: Tensor | None = None
 
     def train_rows(self) -> Tensor:
@@ -96,79 +93,24 @@ class GeneratorTask:
         """One step of Adam on mean(L1 + alpha L2)."""
         training = self.config.train_generator
         batch = self.gatherer.gather(rows, prefix_share=training.prefix_share, rng=self.rng)
-        lists = self._states(batch.request)
-        values = self._values_of(batch)
-        loss_item, loss_slot, gain = self.losses(batch.request, values, lists, done)
-        loss = (loss_item + training.alpha * loss_slot).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return {"loss": loss.item(), "gain": gain.mean().item()}
-
-    def _states(self, request: RequestTensors) -> Tensor:
-        training = self.config.train_generator
-        return training_states(
+        lists = training_states(
             self.net,
-            request,
-            edits=self.config.generator.edits,
+            batch.request,
+            turns=self._turns.to(self.device),
             share=training.edited_share,
             scale=training.noise_scale,
             rng=self.rng,
         )
-
-    def losses(
-        self, request: RequestTensors, values: Tensor | None, lists: Tensor, done: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """L1 (B,), L2 (B,) and the gains r_j (B, M) of the chosen neighbors."""
-        training = self.config.train_generator
-        state = self.net.encode(request)
-        shape_ = (*lists.shape, request.cand_valid.shape[1])
-        noise = training.noise_scale * gumbel_noise(shape_, self.rng, lists.device)
-        blind = training.explore * max(0.0, 1.0 - 3.0 * done)
-        explore = torch.rand(lists.shape, generator=self.rng).to(lists.device) < blind
-        choices = choose_for_every_slot(self.net, state, request, lists, noise, explore)
-        scorer = Scorer(self.evaluator, request, self.objective, values)
-        base = self._shaped(scorer(lists.unsqueeze(1)))  # (B, 1)
-        tau = training.tau_start + (training.tau_end - training.tau_start) * done
-        loss, gain = self._item_loss(scorer, lists, choices, base, tau)
-        return loss, position_loss(choices.log_p, gain, request.slot_valid), gain.detach()
-
-    def _item_loss(
-        self, scorer: Scorer, lists: Tensor, choices: Choices, base: Tensor, tau: float
-    ) -> tuple[Tensor, Tensor]:
-        valid = scorer.request.slot_valid
-        kind = self.config.train_generator.cru_loss
-        if kind == "straight_through":
-            gain = self._soft_gain(scorer, lists, choices, base, tau)
-            return reward_loss(gain, valid), gain
-        if kind == "sampled":
-            gain = self._shaped(scorer(one_edit(lists, choices.items, valid))) - base
-            log_q = torch.log_softmax(choices.g, dim=-1)
-            chosen = log_q.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
-            return sampled_reward_loss(chosen, gain, valid), gain
-        n = choices.g.shape[-1]
-        neighbors = all_edits(lists, n, valid).flatten(1, 2)
-        every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (lists.shape[1], n))
-        gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
-        return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, valid), gain
-
-    def _soft_gain(
-        self, scorer: Scorer, lists: Tensor, choices: Choices, base: Tensor, tau: float
-    ) -> Tensor:
-        valid = scorer.request.slot_valid
-        hard = functional.one_hot(choices.items, choices.g.shape[-1]).to(choices.g.dtype)
-        q = straight_through(choices.noisy, hard, tau)
-        shown = mix_edit(scorer.encoded.candidates, lists, q, valid)
-        p_click, p_conversion = self.evaluator.score(scorer.encoded, shown, valid)
-        values = None
-        if scorer.values is not None:
-            mixed = mix_edit(scorer.values[None, :, :, None], lists, q, valid)
-            values = mixed[0, ..., 0]
-        reward = list_reward(p_click, p_conversion, values, self.objective).mean(dim=0)
-        return self._shaped(reward) - base
-
-    def _shaped(self, reward: Tensor) -> Tensor:
-        return shape(reward, self.mean_reward)
+        prior = None
+        if training.replacement == "popularity":
+            prior = self._popularity[batch.request.candidates[..., 0].long()]
+        learned = self._objective(self.net, self._scorer(batch), lists, done, prior)
+        loss = (learned.item + training.alpha * learned.slot).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        norms = {f"grad_{unit}": _gradient_norm(self.net, unit) for unit in ("cru", "pdu")}
+        self.optimizer.step()
+        return {"loss": loss.item(), "gain": learned.gain.mean().item(), **norms}
 
     @torch.no_grad()
     def _mean_reward(self) -> float:
@@ -198,7 +140,11 @@ class GeneratorTask:
     def editing(self) -> Editing:
         """How this generator proposes the single list."""
         generator = self.config.generator
-        return Editing(edits=generator.edits, stop=generator.stop_on_no_change)
+        return Editing(
+            edits=generator.edits,
+            stop=generator.stop_on_no_change,
+            in_order=self.config.train_generator.left_to_right,
+        )
 
     def validate(self) -> Numbers:
         """Gain and value ratio of the single list, entropies, share of lists left unchanged."""
@@ -241,3 +187,9 @@ class GeneratorTask:
                 **facts,
             },
         )
+
+
+def _gradient_norm(net: Generator, unit: str) -> float:
+    """Norm of the gradient at a decision unit's own weights: L1's at the CRU, L2's at the PDU."""
+    own = [p.grad for name, p in net.named_parameters() if name.startswith(unit)]
+    return float(torch.stack([g.norm() for g in own if g is not None]).norm())

@@ -16,7 +16,7 @@ from model.losses import entropy
 from model.metrics import value_ratio
 from model.nets.generator import Generator
 from model.nets.inputs import input_list
-from model.nets.policy import choose_for_every_slot
+from model.nets.policy import Draw, choose_for_every_slot
 from model.proposals import Editing, propose_lists, served_gain
 from model.search import Scorer, every_list, hill_climb, space_size
 
@@ -52,9 +52,9 @@ def entropies(net: Generator, batch: Batch) -> tuple[float, float]:
     n = batch.request.cand_valid.shape[1]
     with torch.no_grad():
         state = net.encode(batch.request)
-        none = torch.zeros((), dtype=torch.bool, device=given.device)
         quiet = torch.zeros(b, m, n, device=given.device)
-        made = choose_for_every_slot(net, state, batch.request, given, quiet, none.expand(b, m))
+        none = torch.zeros(b, m, dtype=torch.bool, device=given.device)
+        made = choose_for_every_slot(net, state, batch.request, given, Draw(quiet, none))
     item = entropy(torch.log_softmax(made.g, dim=-1))[batch.request.slot_valid]
     return float(entropy(made.log_p).mean()), float(item.mean())
 

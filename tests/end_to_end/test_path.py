@@ -15,7 +15,7 @@ import torch
 from export.cli import main as export
 from model.checkpoint import read_checkpoint
 from model.data.cli import main as log
-from model.offline_report.cli import main as report
+from model.offline_report.pair.cli import main as report
 from model.train_evaluator import main as train_evaluator
 from model.train_generator.cli import main as train_generator
 from service.demo.talk import rerank, wait_until_ready

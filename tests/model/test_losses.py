@@ -22,7 +22,7 @@ from model.nets.evaluator import Evaluator
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
 from model.nets.layers import take_lists
-from model.nets.policy import Choices, choose_for_every_slot
+from model.nets.policy import Choices, Draw, choose_for_every_slot
 from model.rewards import list_reward, shape
 from tests.requests import FIELDS, SLOTS, first_candidates, random_request
 
@@ -55,7 +55,7 @@ def a_step(*, swap: bool = False) -> Step:
     if swap:  # slot j wants the item of slot j + 1
         noise = noise + 100.0 * torch.eye(n)[(torch.arange(m) + 1) % m]
     none = torch.zeros(b, m, dtype=torch.bool)
-    choices = choose_for_every_slot(net, net.encode(request), request, lists, noise, none)
+    choices = choose_for_every_slot(net, net.encode(request), request, lists, Draw(noise, none))
     hard = torch.nn.functional.one_hot(choices.items, n).float()
     q = straight_through(choices.noisy, hard, 1.0)
     encoded = evaluator.encode(request)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from model.offline_report.logged import Numbers
-from model.offline_report.measure import Measured
+from model.offline_report.pair.measure import Measured
 
 _MEANING = {
     "hr@1%": "among the evaluator's best 1 % of all lists",

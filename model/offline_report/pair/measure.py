@@ -15,7 +15,7 @@ from model.data.log_tables import LogTables
 from model.data.split import TEST
 from model.data.worlds import WORLD, ClickWorld, load_world
 from model.metrics import bootstrap_interval, value_ratio
-from model.offline_report.served import Served, serve
+from model.offline_report.pair.served import Served, serve
 from model.offline_report.space import climbed_reward, hits, is_exact, place_in_space, space_rewards
 from model.offline_report.truth import best_true_values, labelled_quality, true_values
 

@@ -1,4 +1,4 @@
-"""Measure a trained pair on the later-in-time part of its log: `relist-report`."""
+"""Measure a trained pair on the later-in-time part of its log: `relist-measure`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from model.data.errors import DataError
 from model.data.tables import load_tables
 from model.data.worlds import WORLD
 from model.offline_report.logged import evaluator_on_logged_lists
-from model.offline_report.measure import Effort, measure_pair
-from model.offline_report.page import write_report
+from model.offline_report.pair.measure import Effort, measure_pair
+from model.offline_report.pair.page import write_report
 
 
 def main(argv: list[str] | None = None) -> int:

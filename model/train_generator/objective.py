@@ -1,0 +1,139 @@
+"""What one step of the generator learns from: neighbors, their gains, L1 and L2 (METHOD section 5).
+
+No optimizer, no batches, no files: `task.py` has those.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.config import GeneratorTraining
+from model.losses import (
+    expected_reward_loss,
+    position_loss,
+    reward_loss,
+    sampled_reward_loss,
+    straight_through,
+)
+from model.neighbors import all_edits, mix_edit, one_edit
+from model.nets.generator import Generator
+from model.nets.policy import Choices, Draw, choose_for_every_slot, gumbel_noise
+from model.rewards import list_reward, shape
+from model.search import Scorer
+
+
+class StepLosses(NamedTuple):
+    """L1 (B,), L2 (B,), and the gains r_j (B, M) of the chosen neighbors, without gradient."""
+
+    item: Tensor
+    slot: Tensor
+    gain: Tensor
+
+
+class NeighborObjective:
+    """L1 and L2 of a batch of lists under a frozen evaluator."""
+
+    def __init__(
+        self, training: GeneratorTraining, mean_reward: float, rng: torch.Generator
+    ) -> None:
+        self.training, self.mean_reward, self.rng = training, mean_reward, rng
+
+    def __call__(
+        self,
+        net: Generator,
+        scorer: Scorer,
+        lists: Tensor,
+        done: float,
+        prior: Tensor | None = None,
+    ) -> StepLosses:
+        """Choose a replacement for every slot and learn from what the evaluator says of it.
+
+        Args:
+            net: the generator.
+            scorer: the evaluator on the batch.
+            lists: (B, M).
+            done: share of the training that is over, for tau and exploration.
+            prior: (B, N) log popularity, for `replacement = "popularity"`.
+        """
+        training, request = self.training, scorer.request
+        state = net.encode(request)
+        base = self._shaped(scorer(lists.unsqueeze(1)))  # (B, 1)
+        if not training.relative_reward:
+            base = torch.zeros_like(base)
+        tau = training.tau_start + (training.tau_end - training.tau_start) * done
+        draws = max(1, round(training.samples_per_slot))
+        parts = []
+        for _ in range(draws):
+            draw = self._draw(request.cand_valid.shape[1], lists, done, prior)
+            choices = choose_for_every_slot(net, state, request, lists, draw)
+            drawn = request.slot_valid & self._drawn(lists)
+            item, gain = self._item_loss(scorer, lists, choices, (base, tau, drawn))
+            slot = position_loss(choices.log_p, gain, drawn)
+            parts.append(StepLosses(item, slot, gain.detach()))
+        return StepLosses(*(torch.stack(part).mean(dim=0) for part in zip(*parts, strict=True)))
+
+    def _draw(self, candidates: int, lists: Tensor, done: float, prior: Tensor | None) -> Draw:
+        training = self.training
+        noise = gumbel_noise((*lists.shape, candidates), self.rng, lists.device)
+        if training.replacement != "cru":
+            return Draw(noise, torch.ones_like(lists, dtype=torch.bool), prior)
+        share = training.explore * max(0.0, 1.0 - 3.0 * done)
+        blind = torch.rand(lists.shape, generator=self.rng).to(lists.device) < share
+        return Draw(training.noise_scale * noise, blind)
+
+    def _drawn(self, lists: Tensor) -> Tensor:
+        """(B, M) bool: slots that get a neighbor in this step; fewer than all below one a slot."""
+        if self.training.samples_per_slot >= 1:
+            return torch.ones_like(lists, dtype=torch.bool)
+        chance = torch.rand(lists.shape, generator=self.rng).to(lists.device)
+        return chance < self.training.samples_per_slot
+
+    def _item_loss(
+        self,
+        scorer: Scorer,
+        lists: Tensor,
+        choices: Choices,
+        given: tuple[Tensor, float, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """L1 (B,) over the drawn slots, and all gains (B, M)."""
+        base, tau, drawn = given
+        valid = scorer.request.slot_valid
+        kind = self.training.cru_loss
+        if kind == "straight_through":
+            gain = self._soft_gain(scorer, lists, choices, base, tau)
+            return reward_loss(gain, drawn), gain
+        if kind == "sampled":
+            gain = self._shaped(scorer(one_edit(lists, choices.items, valid))) - base
+            log_q = torch.log_softmax(choices.g, dim=-1)
+            chosen = log_q.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
+            return sampled_reward_loss(chosen, gain, drawn), gain
+        n = choices.g.shape[-1]
+        neighbors = all_edits(lists, n, valid).flatten(1, 2)
+        every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (lists.shape[1], n))
+        gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
+        return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, drawn), gain
+
+    def _soft_gain(
+        self, scorer: Scorer, lists: Tensor, choices: Choices, base: Tensor, tau: float
+    ) -> Tensor:
+        valid = scorer.request.slot_valid
+        hard = functional.one_hot(choices.items, choices.g.shape[-1]).to(choices.g.dtype)
+        q = straight_through(choices.noisy, hard, tau)
+        shown = mix_edit(scorer.encoded.candidates, lists, q, valid)
+        p_click, p_conversion = scorer.evaluator.score(scorer.encoded, shown, valid)
+        values = None
+        if scorer.values is not None:
+            mixed = mix_edit(scorer.values[None, :, :, None], lists, q, valid)
+            values = mixed[0, ..., 0]
+        reward = list_reward(p_click, p_conversion, values, scorer.objective).mean(dim=0)
+        return self._shaped(reward) - base
+
+    def _shaped(self, reward: Tensor) -> Tensor:
+        training = self.training
+        return shape(
+            reward, self.mean_reward, above=training.shape_above, below=training.shape_below
+        )

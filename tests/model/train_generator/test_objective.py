@@ -1,0 +1,112 @@
+"""The settings of a training step that ablations turn, each against what it must change."""
+
+import math
+
+import pytest
+import torch
+
+from model.config import Config, ConfigError, EvaluatorConfig, GeneratorConfig, GeneratorTraining
+from model.contract.choice import Objective
+from model.nets.build import build_evaluator, build_generator
+from model.nets.policy import Draw, choose_for_every_slot
+from model.proposals import Editing, propose_lists
+from model.rewards import shape
+from model.search import Scorer
+from model.train_generator.objective import NeighborObjective, StepLosses
+from tests.requests import FIELDS, SLOTS, first_candidates, random_request
+
+MEAN = 2.0
+
+
+def step(training: GeneratorTraining) -> tuple[StepLosses, Scorer, torch.Tensor]:
+    """One step of the same nets on the same batch, the noise drawn from the same seed."""
+    torch.manual_seed(0)
+    evaluator = build_evaluator(EvaluatorConfig(hidden=8), FIELDS, SLOTS).requires_grad_(False)
+    net = build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), FIELDS, SLOTS)
+    request = random_request()
+    lists = first_candidates(request)
+    scorer = Scorer(evaluator, request, Objective())
+    objective = NeighborObjective(training, MEAN, torch.Generator().manual_seed(1))
+    return objective(net, scorer, lists, 1.0), scorer, lists
+
+
+def test_without_relative_reward_a_slot_learns_from_the_neighbor_and_not_from_the_gain():
+    relative, scorer, lists = step(GeneratorTraining(cru_loss="straight_through"))
+    absolute, _, _ = step(GeneratorTraining(cru_loss="straight_through", relative_reward=False))
+
+    own = shape(scorer(lists.unsqueeze(1)), MEAN)  # r(L), (B, 1)
+
+    valid = scorer.request.slot_valid
+    assert torch.allclose((absolute.gain - relative.gain)[valid], own.expand(lists.shape)[valid])
+
+
+def test_a_share_of_samples_below_one_leaves_the_other_slots_out_of_both_losses():
+    none, _, _ = step(GeneratorTraining(cru_loss="straight_through", samples_per_slot=1e-9))
+    every, _, _ = step(GeneratorTraining(cru_loss="straight_through"))
+
+    assert none.item.abs().sum() == 0
+    assert none.slot.abs().sum() == 0
+    assert every.item.abs().sum() > 0
+
+
+def test_several_samples_a_slot_are_averaged():
+    once, _, _ = step(GeneratorTraining(cru_loss="straight_through", samples_per_slot=1.0))
+    often, _, _ = step(GeneratorTraining(cru_loss="straight_through", samples_per_slot=50.0))
+    again, _, _ = step(GeneratorTraining(cru_loss="straight_through", samples_per_slot=40.0))
+
+    # 50 and 40 draws estimate the same mean, one draw is far noisier
+    assert (often.item - again.item).abs().mean() < (often.item - once.item).abs().mean()
+
+
+@pytest.mark.parametrize("who", ["cru", "uniform", "popularity"])
+def test_replacements_are_drawn_by_whom_the_config_names(who: str):
+    torch.manual_seed(0)
+    net = build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), FIELDS, SLOTS)
+    request = random_request()
+    lists = first_candidates(request)
+    (b, m), n = lists.shape, request.cand_valid.shape[1]
+    favorite = torch.full((b, n), -50.0)
+    favorite[:, 1] = 50.0  # candidate 1 is there in every row
+    blind = torch.full((b, m), who != "cru")
+    noise = torch.zeros(b, m, n)
+    noise[..., 0] = 1.0  # without a prior, candidate 0 wins the blind draw
+    draw = Draw(noise, blind, favorite if who == "popularity" else None)
+
+    made = choose_for_every_slot(net, net.encode(request), request, lists, draw)
+
+    expected = {"cru": made.noisy.argmax(dim=-1), "uniform": 0, "popularity": 1}[who]
+    assert bool((made.items == expected).all())
+
+
+def test_editing_in_order_takes_one_slot_after_the_other():
+    torch.manual_seed(0)
+    evaluator = build_evaluator(EvaluatorConfig(hidden=8), FIELDS, SLOTS)
+    net = build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), FIELDS, SLOTS)
+    request = random_request(32)
+    scorer = Scorer(evaluator, request, Objective())
+    given = first_candidates(request)
+
+    for edits in (1, 2):
+        how = Editing(edits=edits, num_lists=1, in_order=True)
+        made = propose_lists(net, scorer, how).lists[:, 0]
+        # whoever came into a slot that no edit took was swapped there from one that was taken
+        changed = (made != given) & request.slot_valid
+        for row in range(len(made)):
+            moved = changed[row].nonzero().flatten().tolist()
+            late = [j for j in moved if j >= edits]
+            assert all(made[row, j] in given[row, :edits] for j in late)
+    assert not bool((made == given).all())
+
+
+def test_the_steepness_of_the_shaped_reward_is_k1_above_the_mean_and_k2_below():
+    w = torch.tensor([1.5, 0.5])
+
+    r = shape(w * MEAN, MEAN, above=2.0, below=3.0)
+
+    assert r.tolist() == pytest.approx([math.exp(2.0 * 0.5) - 1, 1 - math.exp(3.0 * 0.5)])
+
+
+@pytest.mark.parametrize("wrong", [{"replacement": "guess"}, {"samples_per_slot": 0.0}])
+def test_a_setting_that_means_nothing_is_named(wrong: dict[str, object]):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Config.from_mapping({"train_generator": wrong})
