@@ -59,7 +59,11 @@ class EvaluatorTraining:
     max_batch: int = 1024
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.02  # ids hidden, so that the unknown rows are trained
+    users: str = "all"  # all | first_half | second_half: whose lists are learned from
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("train_evaluator.users", self.users, ("all", "first_half", "second_half"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
@@ -18,7 +19,7 @@ from model.config import Config, ConfigError
 from model.contract.errors import ContractError
 from model.data.batches import Gatherer
 from model.data.errors import DataError
-from model.data.split import TRAIN, VALIDATION
+from model.data.split import TRAIN, VALIDATION, in_first_half
 from model.data.tables import LogTables, load_tables
 from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
@@ -53,7 +54,7 @@ class EvaluatorTask:
             lr=training.lr,
         )
         self.gatherer = Gatherer(tables, device)
-        self._train = torch.from_numpy(tables.rows_of(TRAIN))
+        self._train = torch.from_numpy(_rows_of_users(tables, training.users))
         self._validation = torch.from_numpy(tables.rows_of(VALIDATION))
 
     def train_rows(self) -> Tensor:
@@ -111,6 +112,15 @@ class EvaluatorTask:
                 },
             ),
         )
+
+
+def _rows_of_users(tables: LogTables, users: str) -> NDArray[np.int64]:
+    """Training rows of all users, or of one half of them."""
+    rows = tables.rows_of(TRAIN)
+    if users == "all":
+        return rows
+    first = in_first_half(tables.users.ids)[tables.user_place[rows]]
+    return rows[first == (users == "first_half")]
 
 
 def measure(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Numbers:

@@ -41,6 +41,11 @@ def split_rows(
     return part.astype(np.int8)[np.reshape(row_sitting, -1)]
 
 
+def in_first_half(user_ids: Sequence[str]) -> NDArray[np.bool_]:
+    """(U,) whether a user is of the first half: by a hash of the id, whatever the log holds."""
+    return np.asarray([_number(user_id, b"half") < 0.5 for user_id in user_ids])
+
+
 def _in_log(moment: Ints) -> NDArray[np.float64]:
     """Share of all sittings that began strictly earlier; sittings of one moment stay together."""
     return np.searchsorted(np.sort(moment), moment, side="left") / len(moment)
@@ -54,11 +59,12 @@ def _in_own_timeline(user: Ints, user_ids: Sequence[str]) -> NDArray[np.float64]
     """
     first = np.searchsorted(user, user, side="left")
     count = np.searchsorted(user, user, side="right") - first
-    shift = np.asarray([_shift(user_ids[u]) for u in np.unique(user)])
+    shift = np.asarray([_number(user_ids[u]) for u in np.unique(user)])
     own = shift[np.unique(user, return_inverse=True)[1]]
     return (np.arange(len(user)) - first + own) / count
 
 
-def _shift(user_id: str) -> float:
-    digest = hashlib.blake2b(user_id.encode(), digest_size=6).digest()
+def _number(user_id: str, purpose: bytes = b"") -> float:
+    """A fixed number in [0, 1) of each user."""
+    digest = hashlib.blake2b(user_id.encode(), digest_size=6, person=purpose).digest()
     return int.from_bytes(digest, "little") / 2.0**48

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.data.log_info import LogInfo
-from model.data.split import TEST, TRAIN, VALIDATION, split_rows
+from model.data.split import TEST, TRAIN, VALIDATION, in_first_half, split_rows
 
 SHARES = (0.7, 0.15, 0.15)
 
@@ -70,3 +70,13 @@ def test_the_split_does_not_depend_on_the_order_of_rows():
     part = split_rows(user, timestamp, ids, info)
 
     assert part[mixed].tolist() == split_rows(user[mixed], timestamp[mixed], ids, info).tolist()
+
+
+def test_the_halves_of_the_users_are_about_equal_and_do_not_depend_on_the_log():
+    ids = [f"u{i}" for i in range(2000)]
+
+    first = in_first_half(ids)
+
+    # 2,000 fair coins: 1,000 with a standard deviation of 22
+    assert abs(int(first.sum()) - 1000) < 100
+    assert in_first_half(ids[::-1][:50]).tolist() == first[::-1][:50].tolist()
