@@ -18,6 +18,8 @@ class Admission:
 
     def __init__(self, *, max_inflight: int, max_waiting: int) -> None:
         self._max_inflight, self._max_waiting = max_inflight, max_waiting
+        metrics.PLACES.labels("in_flight").set(max_inflight)
+        metrics.PLACES.labels("waiting").set(max_waiting)
         self._admitted = 0  # in flight or waiting
         self._in_flight = 0
         self._queue: deque[asyncio.Future[None]] = deque()

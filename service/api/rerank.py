@@ -67,7 +67,7 @@ class RerankEndpoint:
             await self._refuse(Internal(), headers, send, journey)
         finally:
             ended = self._door.clock()
-            metrics.REQUEST_SECONDS.labels(outcome).observe(ended - began)
+            metrics.REQUEST_SECONDS.labels(journey.artifact, outcome).observe(ended - began)
             if self._door.traces is not None:
                 journey.facts["rerank.outcome"] = outcome
                 journey.failed = outcome == "failed"
@@ -103,7 +103,10 @@ class RerankEndpoint:
         )
         visit.stage("queue", arrived, queued)
         visit.stage("parse", queued, parsed)
-        answer = await self.reranker.rerank(request, visit)
+        try:
+            answer = await self.reranker.rerank(request, visit)
+        finally:
+            journey.artifact = visit.artifact
         journey.facts |= {
             "rerank.artifact": answer["artifact"],
             "rerank.candidates": len(request),
@@ -111,7 +114,7 @@ class RerankEndpoint:
             "rerank.lists_evaluated": answer["lists_evaluated"],
         }
         for stage, seconds in visit.seconds.items():
-            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+            metrics.STAGE_SECONDS.labels(visit.artifact, stage).observe(seconds)
         return to_json(answer), bool(answer["degraded"])
 
     async def _refuse(

@@ -49,12 +49,24 @@ def open_session(model: bytes) -> ort.InferenceSession:
 class OrtGraphs:
     """The sessions of one artifact. Shared by all runs; `bind` gives what one job uses."""
 
-    def __init__(self, manifest: Manifest, sessions: Mapping[str, ort.InferenceSession]) -> None:
-        self.manifest = manifest
+    def __init__(
+        self,
+        manifest: Manifest,
+        sessions: Mapping[str, ort.InferenceSession],
+        role: metrics.Role | None = None,
+    ) -> None:
+        self.manifest, self.role = manifest, role
         self.sessions = dict(sessions)
         self.inputs = {
             name: [i.name for i in session.get_inputs()] for name, session in sessions.items()
         }
+
+    def counted_as(self, role: metrics.Role) -> OrtGraphs:
+        """The same sessions, their runs timed as those of this role.
+
+        Before that (verification, warm-up) they are not: those runs are no request's.
+        """
+        return OrtGraphs(self.manifest, self.sessions, role)
 
     def bind(self) -> OrtRun:
         """Graphs of one job, which can be stopped without touching another's."""
@@ -97,4 +109,6 @@ class OrtRun:
                 raise BudgetSpent(stage=name, left_ms=0.0) from error
             raise GraphFailed(graph=name, why=str(error)) from error
         finally:
-            metrics.GRAPH_SECONDS.labels(name).observe(time.perf_counter() - began)
+            role = self._graphs.role
+            if role is not None:
+                metrics.GRAPH_SECONDS.labels(role, name).observe(time.perf_counter() - began)

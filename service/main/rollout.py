@@ -79,7 +79,7 @@ class ArtifactRollout:
                     self._thread, self._prepare
                 )
             except ManifestError as error:
-                metrics.RELOADS.labels("refused").inc()
+                metrics.RELOADS.labels(self._role, "refused").inc()
                 event("error", "artifact_refused", why=str(error))
                 raise
             model = self._assemble(prepared)
@@ -126,7 +126,7 @@ class ArtifactRollout:
         model = Model(
             manifest=artifact.manifest,
             encoder=Encoder(artifact.manifest.features),
-            graphs=artifact.graphs,
+            graphs=artifact.graphs.counted_as(self._role),
             items=holder,
             store=prepared.store,
             cost=prepared.cost,
@@ -144,7 +144,7 @@ class ArtifactRollout:
         if model is None:
             return
         manifest = model.manifest
-        metrics.RELOADS.labels(outcome).inc()
+        metrics.RELOADS.labels(self._role, outcome).inc()
         metrics.set_artifact(self._role, manifest.artifact, manifest.schema_hash)
         event("info", "artifact_serves", artifact=manifest.artifact, role=self._role, how=outcome)
 

@@ -12,17 +12,17 @@ from service.telemetry import metrics
 def count_quality(model: Model, task: Task, found: Found | None) -> None:
     """Predicted quality under the model's role; `found` is None when no model answered."""
     if int(task.slot_valid.sum()) not in model.manifest.lengths.list_sizes:
-        metrics.UNSEEN_LIST_SIZE.inc()
+        metrics.UNSEEN_LIST_SIZE.labels(model.role).inc()
     if found is None:
-        metrics.LISTS_EVALUATED.observe(0)
+        metrics.LISTS_EVALUATED.labels(model.role).observe(0)
         return
     if found.unlawful:
-        metrics.UNLAWFUL_LISTS.inc(found.unlawful)
+        metrics.UNLAWFUL_LISTS.labels(model.role).inc(found.unlawful)
     mean = found.rewards.mean(axis=0)
     served = found.list[task.slot_valid]
     shown = found.p_click[found.chosen][task.slot_valid]
     changed = np.count_nonzero(served != task.start[task.slot_valid])
-    metrics.LISTS_EVALUATED.observe(len(found.lists))
+    metrics.LISTS_EVALUATED.labels(model.role).observe(len(found.lists))
     metrics.UPLIFT.labels(model.role).observe(float(mean[found.chosen] - mean[-1]))
     metrics.REWARD.labels(model.role).observe(float(mean[found.chosen]))
     metrics.P_CLICK.labels(model.role).observe(float(shown.mean()))

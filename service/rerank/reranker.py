@@ -34,6 +34,7 @@ class Visit:
     """What one request gathers on its way: stage times and what it went without.
 
     laps: the same stages with when they began and ended, for a trace.
+    artifact: the role of the model that was asked.
     """
 
     request_id: str
@@ -41,6 +42,7 @@ class Visit:
     seconds: dict[str, float] = field(default_factory=dict)
     degraded: set[str] = field(default_factory=set)
     laps: list[Lap] = field(default_factory=list)
+    artifact: metrics.Answering = "none"
     _mark: float = 0.0
 
     def __post_init__(self) -> None:
@@ -79,6 +81,7 @@ class Reranker:
         `visit` has the stages before this one; the answer carries all of them.
         """
         model = self._model_of(request.user_id)
+        visit.artifact = model.role
         self.limits.check(request, model.manifest)
         record = await self._read_user(model, request, visit)
         visit.lap("features")

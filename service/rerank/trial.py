@@ -66,8 +66,11 @@ class Trial:
             task, _ = await build_task(request, model, record, seed)
             cost = model.cost[task.has_rows]
             job = partial(search, task=task, manifest=model.manifest, cost=cost, deadline=deadline)
-            count_quality(model, task, await worker.run(model.graphs, job, deadline))
+            found = await worker.run(model.graphs, job, deadline)
+            count_quality(model, task, found)
         except (RerankError, ContractError):
             metrics.SHADOW.labels("failed").inc()
         else:
+            metrics.STAGE_SECONDS.labels(model.role, "generate").observe(found.generate_s)
+            metrics.STAGE_SECONDS.labels(model.role, "evaluate").observe(found.evaluate_s)
             metrics.SHADOW.labels("done").inc()

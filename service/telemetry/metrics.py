@@ -18,6 +18,8 @@ StoreOutcome = Literal["hit", "unknown", "timeout", "down", "unreadable", "skipp
 DegradedReason = Literal["user_features", "fewer_lists", "input_order", "explanation"]
 InputOrderCause = Literal["budget_spent", "graph_failed"]
 Role = Literal["current", "candidate"]
+Answering = Literal["current", "candidate", "none"]  # none: refused or gone before one was chosen
+Places = Literal["in_flight", "waiting"]
 ShadowOutcome = Literal["done", "skipped", "failed"]
 ItemsOutcome = Literal["swapped", "same", "absent", "refused", "unavailable"]
 ReloadOutcome = Literal["swapped", "refused", "rolled_back"]
@@ -43,16 +45,20 @@ _SHARE = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1
 REQUEST_SECONDS = Histogram(
     "rerank_request_seconds",
     "From the first byte of a rerank request to its answer",
-    ("outcome",),
+    ("artifact", "outcome"),
     buckets=_REQUEST_S,
 )
 STAGE_SECONDS = Histogram(
-    "rerank_stage_seconds", "Time in one stage of a rerank request", ("stage",), buckets=_STAGE_S
+    "rerank_stage_seconds",
+    "Time in one stage of an answered rerank request; a candidate in shadow only generates and "
+    "evaluates",
+    ("artifact", "stage"),
+    buckets=_STAGE_S,
 )
 GRAPH_SECONDS = Histogram(
     "rerank_graph_seconds",
-    "Time of one ONNX Runtime run, those that were stopped or failed too",
-    ("graph",),
+    "Time of one ONNX Runtime run for a request, those that were stopped or failed too",
+    ("artifact", "graph"),
     buckets=_STAGE_S,
 )
 REFUSED = Counter("rerank_refused_total", "Requests refused, by error code", ("code",))
@@ -66,10 +72,14 @@ INPUT_ORDER = Counter(
 )
 IN_FLIGHT = Gauge("rerank_in_flight_requests", "Requests being worked on")
 WAITING = Gauge("rerank_waiting_requests", "Requests admitted and waiting for their turn")
+PLACES = Gauge(
+    "rerank_places_requests", "Most requests that the process lets in, by what they do", ("place",)
+)
 
 LISTS_EVALUATED = Histogram(
     "rerank_lists_evaluated",
     "Lists that the evaluator compared for one answer, the input list included",
+    ("artifact",),
     buckets=(1, 2, 3, 5, 9, 17, 33, 65, 129, 1025),
 )
 UPLIFT = Histogram(
@@ -94,12 +104,16 @@ CHANGED_SLOTS = Histogram(
     buckets=(0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50),
 )
 UNLAWFUL_LISTS = Counter(
-    "rerank_unlawful_lists_total", "Generated lists dropped because they broke a rule"
+    "rerank_unlawful_lists_total",
+    "Generated lists dropped because they broke a rule",
+    ("artifact",),
 )
 UNKNOWN_ITEMS = Counter("rerank_unknown_items_total", "Candidates that the item table has not")
 CANDIDATES = Counter("rerank_candidates_total", "Candidates on offer")
 UNSEEN_LIST_SIZE = Counter(
-    "rerank_unseen_list_size_total", "Requests for a list length that training never saw"
+    "rerank_unseen_list_size_total",
+    "Requests for a list length that training never saw",
+    ("artifact",),
 )
 
 STORE_SECONDS = Histogram(
@@ -114,7 +128,11 @@ ARTIFACT_INFO = Gauge(
     "1 for each artifact that serves",
     ("artifact", "name", "schema_hash"),
 )
-RELOADS = Counter("rerank_artifact_reloads_total", "Changes of the served artifact", ("outcome",))
+RELOADS = Counter(
+    "rerank_artifact_reloads_total",
+    "Changes of an artifact in its role, and those refused",
+    ("artifact", "outcome"),
+)
 ITEM_REFRESHES = Counter(
     "rerank_item_refreshes_total",
     "Looks for another item table in the store; one that does not fit is refused at each look",
@@ -127,17 +145,20 @@ READY = Gauge("rerank_ready", "1 while the process takes rerank requests")
 
 # a metric and the closed set of each of its labels, in their order
 _CLOSED: tuple[tuple[Counter | Histogram, tuple[object, ...]], ...] = (
-    (REQUEST_SECONDS, (Outcome,)),
-    (STAGE_SECONDS, (StageLabel,)),
-    (GRAPH_SECONDS, (GraphLabel,)),
+    (REQUEST_SECONDS, (Answering, Outcome)),
+    (STAGE_SECONDS, (Role, StageLabel)),
+    (GRAPH_SECONDS, (Role, GraphLabel)),
     (DEGRADED, (Role, DegradedReason)),
     (INPUT_ORDER, (Role, InputOrderCause)),
+    (LISTS_EVALUATED, (Role,)),
+    (UNLAWFUL_LISTS, (Role,)),
+    (UNSEEN_LIST_SIZE, (Role,)),
     (UPLIFT, (Role,)),
     (REWARD, (Role,)),
     (P_CLICK, (Role,)),
     (CHANGED_SLOTS, (Role,)),
     (STORE_SECONDS, (StoreOutcome,)),
-    (RELOADS, (ReloadOutcome,)),
+    (RELOADS, (Role, ReloadOutcome)),
     (ITEM_REFRESHES, (ItemsOutcome,)),
     (SHADOW, (ShadowOutcome,)),
 )

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
+    from service.telemetry import metrics
+
 Fact = str | int | float | bool | list[str]
 _SERVICE = "relist"
 _EXPORT_TIMEOUT_S = 2.0  # of one try and its repetitions; also what a shutdown may wait
@@ -47,6 +49,7 @@ class Journey:
     laps: list[Lap] = field(default_factory=list)
     facts: dict[str, Fact] = field(default_factory=dict)
     failed: bool = False
+    artifact: metrics.Answering = "none"
 
 
 class Traces:

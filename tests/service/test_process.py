@@ -161,7 +161,12 @@ def test_a_new_artifact_is_swapped_in_under_traffic_and_rolled_back_without_a_fa
             f'schema_hash="{artifact.manifest.schema_hash}"}}'
         )
         assert serving.metric(info) == 1
-        assert serving.metric('rerank_artifact_reloads_total{outcome="rolled_back"}') == 1
+        assert (
+            serving.metric(
+                'rerank_artifact_reloads_total{artifact="current",outcome="rolled_back"}'
+            )
+            == 1
+        )
 
     assert seen == {"one", "two"}
 
@@ -268,7 +273,9 @@ def test_memory_is_level_however_often_the_artifact_is_loaded_anew(root, reloads
             for _ in range(25):
                 assert order(serving, "reload").status_code == 200
             held.append(resident_mb(serving.process.pid))
-        count = serving.metric('rerank_artifact_reloads_total{outcome="swapped"}')
+        count = serving.metric(
+            'rerank_artifact_reloads_total{artifact="current",outcome="swapped"}'
+        )
 
     assert count == reloads + 1  # and the one at the start
     # One artifact takes some 8 MB here: a leak of one in five would show as 40 MB a round.

@@ -77,8 +77,16 @@ def raw(artifact):
     return json.dumps(body_of(artifact, budget_ms=1000)).encode()
 
 
-def gone() -> float:
-    return REGISTRY.get_sample_value("rerank_request_seconds_count", {"outcome": "gone"}) or 0.0
+def gone() -> float | None:
+    """Callers that hung up after an artifact was chosen for them."""
+    return REGISTRY.get_sample_value(
+        "rerank_request_seconds_count", {"artifact": "current", "outcome": "gone"}
+    )
+
+
+def gauges() -> list[float | None]:
+    names = ("rerank_in_flight_requests", "rerank_waiting_requests")
+    return [REGISTRY.get_sample_value(name) for name in names]
 
 
 async def test_the_work_of_a_client_that_hung_up_is_dropped_and_its_place_is_free(
@@ -94,6 +102,28 @@ async def test_the_work_of_a_client_that_hung_up_is_dropped_and_its_place_is_fre
 
     assert (store.dropped, call.sent, admission.in_flight) == (1, [], 0)
     assert gone() == before + 1
+
+
+async def test_callers_that_hang_up_at_any_moment_leave_both_gauges_at_zero(endpoint, store, raw):
+    for settle in (0, 1, 2, 5):  # turns of the loop between asking and hanging up
+        calls = [Call(endpoint, raw) for _ in range(2)]  # one in flight, one waiting
+        for _ in range(settle):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.incoming.put_nowait({"type": "http.disconnect"})
+        await asyncio.wait_for(asyncio.gather(*(call.task for call in calls)), 1.0)
+        assert gauges() == [0, 0]
+
+    store.asked.clear()
+    working, waiting = Call(endpoint, raw), Call(endpoint, raw)
+    await store.asked.wait()
+    assert gauges() == [1, 1]
+    waiting.incoming.put_nowait({"type": "http.disconnect"})
+    await asyncio.wait_for(waiting.task, 1.0)
+    assert gauges() == [1, 0]
+    working.incoming.put_nowait({"type": "http.disconnect"})
+    await asyncio.wait_for(working.task, 1.0)
+    assert gauges() == [0, 0]
 
 
 async def test_one_too_many_is_refused_before_its_body_is_read_and_the_others_are_answered(

@@ -1,0 +1,141 @@
+"""Callers of a running service who do everything that a metric, panel or alert speaks of.
+
+Used by the tests of metrics and dashboards, and to rehearse a real run for the pictures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from service.features.embedded import EmbeddedRedis
+from tests.redis_fixture import pause, resume
+
+Body = dict[str, Any]
+JSON = {"content-type": "application/json"}
+HUNG_UP_AFTER_S = 0.02
+STRANGE_LENGTH = 1  # training saw longer lists only
+
+
+@dataclass(slots=True)
+class Callers:
+    """Requests of known users to one service, and everything that may be wrong with one.
+
+    bodies: right requests of users that the store knows.  cap: a field that rules may count.
+    refill: puts the users back into a store that was restarted.
+    """
+
+    url: str
+    bodies: Sequence[Body]
+    cap: str
+    store: EmbeddedRedis
+    refill: Callable[[], None]
+    rng: random.Random
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    def body(self, **changes: Any) -> Body:
+        """A right request of a known user."""
+        return copy.deepcopy(self.rng.choice(self.bodies)) | {"explain": False} | changes
+
+    async def send(self, client: httpx.AsyncClient, body: Body | bytes) -> None:
+        """One request, whatever comes of it."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        got = await client.post(f"{self.url}/rerank", content=raw, headers=JSON)
+        self.statuses[got.status_code] += 1
+
+    def kinds(self) -> dict[str, tuple[float, Body]]:
+        """Right requests of every kind, each with its weight in usual traffic."""
+        unknown = self.body()
+        unknown["candidates"] = {"item_id": [*_ids(unknown), "no-such-item"]}
+        return {
+            "plain": (15.0, self.body(num_lists=self.rng.choice((4, 8, 8, 16)))),
+            "rules": (2.0, self.body(constraints={"caps": [{"field": self.cap, "max": 6}]})),
+            "explained": (1.0, self.body(explain=True)),
+            "stranger": (1.0, self.body(user_id=f"stranger-{self.rng.random()}")),
+            "unknown item": (1.0, unknown),
+        }
+
+    async def usual(self, client: httpx.AsyncClient) -> None:
+        """Mostly plain requests; some with rules, explained, for strangers or unknown items."""
+        weights, bodies = zip(*self.kinds().values(), strict=True)
+        await self.send(client, self.rng.choices(bodies, weights)[0])
+
+    async def each_kind(self, client: httpx.AsyncClient) -> None:
+        """Every kind of usual request once."""
+        for _, body in self.kinds().values():
+            await self.send(client, body)
+
+    async def short_lists(self, client: httpx.AsyncClient) -> None:
+        """A length that training never saw."""
+        await self.send(client, self.body(list_size=STRANGE_LENGTH))
+
+    async def in_a_hurry(self, client: httpx.AsyncClient) -> None:
+        """Budgets from hopeless to tight: input order, fewer lists, no explanation."""
+        await self.send(client, self.body(budget_ms=1))
+        for budget_ms in (4, 6, 9):
+            await self.send(client, self.body(budget_ms=budget_ms, num_lists=64, explain=True))
+
+    async def wrong(self, client: httpx.AsyncClient) -> None:
+        """Requests that are refused, each for another reason."""
+        await self.send(client, b"{")
+        await self.send(client, self.body(list_size=0))
+        await self.send(client, self.body(context={"no such field": "x"}))
+        await self.send(client, self.body(num_lists=1000))
+        await client.get(f"{self.url}/nowhere")
+
+    async def crowd(self, client: httpx.AsyncClient, size: int) -> None:
+        """Many at the same time: more than there are places."""
+        await asyncio.gather(*(self.send(client, self.body()) for _ in range(size)))
+
+    async def hang_up(self, client: httpx.AsyncClient) -> None:
+        """A caller that does not wait for the answer; the store is to be slow meanwhile."""
+        try:
+            await asyncio.wait_for(self.send(client, self.body()), HUNG_UP_AFTER_S)
+        except TimeoutError:
+            self.statuses[0] += 1
+
+    async def without_store(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """The store is slow, then gone, then back."""
+        pause(self.store)
+        try:
+            await meanwhile()
+        finally:
+            resume(self.store)
+        await asyncio.to_thread(self.store.stop)
+        try:
+            await meanwhile()
+        finally:
+            await asyncio.to_thread(self.store.start)
+            await asyncio.to_thread(self.refill)
+
+    async def everything(self, client: httpx.AsyncClient, crowd: int) -> None:
+        """One round of all of it."""
+        for _ in range(4):
+            await self.each_kind(client)
+        await self.short_lists(client)
+        await self.in_a_hurry(client)
+        await self.wrong(client)
+        await self.crowd(client, crowd)
+
+        async def meanwhile() -> None:
+            await self.hang_up(client)
+            for _ in range(4):
+                await self.usual(client)
+
+        await self.without_store(meanwhile)
+
+
+def _ids(body: Body) -> list[str]:
+    """Item ids of a body in rows or in columns."""
+    candidates = body["candidates"]
+    if isinstance(candidates, dict):
+        return list(candidates["item_id"])
+    return [candidate["item_id"] for candidate in candidates]
