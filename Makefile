@@ -93,11 +93,28 @@ report: $(DATA)/.trained ## Measure the trained pair on later requests, beside s
 latency: $(READY) ## One request at a time against a started service (RUN, PORT): median and p99
 	$(BIN)/relist-latency --url http://127.0.0.1:$(PORT) --requests $(RUN)/generator/requests.jsonl
 
+##@ Containers
+
+# Any program that is called as docker compose is.
+COMPOSE ?= docker compose
+COMPOSE_FILE := docker/compose.yml
+.PHONY: up down images compose-test locks
+up: ## Bring everything up: service on 8000, Prometheus 9090, Grafana 3000, locust 8089
+	$(COMPOSE) -f $(COMPOSE_FILE) up -d --build
+down: ## Take it down; what it trained and stored stays
+	$(COMPOSE) -f $(COMPOSE_FILE) down
+images: ## Build the images of service, trainer and locust
+	$(COMPOSE) -f $(COMPOSE_FILE) build
+compose-test: $(READY) ## Bring it up for real, check it, take it down (COMPOSE)
+	COMPOSE='$(COMPOSE)' $(BIN)/python -m pytest -m compose tests/docker
+locks: $(READY) ## Renew the lock files of the images (LOCK_OPTIONS=--upgrade)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docker/locks.py $(LOCK_OPTIONS)
+
 ##@ Work on the code
 
 .PHONY: test
 test: lint ## All checks and all tests but `soak` and those that need a GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not soak and not gpu' -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not soak and not gpu and not compose' -n 2 --dist loadfile
 
 .PHONY: soak
 soak: $(READY) ## Minutes of load on one server: 200 changes of artifact, 60 s of overload
@@ -111,7 +128,7 @@ fast-test: $(READY) ## The tests that neither train a net nor load a server
 lint: $(READY) ## Format, style, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy service model export loadtest tests
+	$(BIN)/mypy service model export loadtest docker tests
 	PYTHONPATH=. $(BIN)/lint-imports
 
 .PHONY: format

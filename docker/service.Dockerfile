@@ -1,0 +1,45 @@
+# The service: what answers POST /rerank, and no training library.
+# Needs an artifact (RERANK_ARTIFACT_DIR), normally a Redis too; works with a read-only root.
+ARG PYTHON_IMAGE=python:3.11-slim
+
+FROM ${PYTHON_IMAGE} AS packages
+# Where packages come from; empty is the index that pip is configured for.
+ARG PIP_INDEX_URL=""
+COPY docker/locks/service.txt /tmp/lock.txt
+RUN python -m venv --without-pip /opt/relist \
+ && python -m pip --python /opt/relist/bin/python install --no-cache-dir --no-deps \
+      --require-hashes --only-binary :all: -r /tmp/lock.txt
+
+FROM ${PYTHON_IMAGE} AS code
+WORKDIR /app
+COPY LICENSE docker/health.py ./
+COPY model/__init__.py model/
+COPY model/contract model/contract
+COPY service service
+# Compiled here: the root is read-only where it runs, and every worker would compile anew.
+RUN python -m compileall -q --invalidation-mode unchecked-hash model service
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="relist" \
+      org.opencontainers.image.description="The last stage of a recommendation stack: serves the best list" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+ENV PATH=/opt/relist/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    RERANK_HOST=0.0.0.0 \
+    RERANK_PORT=8000
+WORKDIR /app
+COPY --from=packages /opt/relist /opt/relist
+COPY --from=code /app /app
+# By number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "/app/health.py"]
+ENTRYPOINT ["python", "-m", "service.main"]
