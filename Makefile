@@ -112,9 +112,15 @@ locks: $(READY) ## Renew the lock files of the images (LOCK_OPTIONS=--upgrade)
 
 ##@ Work on the code
 
+# Alert rules and dashboards are tested with the real Prometheus where there is one.
+PROMTOOL := $(and $(shell command -v prometheus),$(shell command -v promtool))
+NO_PROMTOOL := LEFT OUT: tests of alert rules and dashboards (no prometheus and promtool on PATH)
+
 .PHONY: test
-test: lint ## All checks and all tests but `soak` and those that need a GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not soak and not gpu and not compose' -n 2 --dist loadfile
+test: lint ## All checks and all tests but `soak` and those that need a GPU or containers
+	@$(if $(PROMTOOL),,echo '$(NO_PROMTOOL)' >&2)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+		-m 'not soak and not gpu and not compose$(if $(PROMTOOL),, and not prometheus)'
 
 .PHONY: soak
 soak: $(READY) ## Minutes of load on one server: 200 changes of artifact, 60 s of overload
