@@ -1,8 +1,8 @@
 """Renew or check the lock files of the images: every package, its version and its hashes.
 
-    python docker/locks.py              renew; versions stay where they fit
-    python docker/locks.py --upgrade    the newest versions that fit
-    python docker/locks.py --check      1 when a lock file is not what the first would write
+    python docker/renew_locks.py              renew; versions stay where they fit
+    python docker/renew_locks.py --upgrade    the newest versions that fit
+    python docker/renew_locks.py --check      1 when a lock file is not what the first would write
 
 torch is left out: the trainer takes its CPU build from another index, by version. Where that is
 pip's usual place is said with --torch-index or --torch-wheels.
