@@ -13,6 +13,7 @@ from model.nets.embedding import FieldEmbedding, pooling_matrix
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, Norm, attend
+from model.nets.past_items import PastItems
 from model.nets.shape import Fields
 from model.nets.user_encoder import UserEncoder
 
@@ -64,15 +65,17 @@ class ContextEvaluator(Evaluator):
         user_factors = self.factors(request.user, self.user.pool_user).sum(dim=-2)  # (E, B, 2D)
         item_factors = self.factors(request.candidates, self.pool)  # (E, B, N, F, 2D)
         products = (item_factors @ user_factors[:, :, None, :, None]).squeeze(-1)  # (E, B, N, F)
-        parts = torch.cat([x, self._history(x, request), products], dim=-1)
-        context = self.from_user(self.user(self.embedding, request))
+        past, items = self.user.look_back(self.embedding, request)
+        history = self._history(x, past, items, request.sess_valid)
+        parts = torch.cat([x, history, products], dim=-1)
+        context = self.from_user(self.user(self.embedding, request, (past, items)))
         return Encoded(self.from_item(self.dropout(parts)), context[:, :, None, None, :])
 
-    def _history(self, x: Tensor, request: RequestTensors) -> Tensor:
+    def _history(self, x: Tensor, past: PastItems, items: Tensor, valid: Tensor) -> Tensor:
         """Target attention (E, B, N, D): what the user did with items like this one."""
-        past = self.embedding(request.sessions, self.user.pool_session).flatten(-2).flatten(2, 3)
-        key, value = self.history_key(past), self.history_value(past)  # (E, B, H * M, D)
-        return attend(self.history_query(x), key, value, request.sess_valid.flatten(1))
+        flat = past.flat(items)
+        key, value = past.spread(self.history_key(flat)), past.spread(self.history_value(flat))
+        return attend(self.history_query(x), key, value, valid.flatten(1))
 
     def score(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> tuple[Tensor, Tensor]:
         """See `Evaluator.score`."""

@@ -9,6 +9,7 @@ from model.nets.d_attention import DAttention
 from model.nets.embedding import FieldEmbedding, pooling_matrix
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, attend, masked_mean
+from model.nets.past_items import PastItems
 from model.nets.shape import Fields
 
 
@@ -34,10 +35,22 @@ class UserEncoder(nn.Module):
         self.register_buffer("pool_session", pooling_matrix(fields.session), persistent=False)
         self.size = width * (1 + len(fields.user))
 
-    def forward(self, embedding: FieldEmbedding, request: RequestTensors) -> Tensor:
-        """Return (E?, B, size): e_u and u side by side."""
-        items = embedding(request.sessions, self.pool_session)  # (E?, B, H, M, Fs, D)
-        lists = self.session.aggregate(self.session.project(items), request.sess_valid)
+    def look_back(
+        self, embedding: FieldEmbedding, request: RequestTensors
+    ) -> tuple[PastItems, Tensor]:
+        """Past items and their embeddings, (E?, U, Fs, D) or (E?, B, H, M, Fs, D)."""
+        past = PastItems.of(request.sessions)
+        return past, embedding(past.rows, self.pool_session)
+
+    def forward(
+        self,
+        embedding: FieldEmbedding,
+        request: RequestTensors,
+        seen: tuple[PastItems, Tensor] | None = None,
+    ) -> Tensor:
+        """Return (E?, B, size): e_u and u side by side; `seen` is what `look_back` gave."""
+        past, items = seen or self.look_back(embedding, request)
+        lists = self._lists(past, items, request.sess_valid)
         there = request.sess_valid.any(dim=-1)  # (B, H)
         related = attend(self.query(lists), self.key(lists), self.value(lists), there)
         e_u = masked_mean(related, there)  # (E?, B, D)
@@ -46,3 +59,13 @@ class UserEncoder(nn.Module):
         e_u = torch.where(known, e_u, newcomer)
         profile = embedding(request.user, self.pool_user).flatten(-2)  # (E?, B, Fu * D)
         return torch.cat([e_u, profile], dim=-1)
+
+    def _lists(self, past: PastItems, items: Tensor, valid: Tensor) -> Tensor:
+        """(E?, B, H, D), the embedded sessions."""
+        projected = self.session.project(items)
+        if past.place is None:
+            return self.session.aggregate(projected, valid)
+        b, h, m = valid.shape
+        place, there = past.place.reshape(b * h, m), valid.reshape(b * h, m)
+        lists = self.session.aggregate_places(projected, place, there)
+        return lists.unflatten(-2, (b, h))
