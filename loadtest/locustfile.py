@@ -1,0 +1,63 @@
+"""What locust runs: `locust -f loadtest/locustfile.py --host http://127.0.0.1:8000 --requests ..`.
+
+Locust's "users" are sources of arrivals here, of which each sends its share of the rate; how much
+load there is, `--shape` and `--rate` say.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from gevent import sleep
+from locust import LoadTestShape, User, events, task
+from locust.env import Environment
+from locust.web import WebUI
+
+from loadtest.options import add_options
+from loadtest.run import Run
+from loadtest.station import SOURCES
+
+_runs: dict[Environment, Run] = {}  # locust makes users and shapes by itself: here they find theirs
+
+
+class Source(User):
+    """A share of the arrivals."""
+
+    @task
+    def arrivals(self) -> None:
+        """Send until the run's end, then wait to be stopped."""
+        station = _runs[self.environment].station
+        if station is not None:
+            station.run_source()
+        while True:
+            sleep(1)
+
+    def on_stop(self) -> None:
+        """Let what is under way come back before this process reports for the last time."""
+        run = _runs[self.environment]
+        if run.station is not None:
+            run.station.finished.wait(run.given.timeout + 2.0)
+
+
+class WholeRun(LoadTestShape):
+    """All sources from the first moment until every process has reported for the last time."""
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many sources there are to be, and how many may start in a second."""
+        if self.runner is None or _runs[self.runner.environment].over:
+            return None
+        return SOURCES, SOURCES
+
+
+def _declare(parser: ArgumentParser, **_: object) -> None:
+    add_options(parser)
+
+
+def _prepare(environment: Environment, web_ui: WebUI | None, **_: object) -> None:
+    run = _runs[environment] = Run(environment)
+    run.check(web_ui)
+    run.listen(web_ui)
+
+
+events.init_command_line_parser.add_listener(_declare)
+events.init.add_listener(_prepare)

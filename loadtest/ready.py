@@ -1,0 +1,27 @@
+"""Whether the service to be loaded is there and ready."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+
+_POLL_S = 0.2
+_TIMEOUT_S = 5.0
+
+
+def wait_until_ready(base: str, seconds: float) -> str | None:
+    """None once `GET /health/ready` answers 200; after `seconds`, why it does not."""
+    until = time.monotonic() + seconds
+    address = f"{base.rstrip('/')}/health/ready"
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=_TIMEOUT_S):
+                return None
+        except urllib.error.HTTPError as error:
+            why = f"HTTP {error.code}"
+        except (urllib.error.URLError, OSError) as error:
+            why = str(getattr(error, "reason", error))
+        if time.monotonic() >= until:
+            return f"no service is ready at {address} ({why}, waited {seconds:g} s)"
+        time.sleep(_POLL_S)

@@ -1,0 +1,142 @@
+"""One process of a locust run: answers locust's events, as leader, as worker or as both at once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from typing import Any, NoReturn
+
+from locust.env import Environment
+from locust.rpc.protocol import Message
+from locust.runners import LocalRunner, WorkerRunner
+from locust.web import WebUI
+
+from loadtest.client import Client
+from loadtest.options import objective_of, plan_of, shape_of
+from loadtest.ready import wait_until_ready
+from loadtest.referee import Referee
+from loadtest.station import Station
+from loadtest.traffic import TrafficError
+
+CANNOT_RUN = 2  # exit status; 1 is an objective that was missed
+_TALLY = "relist_tally"
+_WRONG = (ValueError, TrafficError)
+
+
+class Run:
+    """What this process holds of the present run.
+
+    leads: it gathers all counts and says the verdict.
+    sends: it holds sources; a process alone does both.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self.leads = not isinstance(environment.runner, WorkerRunner)
+        self.sends = isinstance(environment.runner, WorkerRunner | LocalRunner)
+        self.referee: Referee | None = None
+        self.station: Station | None = None
+        self._running = self._refused = False
+
+    @property
+    def over(self) -> bool:
+        """Every process has reported for the last time or is late with it, or nothing could run."""
+        return self._refused or (self._running and self.referee is not None and self.referee.over)
+
+    @property
+    def given(self) -> Namespace:
+        """The options as they are now: the web page changes them between two runs."""
+        given = self._environment.parsed_options
+        if given is None:
+            raise RuntimeError("locust has not parsed its options yet")
+        return given
+
+    def check(self, web_ui: WebUI | None) -> None:
+        """Refuse what cannot run, before anything is sent; only the leader says why."""
+        host = self._environment.host
+        at_once = web_ui is None or bool(self.given.autostart)
+        try:
+            plan_of(self.given, 0)
+            if at_once or host:
+                Client(host or "", timeout_s=self.given.timeout).close()
+        except _WRONG as error:
+            self._give_up(str(error))
+        fault = at_once and self.leads and wait_until_ready(host or "", self.given.wait_ready)
+        if fault:
+            self._give_up(fault)
+
+    def listen(self, web_ui: WebUI | None) -> None:
+        """From now on answer locust's events."""
+        events, runner = self._environment.events, self._environment.runner
+        events.test_start.add_listener(self._begin)
+        events.test_stop.add_listener(self._stopped)
+        events.quitting.add_listener(self._end)
+        if self.leads and runner is not None:
+            runner.register_message(_TALLY, self._on_tally)
+        if web_ui is not None and web_ui.app is not None:
+            web_ui.app.add_url_rule("/verdict", "verdict", self._verdict)
+
+    def _begin(self, **_: object) -> None:
+        runner, given = self._environment.runner, self.given
+        self._running = True
+        try:
+            if self.sends:
+                client = Client(
+                    self._environment.host or "", timeout_s=given.timeout, token=given.token
+                )
+                plan = plan_of(given, getattr(runner, "worker_index", 0))
+                self.station = Station(plan, client, self._publish, self._observe)
+            if self.leads:
+                processes = max(1, getattr(runner, "worker_count", 1))
+                self.referee = Referee(
+                    shape_of(given), objective_of(given), given.timeout, processes
+                )
+        except _WRONG as error:  # from the web page: the run ends at once
+            self._refused = True
+            logging.getLogger(__name__).error("this cannot run: %s", error)
+
+    def _publish(self, counted: dict[str, Any], last: bool) -> None:
+        runner = self._environment.runner
+        if runner is not None:
+            runner.send_message(_TALLY, {"counted": counted, "last": last})
+
+    def _observe(self, reason: str | None, ms: float | None, size: int) -> None:
+        """Locust's own statistics: its page, its CSV and its HTML report."""
+        self._environment.events.request.fire(
+            request_type="POST",
+            name="/rerank",
+            response_time=ms,
+            response_length=size,
+            exception=reason,
+            context={},
+            response=None,
+        )
+
+    def _on_tally(self, msg: Message, **_: object) -> None:
+        if self.referee is not None and msg.data is not None:
+            self.referee.add(msg.data["counted"], last=msg.data["last"])
+
+    def _stopped(self, **_: object) -> None:
+        """The verdict of a run that the web page began; a headless one says it at its very end."""
+        self._running = self._refused = False
+        if self.referee is not None and self._environment.web_ui is not None:
+            self.referee.say(self.given.verdict_json)
+
+    def _end(self, **_: object) -> None:
+        """Verdict and exit status."""
+        code = 0
+        if self.referee is not None:
+            if self._environment.web_ui is None:
+                self.referee.say(self.given.verdict_json)
+            code = int(not self.referee.verdict().met)
+        self._environment.process_exit_code = code
+
+    def _verdict(self) -> dict[str, Any]:
+        """The run as it stands, for programs that watch the web page."""
+        return {} if self.referee is None else self.referee.verdict().to_json()
+
+    def _give_up(self, why: str) -> NoReturn:
+        if self.leads:
+            sys.stderr.write(f"error: {why}\n")
+        sys.exit(CANNOT_RUN if self.leads else 0)
