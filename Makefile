@@ -86,12 +86,29 @@ endef
 $(eval $(call steps,$(DATA),movielens,model/configs/movielens.toml))
 $(eval $(call steps,$(WORLD),click-world,model/configs/click_world.toml))
 
-.PHONY: report latency
+.PHONY: report latency load
 report: $(DATA)/.trained ## Measure the trained pair on later requests, beside simple orders
 	$(BIN)/relist-report --log $(DATA)/log --evaluator $(DATA)/evaluator --generator $(DATA)/generator \
 		--out $(DATA)/report
 latency: $(READY) ## One request at a time against a started service (RUN, PORT): median and p99
 	$(BIN)/relist-latency --url http://127.0.0.1:$(PORT) --requests $(RUN)/generator/requests.jsonl
+
+URL ?= http://127.0.0.1:$(PORT)
+RATE ?= 100
+DURATION ?= 60
+SHAPE ?= steady
+PROCESSES ?= 1
+# More options of the load: loadtest/README.md.
+LOAD ?=
+load: $(READY) ## Load a started service (URL or PORT, RUN, RATE, DURATION, SHAPE, PROCESSES), verdict
+	@mkdir -p $(RUN)/load
+	@echo 'Loading $(URL) for $(DURATION) s, $(SHAPE), $(RATE) requests a second ..'
+	@$(BIN)/locust -f loadtest/locustfile.py --headless --only-summary --loglevel WARNING \
+		--host $(URL) --requests $(RUN)/generator/requests.jsonl --processes $(PROCESSES) \
+		--shape $(SHAPE) --rate $(RATE) --duration $(DURATION) --csv $(RUN)/load/load \
+		--html $(RUN)/load/load.html --json-file $(RUN)/load/locust \
+		--verdict-json $(RUN)/load/verdict.json $(LOAD) && status=0 || status=$$?; \
+		[ $$status -eq 2 ] || echo 'Charts and tables: $(RUN)/load/load.html'; exit $$status
 
 ##@ Containers
 
