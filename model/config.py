@@ -73,7 +73,7 @@ class GeneratorTraining:
     epochs: int = 10
     lr: float = 1e-3
     max_batch: int = 1024
-    cru_loss: str = "expected"  # straight_through | expected | sampled
+    cru_loss: str = "straight_through"  # straight_through | expected | sampled
     alpha: float = 0.2  # weight of L2
     tau_start: float = 1.0
     tau_end: float = 0.3

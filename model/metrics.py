@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,3 +124,65 @@ def bootstrap_interval(
         values.append(statistic(np.concatenate([rows[i] for i in picked])))
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def label_quality(shown: Floats, label: Floats, valid: Bools, k: int) -> dict[str, Floats]:
+    """How good the first k places of a list are, by the labels of all candidates.
+
+    Precision@k, Recall-based F1@k, average precision AP@k (over min(k, relevant)) and NDCG@k (gain
+    1, the ideal order ranks all candidates). Without a relevant candidate there is nothing to find:
+    NaN, but for precision.
+
+    Args:
+        shown: (R, M) labels 0/1 of the list, by slot; M >= k unless the list is shorter (0 there).
+        label: (R, N) labels 0/1 of the candidates; valid: (R, N) bool.
+        k: places looked at.
+
+    Returns:
+        name -> (R,).
+    """
+    relevant = np.where(valid, label, 0.0).sum(axis=1)
+    found = shown[:, :k]
+    hits = found.sum(axis=1)
+    some = relevant > 0
+    precision = hits / k
+    recall = np.divide(hits, relevant, out=np.zeros_like(hits), where=some)
+    both = precision + recall
+    f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+    so_far = np.cumsum(found, axis=1) / np.arange(1, found.shape[1] + 1)
+    ideal = np.minimum(relevant, k)
+    ap = np.divide((so_far * found).sum(axis=1), ideal, out=np.zeros_like(hits), where=some)
+    best = dcg((np.arange(k) < ideal[:, None]).astype(np.float64), k)
+    gained = np.divide(dcg(found, k), best, out=np.zeros_like(hits), where=some)
+    return {
+        f"precision@{k}": precision,
+        f"f1@{k}": np.where(some, f1, np.nan),
+        f"map@{k}": np.where(some, ap, np.nan),
+        f"ndcg@{k}": np.where(some, gained, np.nan),
+    }
+
+
+def ratio_intervals(
+    pairs: Sequence[tuple[Floats, Floats]], groups: NDArray[Any], *, draws: int = 1000
+) -> tuple[list[float], float, float]:
+    """Ratios of sums, one a pair, and a 95 % interval of their mean over resampled groups (users).
+
+    Args:
+        pairs: numerator and denominator, (R,) each; one pair a seed, the rows the same.
+        groups: (R,) group of each row; whole groups are resampled, the same ones for all pairs.
+        draws: resamples.
+    """
+    _, place = np.unique(groups, return_inverse=True)
+    size = int(place.max()) + 1
+    picked = np.random.default_rng(0).multinomial(size, np.full(size, 1.0 / size), size=draws)
+    each, resampled = [], []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for top, bottom in pairs:
+            each.append(float(np.sum(top) / np.sum(bottom)))
+            sums = [np.bincount(place, weights=part, minlength=size) for part in (top, bottom)]
+            resampled.append((picked @ sums[0]) / (picked @ sums[1]))
+    means = np.mean(resampled, axis=0)
+    if np.isnan(means).all():
+        return each, float("nan"), float("nan")
+    low, high = np.nanpercentile(means, [2.5, 97.5])
+    return each, float(low), float(high)

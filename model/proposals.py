@@ -12,7 +12,7 @@ from model.contract.choice import choose
 from model.contract.noise import request_noise
 from model.nets.edits import EditStart, in_turn, propose
 from model.nets.generator import Generator
-from model.nets.inputs import input_list
+from model.nets.inputs import RequestTensors, input_list
 from model.search import Scorer
 
 
@@ -44,9 +44,8 @@ class Proposals:
     rewards: Tensor
 
 
-def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
-    """K lists a request as serving would propose them; request b of the batch has seed b."""
-    request = scorer.request
+def generate_lists(net: Generator, request: RequestTensors, how: Editing) -> Tensor:
+    """(B, K, M) lists as serving would propose them; request b of the batch has seed b."""
     given = input_list(request)
     b, m = given.shape
     n = request.cand_valid.shape[1]
@@ -71,8 +70,13 @@ def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
         torch.from_numpy(np.stack([i for _, i in drawn])).to(given.device),
     )
     with torch.no_grad():
-        lists = propose(net, request, start, stop_on_no_change=how.stop)
-    lists = torch.cat([lists, given.unsqueeze(1)], dim=1)
+        return propose(net, request, start, stop_on_no_change=how.stop)
+
+
+def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
+    """K lists a request and the input list, and what the evaluator says of them."""
+    given = input_list(scorer.request).unsqueeze(1)
+    lists = torch.cat([generate_lists(net, scorer.request, how), given], dim=1)
     return Proposals(lists, scorer.members(lists))
 
 

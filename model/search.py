@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import permutations
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from model.nets.inputs import RequestTensors, only_shown
 from model.nets.layers import take_lists
 from model.rewards import list_reward
 
-_SLOTS_AT_ONCE = 200_000  # slots scored in one piece: bounds memory
+_SLOTS_AT_ONCE = 20_000  # slots scored in one piece: what fits in caches is three times faster
 
 
 @lru_cache(maxsize=4)  # the report asks for the same space with every batch
@@ -72,7 +73,8 @@ class Scorer:
         objective: Objective,
         values: Tensor | None = None,
     ) -> None:
-        self.evaluator, self.request, self.objective = evaluator, request, objective
+        self.evaluator, self.objective = evaluator, objective
+        self.request: RequestTensors = request
         self.values = values  # (B, N) value of each candidate
         with torch.no_grad():
             self.encoded = evaluator.encode(request)
@@ -100,9 +102,22 @@ class Scorer:
         return take_lists(self.values.unsqueeze(-1), lists).squeeze(-1)
 
 
+class ListScorer(Protocol):
+    """What a climb asks: the worth of any lists of a batch of requests."""
+
+    @property
+    def request(self) -> RequestTensors:
+        """The batch."""
+        ...
+
+    def __call__(self, lists: Tensor) -> Tensor:
+        """(B, L, M) lists -> (B, L) worth."""
+        ...
+
+
 @torch.no_grad()
 def hill_climb(
-    scorer: Scorer, start: Tensor, *, restarts: int, rounds: int, rng: torch.Generator
+    scorer: ListScorer, start: Tensor, *, restarts: int, rounds: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Best-neighbor ascent from the start list and from random lists.
 
@@ -140,7 +155,7 @@ def random_lists(request: RequestTensors, slots: int, rng: torch.Generator) -> T
     return order.masked_fill(~request.slot_valid, 0)
 
 
-def _step(scorer: Scorer, lists: Tensor) -> tuple[Tensor, Tensor]:
+def _step(scorer: ListScorer, lists: Tensor) -> tuple[Tensor, Tensor]:
     """Best neighbor of each list and its reward."""
     valid = scorer.request.slot_valid
     n = scorer.request.cand_valid.shape[1]

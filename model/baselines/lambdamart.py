@@ -9,6 +9,7 @@ value are counted for them. Departures: none in the method, which is the library
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import lightgbm
 import numpy as np
@@ -45,32 +46,19 @@ class LambdaMart:
         self._booster, self._features = booster, features
 
     @classmethod
-    def fit(cls, tables: LogTables, settings: TreeSettings) -> LambdaMart:
-        """Grow trees on the training part, as many as the validation part likes."""
+    def fit(cls, tables: LogTables, settings: TreeSettings, folder: Path) -> LambdaMart:
+        """Grow trees on the training part, as many as the validation part likes.
+
+        The trees are kept in the folder; those of the same log and settings are only read.
+        """
         features = TreeFeatures(tables.schema)
-        gatherer = Gatherer(tables)
-        train = _shown(gatherer, features, tables.rows_of(TRAIN))
-        later = _shown(gatherer, features, tables.rows_of(VALIDATION), reference=train)
-        booster = lightgbm.train(
-            {
-                "objective": "lambdarank",
-                "metric": "ndcg",
-                "eval_at": [tables.slots],
-                "lambdarank_truncation_level": tables.slots,
-                "num_leaves": settings.leaves,
-                "learning_rate": settings.rate,
-                "min_data_in_leaf": settings.smallest_leaf,
-                "seed": settings.seed,
-                "deterministic": True,
-                "force_row_wise": True,
-                "num_threads": 1,
-                "verbosity": -1,
-            },
-            train,
-            num_boost_round=settings.trees,
-            valid_sets=[later],
-            callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
-        )
+        kept, identity = folder / "trees.txt", f"{tables.fingerprint} {settings}"
+        if kept.exists() and (folder / "identity.txt").read_text(encoding="utf-8") == identity:
+            return cls(lightgbm.Booster(model_file=kept), features)
+        booster = _grow(tables, settings, features)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "identity.txt").write_text(identity, encoding="utf-8")
+        booster.save_model(kept)
         return cls(booster, features)
 
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
@@ -83,6 +71,32 @@ class LambdaMart:
         scores = np.zeros(valid.shape, dtype=np.float32)
         scores[valid] = self._booster.predict(self._features.table(request)[valid], num_threads=1)
         return torch.from_numpy(scores).to(request.cand_valid.device)
+
+
+def _grow(tables: LogTables, settings: TreeSettings, features: TreeFeatures) -> lightgbm.Booster:
+    gatherer = Gatherer(tables)
+    train = _shown(gatherer, features, tables.rows_of(TRAIN))
+    later = _shown(gatherer, features, tables.rows_of(VALIDATION), reference=train)
+    return lightgbm.train(
+        {
+            "objective": "lambdarank",
+            "metric": "ndcg",
+            "eval_at": [tables.slots],
+            "lambdarank_truncation_level": tables.slots,
+            "num_leaves": settings.leaves,
+            "learning_rate": settings.rate,
+            "min_data_in_leaf": settings.smallest_leaf,
+            "seed": settings.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbosity": -1,
+        },
+        train,
+        num_boost_round=settings.trees,
+        valid_sets=[later],
+        callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
+    )
 
 
 def _shown(

@@ -35,17 +35,24 @@ class Materials:
 
     tables: of the log.
     config: `evaluator` gives width and hidden size, `train_evaluator` the budget and the seed.
-    judge: the frozen evaluator under the objective, which searches ask and GRN learns from.
+    judge: the frozen evaluator under the objective, which searches ask and GRN learns from; None
+        where no method that asks it is made.
     judge_id: names that evaluator (say, a digest of its weights); another one trains GRN anew.
     folder: each method that is trained has a folder of its name in it.
     """
 
     tables: LogTables
     config: Config
-    judge: Judge
+    judge: Judge | None
     judge_id: str
     folder: Path
     device: str = "cpu"
+
+    def asked(self) -> Judge:
+        """The evaluator, for a method that cannot do without."""
+        if self.judge is None:
+            raise ValueError("this method asks an evaluator, and none was given")
+        return self.judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +62,15 @@ class Method:
     family: what it is.
     paper: arXiv number or report; empty where there is none.
     build: makes it ready; trains it unless it was trained before.
+    asks: whether it needs the evaluator.
+    learns: whether it is trained, and kept in its folder.
     """
 
     family: Family
     paper: str
     build: Callable[[Materials], Ranker]
+    asks: bool = False
+    learns: bool = False
 
 
 def _learned(
@@ -73,7 +84,7 @@ def _learned(
             training=given.config.train_evaluator,
             folder=given.folder / name,
             device=given.device,
-            depends_on=f"{given.judge_id} {given.judge.objective}" if taught else "",
+            depends_on=f"{given.judge_id} {given.asked().objective}" if taught else "",
         )
         return fit_baseline(name, lambda: make(size, given), given.tables, run)
 
@@ -81,35 +92,36 @@ def _learned(
 
 
 def _trees(given: Materials) -> Ranker:
-    return LambdaMart.fit(given.tables, TreeSettings(seed=given.config.train_evaluator.seed))
+    seed = given.config.train_evaluator.seed
+    return LambdaMart.fit(given.tables, TreeSettings(seed=seed), given.folder / "lambdamart")
+
+
+def _net(family: Family, paper: str, name: str, make: Callable[[NetSize], LearnedRanker]) -> Method:
+    return Method(family, paper, _learned(name, lambda size, _: make(size)), learns=True)
 
 
 METHODS: dict[str, Method] = {
     "input_order": Method("order", "", lambda given: InputOrder()),
     "popularity": Method("order", "", lambda given: Popularity.of(given.tables)),
-    "pointwise": Method("order", "", _learned("pointwise", lambda size, _: Pointwise(size))),
-    "lambdamart": Method("order", "MSR-TR-2010-82", _trees),
-    "dlcm": Method("listwise", "1804.05936", _learned("dlcm", lambda size, _: Dlcm(size))),
-    "prm": Method("listwise", "1904.06813", _learned("prm", lambda size, _: Prm(size))),
-    "setrank": Method("listwise", "1912.05891", _learned("setrank", lambda size, _: SetRank(size))),
-    "mir": Method("listwise", "2204.09370", _learned("mir", lambda size, _: Mir(size))),
-    "seq2slate": Method(
-        "generator", "1810.02019", _learned("seq2slate", lambda size, _: Seq2Slate(size))
-    ),
+    "pointwise": _net("order", "", "pointwise", Pointwise),
+    "lambdamart": Method("order", "MSR-TR-2010-82", _trees, learns=True),
+    "dlcm": _net("listwise", "1804.05936", "dlcm", Dlcm),
+    "prm": _net("listwise", "1904.06813", "prm", Prm),
+    "setrank": _net("listwise", "1912.05891", "setrank", SetRank),
+    "mir": _net("listwise", "2204.09370", "mir", Mir),
+    "seq2slate": _net("generator", "1810.02019", "seq2slate", Seq2Slate),
     "grn": Method(
         "generator",
         "2104.00860",
-        _learned("grn", lambda size, given: Grn(size, given.judge), taught=True),
+        _learned("grn", lambda size, given: Grn(size, given.asked()), taught=True),
+        asks=True,
+        learns=True,
     ),
-    "nar4rec": Method(
-        "generator", "2402.06871", _learned("nar4rec", lambda size, _: Nar4Rec(size))
-    ),
-    "pier": Method("generator", "2302.03487", _learned("pier", lambda size, _: Pier(size))),
-    "unirank": Method(
-        "generator", "2605.10527", _learned("unirank", lambda size, _: UniRank(size))
-    ),
-    "random": Method("search", "", lambda given: RandomLists(given.judge)),
-    "hill_climbing": Method("search", "", lambda given: HillClimb(given.judge)),
-    "beam_search": Method("search", "", lambda given: BeamSearch(given.judge)),
-    "exact": Method("search", "", lambda given: ExactSearch(given.judge)),
+    "nar4rec": _net("generator", "2402.06871", "nar4rec", Nar4Rec),
+    "pier": _net("generator", "2302.03487", "pier", Pier),
+    "unirank": _net("generator", "2605.10527", "unirank", UniRank),
+    "random": Method("search", "", lambda given: RandomLists(given.asked()), asks=True),
+    "hill_climbing": Method("search", "", lambda given: HillClimb(given.asked()), asks=True),
+    "beam_search": Method("search", "", lambda given: BeamSearch(given.asked()), asks=True),
+    "exact": Method("search", "", lambda given: ExactSearch(given.asked()), asks=True),
 }

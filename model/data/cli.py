@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     text = "ML-100K sittings, every label known (small, real feedback)"
     movielens = _adapter(commands, "movielens", text, ["movielens"])
     movielens.set_defaults(run=_movielens)
-    presets = ["click_world_4of12", "click_world_10of50", "cascade_world_4of12"]
+    presets = [
+        "click_world_4of12", "click_world_5of5", "click_world_10of50", "cascade_world_4of12",
+    ]  # fmt: skip
     text = "simulated clicks whose true value is known"
     world = _adapter(commands, "click-world", text, presets)
     world.add_argument("--lists", type=int, help="training lists, instead of the config's")

@@ -1,0 +1,1 @@
+"""Measures nets offline: one trained pair (`pair/`) or all methods (`comparison/`)."""

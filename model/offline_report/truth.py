@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from model.data.log_tables import LogTables
 from model.data.worlds import ClickWorld
-from model.metrics import ndcg
+from model.metrics import label_quality
 from model.search import every_list
 
 Floats = NDArray[np.float64]
@@ -35,18 +35,13 @@ def best_true_values(world: ClickWorld, tables: LogTables, rows: NDArray[np.intp
 def labelled_quality(
     tables: LogTables, rows: NDArray[np.intp], lists: NDArray[np.int64], k: int
 ) -> dict[str, Floats]:
-    """Per request: NDCG@k and Precision@k of a list, by the labels of every candidate.
-
-    The ideal order ranks all candidates; a request without a click has no NDCG (NaN).
-    """
+    """Per request: Precision, F1, MAP and NDCG at k of (R, M) lists, by the labels of all."""
     clicks = tables.candidate_clicks
     if clicks is None:
         raise ValueError("this log does not know the labels of all candidates")
     label = np.where(clicks[rows] > 0, 1.0, 0.0)
     valid = np.arange(tables.max_candidates) < tables.cand_count[rows, None]
-    score = np.full(label.shape, -1.0)
-    np.put_along_axis(
-        score, lists, np.arange(lists.shape[1], 0, -1.0)[None].repeat(len(rows), 0), 1
-    )
-    shown = np.take_along_axis(label, lists[:, :k], axis=1)
-    return {f"ndcg@{k}": ndcg(score, label, valid, k), f"precision@{k}": shown.mean(axis=1)}
+    there = np.arange(lists.shape[1]) < tables.shown_count[rows, None]
+    shown = np.where(there, np.take_along_axis(label, lists, axis=1), 0.0)
+    quality = label_quality(shown, label, valid, k)
+    return {name: np.asarray(values, dtype=np.float64) for name, values in quality.items()}

@@ -21,7 +21,7 @@ from model.proposals import Editing, propose_lists, served_gain
 from model.search import Scorer, every_list, hill_climb, space_size
 
 EXACT_UP_TO = 50_000  # lists in a space that is enumerated
-EXACT, CLIMBED = 64, 16  # requests whose best list is looked for, in small and large spaces
+EXACT, CLIMBED = 32, 16  # requests whose best list is looked for, in small and large spaces
 RESTARTS, ROUNDS = 1, 20  # a bounded climb: training only needs a yardstick that stays the same
 
 

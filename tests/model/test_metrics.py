@@ -2,7 +2,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import ndcg_score, roc_auc_score
+from torchmetrics.functional.retrieval import (
+    retrieval_normalized_dcg,
+    retrieval_precision,
+    retrieval_recall,
+)
 
 from model.metrics import (
     bootstrap_interval,
@@ -10,9 +16,11 @@ from model.metrics import (
     ece_by_chance,
     gauc,
     hit_threshold,
+    label_quality,
     log_loss,
     ndcg,
     rank_in_space,
+    ratio_intervals,
     value_ratio,
 )
 
@@ -102,3 +110,59 @@ def test_the_bootstrap_resamples_whole_users():
     low, high = bootstrap_interval(lambda rows: float(values[rows].mean()), users, rng, draws=400)
 
     assert (low, high) == (0.0, 1.0)  # two users say next to nothing, however many rows they have
+
+
+def test_label_quality_at_a_cut_agrees_with_torchmetrics():
+    rng = np.random.default_rng(1)
+    label = (rng.random((20, 12)) < 0.3).astype(float)
+    label[:, 0] = 1.0  # every request has something to find
+    order = np.argsort(rng.random(label.shape), axis=1)
+    shown = np.take_along_axis(label, order, axis=1)[:, :10]
+    score = np.empty_like(label)
+    np.put_along_axis(score, order, np.arange(12, 0, -1.0)[None].repeat(20, 0), axis=1)
+
+    for cut in (6, 10):
+        made = label_quality(shown, label, np.ones_like(label, dtype=bool), cut)
+        for row in range(len(label)):
+            p, t = torch.from_numpy(score[row]), torch.from_numpy(label[row]).bool()
+            precision = float(retrieval_precision(p, t, top_k=cut))
+            recall = float(retrieval_recall(p, t, top_k=cut))
+            assert made[f"precision@{cut}"][row] == pytest.approx(precision)
+            f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+            assert made[f"f1@{cut}"][row] == pytest.approx(f1)
+            assert made[f"ndcg@{cut}"][row] == pytest.approx(
+                float(retrieval_normalized_dcg(p, t, top_k=cut)), abs=1e-6
+            )
+
+
+def test_average_precision_at_a_cut_is_the_mean_precision_at_each_hit_over_what_could_be_hit():
+    shown = np.array([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    label = np.array([[1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
+
+    made = label_quality(shown, label, np.ones_like(label, dtype=bool), 3)
+
+    assert made["map@3"].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 3, 1.0])
+
+
+def test_a_request_with_nothing_to_find_counts_for_precision_alone():
+    shown, label = np.zeros((1, 4)), np.array([[0.0, 0.0, 0.0, 0.0, 1.0]])
+    valid = np.array([[True, True, True, True, False]])  # the one click is padding
+
+    made = label_quality(shown, label, valid, 3)
+
+    assert made["precision@3"].tolist() == [0.0]
+    assert all(np.isnan(made[name][0]) for name in ("f1@3", "map@3", "ndcg@3"))
+
+
+def test_the_interval_of_a_ratio_agrees_with_resampling_row_by_row():
+    rng = np.random.default_rng(2)
+    users = rng.integers(0, 40, 300)
+    top, bottom = rng.normal(0.2, 1.0, 300), rng.random(300) + 0.5
+
+    each, low, high = ratio_intervals([(top, bottom), (2 * top, bottom)], users)
+    slow = bootstrap_interval(
+        lambda rows: float(1.5 * top[rows].sum() / bottom[rows].sum()), users, rng
+    )
+
+    assert each == pytest.approx([top.sum() / bottom.sum(), 2 * top.sum() / bottom.sum()])
+    assert (low, high) == pytest.approx(slow, abs=0.03)  # of 1,000 draws each

@@ -1,0 +1,87 @@
+"""Train every method on the same logs and write the comparison: `relist-report`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from model.config import Config, ConfigError
+from model.contract.errors import ContractError
+from model.data.download import cache_folder, wheel
+from model.data.errors import DataError
+from model.offline_report.comparison.jobs import Store
+from model.offline_report.comparison.logs import FULL, QUICK, Size, own_problem, public_problems
+from model.offline_report.comparison.plan import Plan
+from model.offline_report.comparison.problems import Problem
+from model.offline_report.comparison.results import EvaluatorTooWeak, run_plans
+from model.offline_report.comparison.schedule import JobFailed
+from model.offline_report.comparison.writing import write_report
+
+HERE = Path(__file__).parents[2] / "report"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Console command."""
+    given = _parser().parse_args(argv)
+    size = QUICK if given.quick else FULL
+    try:
+        plans = [Plan(problem) for problem in _problems(given, size)]
+        store = Store(given.work / "kept")
+        run_plans(plans, store, given.processes)
+        command = "relist-report " + " ".join(sys.argv[1:] if argv is None else argv)
+        page = write_report(given.out, plans, store, command.strip())
+    except (ConfigError, DataError, ContractError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except (EvaluatorTooWeak, JobFailed) as error:
+        sys.stderr.write(f"stopped: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; run the same command to go on\n")
+        return 130
+    sys.stderr.write(f"{page}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="relist-report", description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE, help=f"page and figures ({HERE.name}/)")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("runs/report"),
+        help="logs, nets and results; what has not changed is not computed again (runs/report)",
+    )
+    parser.add_argument("--quick", action="store_true", help="small logs, one seed: minutes")
+    parser.add_argument("--log", type=Path, help="a canonical log of your own, instead of ours")
+    parser.add_argument("--config", type=Path, help="TOML file of both nets, with --log")
+    parser.add_argument("--problem", action="append", help="only this one of ours; repeatable")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="jobs at a time, one thread each (all cores)",
+    )
+    parser.add_argument("--wheel", type=Path, help="the data set's wheel, if it is on disk already")
+    return parser
+
+
+def _problems(given: argparse.Namespace, size: Size) -> list[Problem]:
+    if given.log is not None:
+        return [own_problem(given.log, Config.read(given.config), size)]
+    if given.config is not None:
+        raise ConfigError("--config goes with --log: our own logs bring theirs")
+    found = public_problems(given.work / "logs", wheel(given.wheel, cache_folder(os.environ)), size)
+    if given.problem is None:
+        return found
+    names = [problem.name for problem in found]
+    unknown = sorted(set(given.problem) - set(names))
+    if unknown:
+        raise ConfigError(f"--problem {unknown[0]}: is none of {', '.join(names)}")
+    return [problem for problem in found if problem.name in given.problem]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

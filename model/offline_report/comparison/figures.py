@@ -1,0 +1,179 @@
+"""The report's pictures. Rows and kept results come in, PNG files go out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from model.baselines.registry import METHODS
+from model.offline_report.comparison.plan import ABLATIONS
+from model.offline_report.comparison.problems import OURS
+from model.offline_report.comparison.summary import Row, find
+
+COLORS = {"order": "#8c8c8c", "listwise": "#3b78b5", "generator": "#3a9a5c", "search": "#b07d2b"}
+OUR_COLOR = "#c8343a"
+MARKERS = "osD^vP*Xhd<>p"
+plt.rcParams.update(
+    {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+     "grid.color": "#e6e6e6", "figure.dpi": 130, "savefig.bbox": "tight"}
+)  # fmt: skip
+mpl.use("Agg")
+
+
+def value_against_time(rows: Sequence[Row], problem: str, path: Path) -> bool:
+    """Value ratio, and true share where it is known, against milliseconds; False without either."""
+    known = [m for m in ("value_ratio", "true_share") if _has(rows, problem, m)]
+    if not known:
+        return False
+    figure, axes = plt.subplots(1, len(known), figsize=(6.4 * len(known), 4.6), squeeze=False)
+    names = {"value_ratio": "value ratio (the evaluator's eyes)", "true_share": "true share"}
+    for axis, measure in zip(axes[0], known, strict=True):
+        for number, method in enumerate((*METHODS, OURS)):
+            _curve(axis, rows, (problem, method, measure), MARKERS[number % len(MARKERS)])
+        axis.set(xscale="log", xlabel="milliseconds a request, PyTorch, one thread")
+        axis.set_ylabel(f"{names[measure]} of the served list")
+        axis.axhline(0.0, color="#444444", linewidth=0.8)
+    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return _save(figure, path)
+
+
+def _curve(axis: Axes, rows: Sequence[Row], what: tuple[str, str, str], marker: str) -> None:
+    problem, method, measure = what
+    ms = {row.lists: row.value for row in find(rows, problem=problem, part="times", method=method)}
+    own = find(rows, problem=problem, part="comparison", method=method, measure=measure, seed=None)
+    at = sorted((ms[row.lists], row.value) for row in own if row.lists in ms and _served(row.lists))
+    if not at:
+        return
+    family = METHODS[method].family if method in METHODS else ""
+    color = COLORS.get(family, OUR_COLOR)
+    axis.plot(
+        [x for x, _ in at], [y for _, y in at], marker=marker, color=color, label=method,
+        linewidth=2.4 if method == OURS else 1.0, markersize=6 if method == OURS else 4,
+        zorder=5 if method == OURS else 2, alpha=1.0 if method == OURS else 0.85,
+    )  # fmt: skip
+
+
+def three_judges(rows: Sequence[Row], problem: str, path: Path) -> bool:
+    """Own evaluator, an evaluator of other users, and the truth, side by side by method."""
+    part = find(rows, problem=problem, part="judges", seed=None)
+    methods = [m for m in (OURS, *METHODS) if find(part, method=m)]
+    measures = {"value_ratio": "first evaluator", "second_ratio": "second evaluator",
+                "true_share": "truth"}  # fmt: skip
+    if not methods:
+        return False
+    figure, axis = plt.subplots(figsize=(9.5, 3.8))
+    for number, (measure, label) in enumerate(measures.items()):
+        held = [_best_served(part, m, measure) for m in methods]
+        if any(row is not None for row in held):
+            x = np.arange(len(methods)) + 0.27 * (number - 1)
+            color = (COLORS["listwise"], COLORS["search"], OUR_COLOR)[number]
+            height = [row.value if row else 0.0 for row in held]
+            axis.bar(x, height, 0.25, label=label, color=color, yerr=_bars(held), capsize=1.5)
+    axis.set_xticks(np.arange(len(methods)), methods, rotation=40, ha="right")
+    axis.set_ylabel("share of the best list's gain")
+    axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def gradients(course: dict[str, list[dict[str, float]]], path: Path) -> bool:
+    """Norms of L1's gradient at the CRU and L2's at the PDU by epoch, a line a temperature."""
+    return _courses(course, {
+        "train_grad_cru": "|gradient of L1| at the CRU",
+        "train_grad_pdu": "|gradient of alpha L2| at the PDU",
+        "gain": "gain of the single list, validation",
+    }, path)  # fmt: skip
+
+
+def stability(course: dict[str, list[dict[str, float]]], names: dict[str, str], path: Path) -> bool:
+    """Whatever training measured after each epoch, a line a run."""
+    return _courses(course, names, path)
+
+
+def neighbor_gains(input_: np.ndarray, single: np.ndarray, path: Path) -> bool:
+    """Distribution of the gains one edit away from the input list and from the generator's."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    low, high = np.percentile(np.concatenate([input_, single]), [0.2, 99.8])
+    edges = np.linspace(low, high, 80)
+    for gains, label, color in (
+        (input_, "around the input list", COLORS["order"]),
+        (single, "around the generator's list", OUR_COLOR),
+    ):
+        share = f"{label}: {(gains > 0).mean():.1%} better"
+        axis.hist(gains, edges.tolist(), density=True, histtype="step", color=color, label=share)
+    axis.axvline(0.0, color="#444444", linewidth=0.8)
+    axis.set(xlabel="gain of a neighbor by the evaluator", ylabel="density")
+    axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def ablations(rows: Sequence[Row], problem: str, path: Path) -> bool:
+    """Value ratio of the single list of every ablation with its interval."""
+    part = find(rows, problem=problem, part="ablations", seed=None, lists="single")
+    held = [(n, find(part, method=n, measure="value_ratio")) for n in ABLATIONS]
+    held = [(name, found) for name, found in held if found]
+    if not held:
+        return False
+    figure, axis = plt.subplots(figsize=(6.8, 0.28 * len(held) + 0.9))
+    y = np.arange(len(held))[::-1]
+    rows_ = [found[0] for _, found in held]
+    x = [row.value for row in rows_]
+    axis.errorbar(x, y, xerr=_bars(rows_), fmt="o", color=OUR_COLOR, capsize=2)
+    axis.axvline(x[0], color="#aaaaaa", linewidth=0.8)
+    axis.set_yticks(y, [name for name, _ in held])
+    axis.set_xlabel("value ratio of the single list")
+    return _save(figure, path)
+
+
+def _courses(course: dict[str, list[dict[str, float]]], names: dict[str, str], path: Path) -> bool:
+    if not course:
+        return False
+    figure, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.0), squeeze=False)
+    colors = plt.get_cmap("viridis")(np.linspace(0.0, 0.85, len(course)))
+    for axis, (name, label) in zip(axes[0], names.items(), strict=True):
+        for (run, epochs), color in zip(course.items(), colors, strict=True):
+            held = [(e["epoch"], e[name]) for e in epochs if name in e]
+            axis.plot([x for x, _ in held], [y for _, y in held], ".-", color=color, label=run)
+        axis.set(xlabel="epoch", title=label)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axes[0][-1].legend(frameon=False, fontsize=7)
+    figure.tight_layout()
+    return _save(figure, path)
+
+
+def _best_served(part: Sequence[Row], method: str, measure: str) -> Row | None:
+    """Of the largest effort that was made with at most 8 lists; searches have their own counts."""
+    found = find(part, method=method, measure=measure)
+    served = [row for row in found if _served(row.lists) and int(row.lists[6:]) <= 8]
+    return max(served, key=lambda row: int(row.lists[6:]), default=None)
+
+
+def _bars(rows: Sequence[Row | None]) -> np.ndarray:
+    """Distances to the interval's ends, (2, n)."""
+    return np.array([_ends(row) for row in rows]).T
+
+
+def _ends(row: Row | None) -> tuple[float, float]:
+    if row is None or row.low is None or row.high is None:
+        return 0.0, 0.0
+    return max(0.0, row.value - row.low), max(0.0, row.high - row.value)
+
+
+def _has(rows: Sequence[Row], problem: str, measure: str) -> bool:
+    found = find(rows, problem=problem, part="comparison", measure=measure, seed=None)
+    return any(not np.isnan(row.value) for row in found)
+
+
+def _served(lists: str) -> bool:
+    return lists.startswith("served") and lists[6:].isdigit()
+
+
+def _save(figure: Figure, path: Path) -> bool:
+    figure.savefig(path)
+    plt.close(figure)
+    return True

@@ -1,0 +1,186 @@
+"""Jobs that make lists: methods are trained, and propose lists for the same test requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.baselines.judge import Judge
+from model.baselines.ranker import Ranker
+from model.baselines.registry import METHODS, Materials
+from model.checkpoint import Checkpoint, read_checkpoint
+from model.contract.choice import Objective
+from model.data.batches import Gatherer
+from model.nets.inputs import RequestTensors
+from model.offline_report.comparison.jobs import Job, Store, digest
+from model.offline_report.comparison.problems import Problem, tables_of, test_rows
+from model.offline_report.comparison.shuffling import Shuffle
+from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
+from model.proposals import Editing, generate_lists
+
+BATCH = 50
+COUNTS = (1, 2, 4, 8, 16, 32, 64)  # K
+SERVED = 8  # the K of every table
+EFFORTS = {"hill_climbing": (1, 4, 16), "beam_search": (1, 8, 64), "exact": (1,)}
+Propose = Callable[[RequestTensors, int, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitJob:
+    """One method made ready, trained where it learns.
+
+    evaluator: only for methods that ask one.
+    """
+
+    problem: Problem
+    seed: int
+    method: str
+    evaluator: EvaluatorJob | None = None
+
+    @property
+    def title(self) -> str:
+        """See `Job`."""
+        return f"{self.problem.name} {self.method} {self.seed}{_whose(self.evaluator)}"
+
+    def depends_on(self) -> str:
+        """See `Job`."""
+        config, problem = self.problem.seeded(self.seed), self.problem
+        size = (config.evaluator.width, config.evaluator.hidden)
+        return f"{self.method} {problem.fingerprint} {size} {config.train_evaluator}"
+
+    def needs(self) -> tuple[Job, ...]:
+        """See `Job`."""
+        return () if self.evaluator is None else (self.evaluator,)
+
+    def run(self, store: Store) -> None:
+        """See `Job`."""
+        self.ranker(store)
+
+    def ranker(self, store: Store) -> Ranker:
+        """The method; what is trained already is only read."""
+        judge = None
+        if self.evaluator is not None:
+            net = read_checkpoint(store.folder(self.evaluator)).evaluator()
+            judge = Judge(net, objective_of(self.problem))
+        materials = Materials(
+            tables=tables_of(self.problem),
+            config=self.problem.seeded(self.seed),
+            judge=judge,
+            judge_id="" if self.evaluator is None else digest(self.evaluator),
+            folder=store.folder(self),
+        )
+        return METHODS[self.method].build(materials)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListsJob:
+    """Lists that a method or a generator of ours proposes."""
+
+    source: FitJob | GeneratorJob
+
+    @property
+    def problem(self) -> Problem:
+        """Of the source."""
+        return self.source.problem
+
+    @property
+    def method(self) -> str:
+        """What rows call it: the method, or the variant of our generator."""
+        source = self.source
+        return source.method if isinstance(source, FitJob) else source.variant
+
+    @property
+    def title(self) -> str:
+        """See `Job`."""
+        return f"{self.source.title} lists"
+
+    def depends_on(self) -> str:
+        """See `Job`."""
+        return f"{self.problem.requests} {COUNTS} {SERVED} {EFFORTS}"
+
+    def needs(self) -> tuple[Job, ...]:
+        """See `Job`."""
+        return (self.source,)
+
+    def run(self, store: Store) -> None:
+        """Write proposals (R, C, M), and those of shuffled requests, in the request's own places.
+
+        For methods whose K lists begin with their K-1 lists C is the largest K. Searches have one
+        answer for each effort.
+        """
+        propose = self.proposer(store)
+        tables, rows = tables_of(self.problem), test_rows(self.problem)
+        gatherer, shuffle = Gatherer(tables), Shuffle(tables.schema, seed=0)
+        made, shuffled = [], []
+        for some, rng in _batches(rows, self.source.seed):
+            request = gatherer.gather(some).request
+            made.append(answers(self.method, propose, request, rng))
+            if self.method not in EFFORTS:
+                mixed, back = shuffle(request)
+                again = propose(mixed, SERVED, rng)
+                shuffled.append(back.gather(1, again.flatten(1)).view(again.shape))
+        arrays = {"lists": torch.cat(made).numpy().astype(np.int16)}
+        if shuffled:
+            arrays["shuffled"] = torch.cat(shuffled).numpy().astype(np.int16)
+        store.write_arrays(self, arrays)
+
+    def proposer(self, store: Store) -> Propose:
+        """The trained method as a function."""
+        if isinstance(self.source, FitJob):
+            return self.source.ranker(store).propose
+        return _ours(read_checkpoint(store.folder(self.source)))
+
+
+def objective_of(problem: Problem) -> Objective:
+    """What a list is worth."""
+    weights = problem.config.objective
+    return Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
+
+
+def groups_of(method: str, kept: int) -> list[tuple[int, int, int]]:
+    """(K or effort, first, end): which of the kept lists are compared with the input list."""
+    if method in EFFORTS:
+        return [(effort, at, at + 1) for at, effort in enumerate(EFFORTS[method])]
+    return [(count, 0, count) for count in COUNTS if count <= kept]
+
+
+def answers(method: str, propose: Propose, request: RequestTensors, rng: torch.Generator) -> Tensor:
+    """(B, C, M) lists of a batch, see `ListsJob.run`."""
+    if method in EFFORTS:
+        return torch.cat([propose(request, effort, rng)[:, :1] for effort in EFFORTS[method]], 1)
+    if method == "random":  # sorts by the evaluator: K lists are only nested if drawn one by one
+        return torch.cat([propose(request, 1, rng) for _ in range(COUNTS[-1])], dim=1)
+    return propose(request, COUNTS[-1], rng)
+
+
+def _batches(
+    rows: NDArray[np.intp], seed: int
+) -> Iterator[tuple[NDArray[np.intp], torch.Generator]]:
+    """Rows in batches, each with its own draws."""
+    for at in range(0, len(rows), BATCH):
+        yield rows[at : at + BATCH], torch.Generator().manual_seed(1_000_003 * seed + at)
+
+
+def _whose(evaluator: EvaluatorJob | None) -> str:
+    return "" if evaluator is None or evaluator.users == "all" else f" {evaluator.users}"
+
+
+def _ours(made: Checkpoint) -> Propose:
+    """The generator as serving would use it."""
+    net, config = made.generator(), made.config
+    how = Editing(
+        edits=config.generator.edits,
+        scale=float(made.facts["noise_scale"]),
+        stop=config.generator.stop_on_no_change,
+        in_order=config.train_generator.left_to_right,
+    )
+
+    def propose(request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
+        return generate_lists(net, request, replace(how, num_lists=num_lists))
+
+    return propose

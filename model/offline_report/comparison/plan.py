@@ -1,0 +1,132 @@
+"""Which jobs a problem needs: comparison, second judge, ablations, gradients, neighbors, times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from model.baselines.registry import METHODS
+from model.offline_report.comparison.listing import FitJob, ListsJob
+from model.offline_report.comparison.measuring import MeasureJob
+from model.offline_report.comparison.neighborhoods import NeighborsJob
+from model.offline_report.comparison.problems import OURS, Problem
+from model.offline_report.comparison.timing import TimesJob
+from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
+
+Changes = tuple[tuple[str, Any], ...]
+
+TAUS = (1.0, 0.5, 0.3, 0.1)
+CRU_LOSSES = ("straight_through", "expected", "sampled")
+ABLATIONS: dict[str, Changes] = {
+    "as shipped": (),
+    "without relative reward": (("relative_reward", False),),
+    "without L2 (alpha 0)": (("alpha", 0.0),),
+    "left to right": (("left_to_right", True), ("alpha", 0.0)),
+    "alpha .01": (("alpha", 0.01),),
+    "alpha .5": (("alpha", 0.5),),
+    "alpha 1": (("alpha", 1.0),),
+    ".1 samples a slot": (("samples_per_slot", 0.1),),
+    ".5 samples a slot": (("samples_per_slot", 0.5),),
+    "2 samples a slot": (("samples_per_slot", 2.0),),
+    "5 samples a slot": (("samples_per_slot", 5.0),),
+    "k1 = 2": (("shape_above", 2.0),),
+    "k2 = 2": (("shape_below", 2.0),),
+    "replacements uniform": (("replacement", "uniform"),),
+    "replacements by popularity": (("replacement", "popularity"),),
+}
+COLLAPSING: Changes = (("cru_loss", "sampled"),)
+JUDGED_REQUESTS = 300  # two more evaluators look at all lists of these
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All jobs of one problem, by part of the report; seed -> job inside."""
+
+    problem: Problem
+
+    def evaluators(self) -> dict[int, EvaluatorJob]:
+        """Of the comparison."""
+        return {seed: EvaluatorJob(problem=self.problem, seed=seed) for seed in self.problem.seeds}
+
+    def generators(self) -> dict[int, GeneratorJob]:
+        """Ours, as shipped."""
+        return {seed: GeneratorJob(evaluator=e) for seed, e in self.evaluators().items()}
+
+    def comparison(self) -> dict[str, dict[int, MeasureJob]]:
+        """Method -> measures; ours first."""
+        ours = {
+            seed: MeasureJob(lists=ListsJob(source=made), judge=made.evaluator)
+            for seed, made in self.generators().items()
+        }
+        others = {name: self._method(name) for name in self.problem.methods}
+        return {OURS: ours, **others}
+
+    def judges(self) -> dict[str, dict[int, MeasureJob]]:
+        """Method -> measures under an evaluator of one half of the users and one of the other."""
+        if "judges" not in self.problem.experiments:
+            return {}
+        few = replace(self.problem, requests=min(JUDGED_REQUESTS, self.problem.requests))
+        out: dict[str, dict[int, MeasureJob]] = {}
+        for seed in few.seeds:
+            first = EvaluatorJob(problem=few, seed=seed, users="first_half")
+            second = EvaluatorJob(problem=few, seed=seed + 1000, users="second_half")
+            made = {OURS: ListsJob(source=GeneratorJob(evaluator=first))}
+            made |= {name: _lists(few, seed, name, first) for name in few.methods}
+            for name, lists in made.items():
+                out.setdefault(name, {})[seed] = MeasureJob(lists=lists, judge=first, second=second)
+        return out
+
+    def variants(self, part: str) -> dict[str, dict[int, GeneratorJob]]:
+        """Name -> generators of a part: `ablations`, `tau`, `cru_loss` or `collapse`."""
+        if part not in self.problem.experiments:
+            return {}
+        parts: dict[str, dict[str, Changes]] = {
+            "ablations": ABLATIONS,
+            "tau": {f"tau {tau:g}": (("tau_start", tau), ("tau_end", tau)) for tau in TAUS},
+            "cru_loss": {kind: (("cru_loss", kind),) for kind in CRU_LOSSES},
+            "collapse": {"straight_through": (), "sampled": COLLAPSING},
+        }
+        short: Changes = (("epochs", self.problem.ablation_epochs),)
+        return {
+            name: {
+                seed: GeneratorJob(evaluator=e, variant=name, changes=short + some)
+                for seed, e in self.evaluators().items()
+            }
+            for name, some in parts[part].items()
+        }
+
+    def measured_variants(self, part: str) -> dict[str, dict[int, MeasureJob]]:
+        """The same with measures of their lists."""
+        return {
+            name: {
+                seed: MeasureJob(lists=ListsJob(source=made), judge=made.evaluator)
+                for seed, made in by_seed.items()
+            }
+            for name, by_seed in self.variants(part).items()
+        }
+
+    def neighbors(self) -> NeighborsJob | None:
+        """Of the first seed's generator."""
+        if "neighbors" not in self.problem.experiments:
+            return None
+        made = next(iter(self.generators().values()))
+        return NeighborsJob(lists=ListsJob(source=made), judge=made.evaluator)
+
+    def times(self) -> dict[str, TimesJob]:
+        """Method -> time of a request, first seed."""
+        first = self.problem.seeds[0]
+        return {
+            name: TimesJob(lists=jobs[first].lists, judge=jobs[first].judge)
+            for name, jobs in self.comparison().items()
+        }
+
+    def _method(self, name: str) -> dict[int, MeasureJob]:
+        return {
+            seed: MeasureJob(lists=_lists(self.problem, seed, name, judge), judge=judge)
+            for seed, judge in self.evaluators().items()
+        }
+
+
+def _lists(problem: Problem, seed: int, name: str, judge: EvaluatorJob) -> ListsJob:
+    asked = judge if METHODS[name].asks else None
+    return ListsJob(source=FitJob(problem=problem, seed=seed, method=name, evaluator=asked))

@@ -1,0 +1,114 @@
+"""What is compared on what: a log, its configuration, the methods and how much of each.
+
+A problem is plain data: everything that a result depends on stands in it, so results can be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.baselines.registry import METHODS
+from model.config import Config
+from model.data.log_tables import LogTables
+from model.data.split import TEST
+from model.data.tables import load_tables
+from model.data.worlds import WORLD
+from model.offline_report.space import is_exact
+from model.train_generator.states import distinct_requests
+
+OURS = "nlgr"
+LARGE_SPACE_METHODS = (
+    "input_order", "pointwise", "prm", "nar4rec", "random", "hill_climbing", "beam_search",
+)  # fmt: skip
+
+Experiment = Literal["judges", "tau", "cru_loss", "ablations", "neighbors", "collapse"]
+EXPERIMENTS: tuple[Experiment, ...] = (
+    "judges", "tau", "cru_loss", "ablations", "neighbors", "collapse",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One log and what is asked of it.
+
+    name: short, in file names and rows.
+    title: what the page calls it.
+    log: folder of the canonical log; fingerprint: of its files.
+    config: of both nets; its seeds are replaced by `seeds`.
+    methods: names of the registry; ours comes on top.
+    requests: of the test part, at most.
+    restarts: climbs that look for the best list where the space is too large to enumerate; 0: the
+        best list is not looked for.
+    experiments: parts of the report that are made on this problem.
+    ablation_epochs: of each generator that only an ablation needs; also of the one beside it.
+    """
+
+    name: str
+    title: str
+    log: Path
+    fingerprint: str
+    config: Config
+    seeds: tuple[int, ...] = (0,)
+    methods: tuple[str, ...] = tuple(METHODS)
+    requests: int = 1000
+    restarts: int = 16
+    experiments: tuple[Experiment, ...] = field(default=())
+    ablation_epochs: int = 3
+
+    def seeded(self, seed: int) -> Config:
+        """The configuration with one seed for everything that draws."""
+        config = self.config
+        return replace(
+            config,
+            train_evaluator=replace(config.train_evaluator, seed=seed),
+            train_generator=replace(config.train_generator, seed=seed),
+        )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether true values are known."""
+        return (self.log / WORLD).exists()
+
+
+def tables_of(problem: Problem) -> LogTables:
+    """The problem's tables; a process reads them once."""
+    return _tables(problem.log)
+
+
+@lru_cache(maxsize=4)
+def _tables(log: Path) -> LogTables:
+    return load_tables(log)
+
+
+def exact(problem: Problem) -> bool:
+    """Whether all lists of a request are enumerated."""
+    tables = tables_of(problem)
+    return is_exact(tables.max_candidates, tables.slots)
+
+
+def test_rows(problem: Problem) -> NDArray[np.intp]:
+    """Requests that are measured: the first of the test part, each candidate set once.
+
+    Where spaces are enumerated only whole requests enter (all candidates, all slots).
+    """
+    tables = tables_of(problem)
+    rows = distinct_requests(tables, tables.rows_of(TEST))
+    if exact(problem):
+        whole = (tables.cand_count[rows] == tables.max_candidates) & (
+            tables.shown_count[rows] == tables.slots
+        )
+        rows = rows[whole]
+    return np.sort(rows)[: problem.requests]
+
+
+def methods_for(tables: LogTables, asked: Sequence[str]) -> tuple[str, ...]:
+    """The methods that this log's spaces allow: `exact` only where they can be enumerated."""
+    small = is_exact(tables.max_candidates, tables.slots)
+    return tuple(name for name in asked if small or name != "exact")

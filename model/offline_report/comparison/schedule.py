@@ -1,0 +1,128 @@
+"""Runs jobs in processes of one thread each, what others need first, and shows how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+
+import torch
+from tqdm import tqdm
+
+from model.offline_report.comparison.jobs import Job, Store, digest
+
+LOG = "log.txt"  # what a job had to say, in its folder
+
+
+class JobFailed(Exception):
+    """One job could not be done; names it and where its output is."""
+
+    def __init__(self, job: Job, store: Store, reason: str) -> None:
+        super().__init__(f"{job.title}: {reason} (see {store.folder(job) / LOG})")
+
+
+def run_jobs(jobs: Sequence[Job], store: Store, processes: int) -> None:
+    """Do what is not done yet, and all that it needs.
+
+    Raises:
+        JobFailed: at the first job that fails; what is done by then is kept.
+    """
+    waiting = [job for job in _in_order(jobs) if not store.done(job)]
+    if not waiting:
+        return
+    bar = tqdm(total=len(waiting), unit="job", desc="report", disable=None, dynamic_ncols=True)
+    context = get_context("spawn")  # torch's threads do not survive a fork
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread)
+    running: dict[Future[float], Job] = {}
+    try:
+        with bar:
+            while waiting or running:
+                _submit(waiting, running, pool, store, processes)
+                bar.set_postfix_str(", ".join(job.title for job in running.values()))
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    job = running.pop(future)
+                    seconds = _result(future, job, store)
+                    bar.write(f"{job.title}: {seconds:.1f} s", file=sys.stderr)
+                    bar.update()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def run_here(job: Job, store: Store) -> float:
+    """Do one job in this process; returns seconds. Its output goes to a file in its folder."""
+    folder = store.folder(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with (folder / LOG).open("w", encoding="utf-8") as log, _output_to(log.fileno()):
+        try:
+            job.run(store)
+        except Exception:
+            traceback.print_exc()
+            raise
+    store.finish(job)
+    return time.monotonic() - started
+
+
+def _submit(
+    waiting: list[Job],
+    running: dict[Future[float], Job],
+    pool: ProcessPoolExecutor,
+    store: Store,
+    processes: int,
+) -> None:
+    """Start jobs whose needs are met, as many as there are processes."""
+    for job in list(waiting):
+        if len(running) >= processes:
+            return
+        if all(store.done(need) for need in job.needs()):
+            waiting.remove(job)
+            running[pool.submit(run_here, job, store)] = job
+
+
+def _result(future: Future[float], job: Job, store: Store) -> float:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise JobFailed(job, store, "its process died, perhaps for want of memory") from error
+    except Exception as error:
+        raise JobFailed(job, store, f"{type(error).__name__}: {error}") from error
+
+
+def _in_order(jobs: Sequence[Job]) -> list[Job]:
+    """All jobs and their needs, needs first, none twice."""
+    found: dict[str, Job] = {}
+
+    def visit(job: Job) -> None:
+        if digest(job) not in found:
+            for need in job.needs():
+                visit(need)
+            found[digest(job)] = job
+
+    for job in jobs:
+        visit(job)
+    return list(found.values())
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def _output_to(file: int) -> Iterator[None]:
+    """Send stderr, of libraries too, to another file."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    os.dup2(file, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(before, 2)
+        os.close(before)

@@ -1,0 +1,51 @@
+"""The sentences of the page, apart from what puts them together."""
+
+from __future__ import annotations
+
+INTRODUCTION = (
+    "Every method learned from the same log with the same encoder, embedding width and budget"
+    " of epochs; ours was tuned no more than the others: one configuration a log, chosen on "
+    "validation before the test part was looked at. `single` is a method's own list; `served`"
+    " is what the service would do with it: of 8 of its lists and the input list the one that"
+    " the evaluator likes best. Brackets are 95 % bootstrap intervals over users, of the mean"
+    " over seeds; ± is the standard deviation over seeds. Whatever comes from a click world "
+    "is **simulated**: real users and items, drawn feedback, so that the true value of any "
+    "list is known."
+)
+
+JUDGES_TITLE = "Who else believes it: an evaluator of the other half of the users, and the truth"
+
+JUDGES = (
+    "One evaluator learned from half of the users and chose these lists; a second one learned"
+    " from the other half with another seed. What the first likes and the second does not is "
+    "over-optimisation: the search found the first one's mistakes."
+)
+
+COPYING = (
+    "The order is shuffled at test time: candidates move, the fields that name a place stay. "
+    "Shares are still of the gain over the unshuffled input list."
+)
+
+ABLATIONS = (
+    "Generators of {epochs} epochs, all by the same evaluators. k1 and k2 are the steepness "
+    "of the shaped reward above and below the mean (METHOD section 5)."
+)
+
+GRADIENTS = (
+    "Norms at the units' own weights while tau stays at one value; L1 teaches the CRU, alpha "
+    "L2 the PDU."
+)
+
+COLLAPSE = (
+    "`sampled` rewards every slot by what its one sampled replacement gained. Where almost "
+    'all replacements are worse than what is there, only "no change" is rewarded: the CRU\'s '
+    'entropy falls and the list stays as it was. `cru_loss = "straight_through"` (shipped) '
+    "looks through the evaluator's gradient at all candidates instead."
+)
+
+NEIGHBORS = (
+    "Of {total:,} neighbors of {requests} requests' lists, {replaced:,} differ from their "
+    "list in exactly one slot, {swapped:,} by one swap, {other:,} in any other way. By the "
+    "evaluator {better_input:.1%} of the input list's neighbors are better than it, and "
+    "{better_single:.1%} of those of the generator's list."
+)
