@@ -86,10 +86,14 @@ endef
 $(eval $(call steps,$(DATA),movielens,model/configs/movielens.toml))
 $(eval $(call steps,$(WORLD),click-world,model/configs/click_world.toml))
 
-.PHONY: report latency load
-report: $(DATA)/.trained ## Measure the trained pair on later requests, beside simple orders
-	$(BIN)/relist-report --log $(DATA)/log --evaluator $(DATA)/evaluator --generator $(DATA)/generator \
-		--out $(DATA)/report
+.PHONY: report report-quick measure latency
+report: $(READY) ## Train all methods on the same logs, compare them: model/report/ (under 2 hours)
+	$(BIN)/relist-report --work $(RUNS)/report
+report-quick: $(READY) ## The same on small logs with one seed, in minutes: RUNS/report/quick
+	$(BIN)/relist-report --quick --work $(RUNS)/report --out $(RUNS)/report/quick
+measure: $(DATA)/.trained ## Measure the demo's pair on later requests, beside simple orders
+	$(BIN)/relist-measure --log $(DATA)/log --evaluator $(DATA)/evaluator \
+		--generator $(DATA)/generator --out $(DATA)/measured
 latency: $(READY) ## One request at a time against a started service (RUN, PORT): median and p99
 	$(BIN)/relist-latency --url http://127.0.0.1:$(PORT) --requests $(RUN)/generator/requests.jsonl
 
@@ -126,6 +130,14 @@ compose-test: $(READY) ## Bring it up for real, check it, take it down (COMPOSE)
 	COMPOSE='$(COMPOSE)' $(BIN)/python -m pytest -m compose tests/docker
 locks: $(READY) ## Renew the lock files of the images (LOCK_OPTIONS=--upgrade)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docker/renew_locks.py $(LOCK_OPTIONS)
+
+.PHONY: dashboards dashboards-test pictures
+dashboards: $(READY) ## Write the dashboards' JSON from their code
+	$(BIN)/python -m docker.grafana.build
+dashboards-test: $(READY) ## Alert rules and every panel's queries against a real Prometheus
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m prometheus tests/docker
+pictures: $(RUN)/.exported ## Play minutes of traffic on RUN and draw the dashboards from it
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.docker.stage --run $(RUN)
 
 ##@ Work on the code
 

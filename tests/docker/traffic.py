@@ -68,6 +68,15 @@ class Callers:
         weights, bodies = zip(*self.kinds().values(), strict=True)
         await self.send(client, self.rng.choices(bodies, weights)[0])
 
+    async def flow(self, client: httpx.AsyncClient, rate: float, seconds: float) -> None:
+        """Usual requests at random moments, however slow the answers are."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        async with asyncio.TaskGroup() as group:
+            while loop.time() < until:
+                group.create_task(self.usual(client))
+                await asyncio.sleep(self.rng.expovariate(rate))
+
     async def each_kind(self, client: httpx.AsyncClient) -> None:
         """Every kind of usual request once."""
         for _, body in self.kinds().values():

@@ -1,0 +1,247 @@
+"""A whole stage of real processes: Redis, two workers of the service, and Prometheus scraping them.
+
+For the tests of dashboards; as a program it plays a run of minutes and draws the pictures:
+
+    python -m tests.docker.stage --run runs/movielens --minutes 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import redis
+
+from docker.grafana.build import FOLDER
+from docker.grafana.draw import draw_all
+from docker.grafana.prometheus_api import Window
+from model.contract.manifest import read_manifest
+from model.contract.schema import Kind, Scope
+from model.contract.user_stream import read_users
+from service.features.bulk_load import load_users
+from service.features.embedded import EmbeddedRedis
+from service.inference.artifact import resolve_folder
+from tests.docker.traffic import Body, Callers
+from tests.service.serving import Serving
+
+ROOT = FOLDER.parents[2]
+ALERTS = ROOT / "docker" / "prometheus" / "alerts.yml"
+WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is served and asked: an artifact, the users it knows, and their requests."""
+
+    artifact: Path
+    users: Path
+    bodies: Sequence[Body]
+
+    @classmethod
+    def of(cls, artifact: Path, handover: Path, most: int = 300) -> Run:
+        """A finished run's."""
+        with (handover / "requests.jsonl").open(encoding="utf-8") as file:
+            bodies = [
+                json.loads(line)["request"] for line, _ in zip(file, range(most), strict=False)
+            ]
+        return cls(artifact, handover / "users.bin", bodies)
+
+    @property
+    def cap(self) -> str:
+        """A field that rules may count."""
+        fields = read_manifest(resolve_folder(self.artifact)).features.fields
+        return next(
+            f.name
+            for f in fields
+            if f.scope is Scope.ITEM and f.kind in (Kind.CATEGORICAL, Kind.MULTI)
+        )
+
+
+@dataclass(slots=True)
+class Stage:
+    """What plays."""
+
+    serving: Serving
+    callers: Callers
+    prometheus: str
+    artifacts: Path
+    began: float
+
+    def window(self, step: float, rate_interval: int) -> Window:
+        """From the beginning until now."""
+        return Window(self.began, time.time(), step, rate_interval)
+
+    def change_artifact(self) -> None:
+        """In every worker the same artifact once more, swapped; then a broken one, refused."""
+        self.serving.process.send_signal(signal.SIGHUP)
+        for _ in range(2 * WORKERS):  # each has a current and a candidate
+            self.serving.wait_for("artifact_serves")
+        link, good = self.artifacts / "current", (self.artifacts / "current").readlink()
+        _point(link, self.artifacts / "nothing")
+        self.serving.process.send_signal(signal.SIGHUP)
+        for _ in range(WORKERS):
+            self.serving.wait_for("artifact_refused")
+        _point(link, good)
+
+
+@contextlib.contextmanager
+def stage(run: Run, scrape_s: float, **settings: object) -> Iterator[Stage]:
+    """Everything up; ended, whatever happens."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedRedis(maxmemory_mb=128) as store,
+        contextlib.ExitStack() as ends,
+    ):
+        place = Path(folder)
+        refill = _filler(store, run.users)
+        refill()
+        (place / "current").symlink_to(resolve_folder(run.artifact))
+        base = _free_ports(WORKERS)
+        given = {
+            "redis_url": store.url,
+            "workers": WORKERS,
+            "metrics_port": base,
+            "items_refresh_s": 2.0,
+            "candidate_dir": run.artifact,
+            "candidate_share": 0.2,
+            "candidate_shadow": True,
+        } | settings
+        serving = ends.enter_context(Serving(place, **given))
+        for _ in range(WORKERS):
+            serving.ready()
+        prometheus = ends.enter_context(_prometheus(place, base, scrape_s))
+        callers = Callers(
+            url=serving.url,
+            bodies=run.bodies,
+            cap=run.cap,
+            store=store,
+            refill=refill,
+            rng=random.Random(1),
+        )
+        yield Stage(serving, callers, prometheus, place, time.time())
+
+
+async def play(on: Stage, seconds: float, rate: float, crowd: int) -> None:
+    """Usual callers all the time; meanwhile everything that goes wrong, once."""
+    callers = on.callers
+    limits = httpx.Limits(max_connections=200)
+    async with (
+        httpx.AsyncClient(timeout=10.0, limits=limits) as client,
+        asyncio.TaskGroup() as all_,
+    ):
+        usual = all_.create_task(callers.flow(client, rate, seconds))
+
+        async def slowly() -> None:
+            await asyncio.sleep(seconds * 0.06)
+            await callers.hang_up(client)
+
+        await asyncio.sleep(seconds * 0.15)
+        for _ in range(4):
+            await callers.short_lists(client)
+            await callers.wrong(client)
+            await callers.in_a_hurry(client)
+            await asyncio.sleep(seconds * 0.04)
+        await callers.crowd(client, crowd)
+        await asyncio.sleep(seconds * 0.06)
+        await callers.without_store(slowly)
+        await asyncio.sleep(seconds * 0.06)
+        await callers.crowd(client, crowd)
+        await asyncio.to_thread(on.change_artifact)
+        await usual
+
+
+def _filler(store: EmbeddedRedis, users: Path) -> Callable[[], None]:
+    def refill() -> None:
+        with redis.Redis.from_url(store.url) as client:
+            load_users(
+                client, read_users(users), prefix="relist", ttl_s=None, progress=lambda _: None
+            )
+
+    return refill
+
+
+@contextlib.contextmanager
+def _prometheus(folder: Path, base: int, scrape_s: float) -> Iterator[str]:
+    """A real one, with the committed rules."""
+    targets = ", ".join(f'"127.0.0.1:{base + index}"' for index in range(WORKERS))
+    every = f"{round(scrape_s * 1e3)}ms"
+    (folder / "prometheus.yml").write_text(
+        f"global: {{scrape_interval: {every}, scrape_timeout: {every}, evaluation_interval: 1s}}\n"
+        f"rule_files: ['{ALERTS}']\n"
+        f"scrape_configs: [{{job_name: relist, static_configs: [{{targets: [{targets}]}}]}}]\n"
+    )
+    port = _free_ports(1)
+    command = [
+        "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=warn",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        yield _once_scraped(f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(timeout=20.0)
+
+
+def _once_scraped(url: str, seconds: float = 30.0) -> str:
+    """The address, once every worker was scraped: what happens before has no rate."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.TransportError):
+            asked = httpx.get(f"{url}/api/v1/query", params={"query": "count(up == 1)"})
+            found = asked.json()["data"]["result"] if asked.status_code == 200 else []
+            if found and found[0]["value"][1] == str(WORKERS):
+                return url
+        time.sleep(0.05)
+    raise AssertionError("Prometheus did not scrape every worker")
+
+
+def _free_ports(count: int) -> int:
+    """The first of some ports in a row that nobody listens on."""
+    while True:
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError, OverflowError):
+            first = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            base = int(first.getsockname()[1])
+            for port in range(base + 1, base + count):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return base
+
+
+def _point(link: Path, target: Path) -> None:
+    part = link.with_name("link")
+    part.symlink_to(target)
+    part.replace(link)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Play a run of minutes and draw the dashboards from it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a finished run")
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--rate", type=float, default=40.0, help="requests a second")
+    parser.add_argument("--out", type=Path, default=FOLDER.parent / "pictures")
+    given = parser.parse_args(argv)
+    run = Run.of(given.run / "artifact", given.run / "generator")
+    with stage(run, scrape_s=2.0) as on:
+        seconds = given.minutes * 60
+        asyncio.run(play(on, seconds, given.rate, crowd=200))
+        draw_all(on.prometheus, on.window(seconds / 180, rate_interval=15), given.out)
+
+
+if __name__ == "__main__":
+    main()
