@@ -86,7 +86,7 @@ endef
 $(eval $(call steps,$(DATA),movielens,model/configs/movielens.toml))
 $(eval $(call steps,$(WORLD),click-world,model/configs/click_world.toml))
 
-.PHONY: report report-quick measure latency
+.PHONY: report report-quick measure latency load
 report: $(READY) ## Train all methods on the same logs, compare them: model/report/ (under 2 hours)
 	$(BIN)/relist-report --work $(RUNS)/report
 report-quick: $(READY) ## The same on small logs with one seed, in minutes: RUNS/report/quick

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from model.baselines.registry import METHODS
 from model.config import Config, ConfigError
 from model.contract.errors import ContractError
 from model.data.download import cache_folder, wheel
@@ -14,7 +17,7 @@ from model.data.errors import DataError
 from model.offline_report.comparison.jobs import Store
 from model.offline_report.comparison.logs import FULL, QUICK, Size, own_problem, public_problems
 from model.offline_report.comparison.plan import Plan
-from model.offline_report.comparison.problems import Problem
+from model.offline_report.comparison.problems import EXPERIMENTS, Problem
 from model.offline_report.comparison.results import EvaluatorTooWeak, run_plans
 from model.offline_report.comparison.schedule import JobFailed
 from model.offline_report.comparison.writing import write_report
@@ -27,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     given = _parser().parse_args(argv)
     size = QUICK if given.quick else FULL
     try:
-        plans = [Plan(problem) for problem in _problems(given, size)]
+        plans = [Plan(_narrowed(problem, given)) for problem in _problems(given, size)]
         store = Store(given.work / "kept")
         run_plans(plans, store, given.processes)
         command = "relist-report " + " ".join(sys.argv[1:] if argv is None else argv)
@@ -59,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="TOML file of both nets, with --log")
     parser.add_argument("--problem", action="append", help="only this one of ours; repeatable")
     parser.add_argument(
+        "--methods", type=_names, help=f"only these, with commas ({', '.join(METHODS)})"
+    )
+    parser.add_argument(
+        "--experiments",
+        type=_names,
+        help=f"only these, with commas, or none ({', '.join(EXPERIMENTS)})",
+    )
+    parser.add_argument(
         "--processes",
         type=int,
         default=os.cpu_count() or 1,
@@ -81,6 +92,28 @@ def _problems(given: argparse.Namespace, size: Size) -> list[Problem]:
     if unknown:
         raise ConfigError(f"--problem {unknown[0]}: is none of {', '.join(names)}")
     return [problem for problem in found if problem.name in given.problem]
+
+
+def _narrowed(problem: Problem, given: argparse.Namespace) -> Problem:
+    """Only the methods and experiments that were asked for."""
+    methods, experiments = problem.methods, problem.experiments
+    if given.methods is not None:
+        _require_known("--methods", given.methods, METHODS)
+        methods = tuple(name for name in methods if name in given.methods)
+    if given.experiments is not None:
+        _require_known("--experiments", given.experiments, (*EXPERIMENTS, "none"))
+        experiments = tuple(name for name in experiments if name in given.experiments)
+    return replace(problem, methods=methods, experiments=experiments)
+
+
+def _require_known(option: str, asked: Sequence[str], known: Iterable[str]) -> None:
+    unknown = [name for name in asked if name not in set(known)]
+    if unknown:
+        raise ConfigError(f"{option} {unknown[0]}: is none of {', '.join(known)}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import torch
 from tqdm import tqdm
@@ -38,7 +39,7 @@ def run_jobs(jobs: Sequence[Job], store: Store, processes: int) -> None:
         return
     bar = tqdm(total=len(waiting), unit="job", desc="report", disable=None, dynamic_ncols=True)
     context = get_context("spawn")  # torch's threads do not survive a fork
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin)
     running: dict[Future[float], Job] = {}
     try:
         with bar:
@@ -110,8 +111,17 @@ def _in_order(jobs: Sequence[Job]) -> list[Job]:
     return list(found.values())
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """One thread for torch, and none of the work outlives the process that asked for it."""
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Orders: upstream's, popularity, trees; on a log in which one brand is always clicked."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,8 +76,10 @@ def test_popularity_puts_items_first_that_were_clicked_more(tables: LogTables):
     assert brand_precision(Popularity.of(tables), tables) > 0.9
 
 
-def test_trees_learn_the_brand_that_is_clicked_and_propose_valid_lists(tables: LogTables):
-    trees = LambdaMart.fit(tables, TreeSettings(trees=20, smallest_leaf=5))
+def test_trees_learn_the_brand_that_is_clicked_and_propose_valid_lists(
+    tables: LogTables, tmp_path: Path
+):
+    trees = LambdaMart.fit(tables, TreeSettings(trees=20, smallest_leaf=5), tmp_path)
 
     assert brand_precision(trees, tables) > 0.95
 
@@ -119,8 +122,22 @@ def brand_precision(ranker: Ranker, tables: LogTables) -> float:
     return float(hit.sum() / could.sum())
 
 
-def test_trees_grown_twice_from_one_seed_are_the_same(tables: LogTables):
-    one = LambdaMart.fit(tables, TreeSettings(trees=10, smallest_leaf=5))
-    two = LambdaMart.fit(tables, TreeSettings(trees=10, smallest_leaf=5))
+def test_trees_grown_twice_from_one_seed_or_read_again_are_the_same(
+    tables: LogTables, tmp_path: Path
+):
+    settings = TreeSettings(trees=10, smallest_leaf=5)
+    one = LambdaMart.fit(tables, settings, tmp_path / "one")
+    two = LambdaMart.fit(tables, settings, tmp_path / "two")
+    again = LambdaMart.fit(tables, settings, tmp_path / "one")
     request = Gatherer(tables).gather(tables.rows_of(TEST)).request
     assert torch.equal(one.propose(request, 2, rng()), two.propose(request, 2, rng()))
+    assert torch.equal(one.propose(request, 2, rng()), again.propose(request, 2, rng()))
+
+
+def test_trees_of_other_settings_are_not_read_but_grown(tables: LogTables, tmp_path: Path):
+    LambdaMart.fit(tables, TreeSettings(trees=10, smallest_leaf=5), tmp_path)
+    kept = (tmp_path / "trees.txt").read_text(encoding="utf-8")
+
+    LambdaMart.fit(tables, TreeSettings(trees=3, smallest_leaf=5), tmp_path)
+
+    assert (tmp_path / "trees.txt").read_text(encoding="utf-8") != kept
