@@ -136,7 +136,7 @@ dashboards: $(READY) ## Write the dashboards' JSON from their code
 	$(BIN)/python -m docker.grafana.build
 dashboards-test: $(READY) ## Alert rules and every panel's queries against a real Prometheus
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m prometheus tests/docker
-pictures: $(RUN)/.exported ## Play minutes of traffic on RUN and draw the dashboards from it
+pictures: $(READY) ## Play minutes of traffic on RUN and draw the dashboards from it
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.docker.stage --run $(RUN)
 
 ##@ Work on the code
