@@ -11,11 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
-from redis import Redis
 from redis.exceptions import RedisError
 
 from model.contract.errors import BlobError, ContractError, ManifestError
@@ -23,11 +22,11 @@ from model.contract.items import ItemTable
 from model.contract.manifest import read_manifest
 from model.contract.user_stream import read_head, read_users
 from service.features.bulk_load import load_items, load_users
+from service.features.connection import open_bulk_client
 from service.settings import MEMORY, Settings
 
 USERS = "users.bin"
 DONE, REFUSED, UNREACHABLE = 0, 1, 2
-_CONNECT_S, _ANSWER_S = 3.0, 30.0
 _EVERY_S = 0.2
 
 
@@ -64,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     address = "Redis"
     try:
-        url, prefix = _target(options)
-        address = _plain(url)
-        _load(options, url, prefix, sys.stderr)
+        target = _target(options)
+        address = _plain(target.url)
+        _load(options, target, sys.stderr)
     except (RedisError, OSError) as error:
         sys.stderr.write(f"relist-load: {address} cannot be used: {error}\n")
         return UNREACHABLE
@@ -76,7 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def _load(options: argparse.Namespace, url: str, prefix: str, out: TextIO) -> None:
+class Target(NamedTuple):
+    """The store to fill; `cluster`: the url is that of any node of a Redis Cluster."""
+
+    url: str
+    prefix: str
+    cluster: bool
+
+
+def _load(options: argparse.Namespace, target: Target, out: TextIO) -> None:
     """Check the files before anything is written, then write."""
     path = options.users / USERS if options.users.is_dir() else options.users
     if not path.is_file():
@@ -90,8 +97,8 @@ def _load(options: argparse.Namespace, url: str, prefix: str, out: TextIO) -> No
                 what=f"its schema is {expected}, that of {path} is {head.schema_hash}",
             )
     table = None if options.items is None else ItemTable.read(options.items)
-    client = Redis.from_url(url, socket_connect_timeout=_CONNECT_S, socket_timeout=_ANSWER_S)
-    with client:
+    prefix = target.prefix
+    with open_bulk_client(target.url, cluster=target.cluster) as client:
         client.ping()
         meter = Meter("users", head.users, out)
         users = read_users(path)
@@ -107,10 +114,10 @@ def _load(options: argparse.Namespace, url: str, prefix: str, out: TextIO) -> No
                 meter.finish(len(table.ids))
 
 
-def _target(options: argparse.Namespace) -> tuple[str, str]:
-    """Address and prefix: from the command line, else from the RERANK_ settings."""
-    if options.redis_url is not None and options.prefix is not None:
-        return options.redis_url, options.prefix
+def _target(options: argparse.Namespace) -> Target:
+    """From the command line, else from the RERANK_ settings."""
+    if None not in (options.redis_url, options.prefix, options.cluster):
+        return Target(options.redis_url, options.prefix, options.cluster)
     try:
         settings = Settings(artifact_dir=options.artifact or Path())
     except ValidationError as error:
@@ -119,7 +126,8 @@ def _target(options: argparse.Namespace) -> tuple[str, str]:
     url = options.redis_url or settings.redis_url.get_secret_value()
     if url == MEMORY:
         raise ValueError("no Redis to fill: give --redis-url, or set RERANK_REDIS_URL")
-    return url, options.prefix or settings.redis_prefix
+    cluster = settings.redis_cluster if options.cluster is None else options.cluster
+    return Target(url, options.prefix or settings.redis_prefix, cluster)
 
 
 def _plain(url: str) -> str:
@@ -136,6 +144,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--items", type=Path, help="items.npz: also switch to this item table")
     parser.add_argument("--artifact", type=Path, help="refuse files of another schema than this")
     parser.add_argument("--redis-url", help="default: RERANK_REDIS_URL")
+    parser.add_argument(
+        "--cluster",
+        action=argparse.BooleanOptionalAction,
+        help="the address is any node of a Redis Cluster; default: RERANK_REDIS_CLUSTER",
+    )
     parser.add_argument("--prefix", help="of all keys; default: RERANK_REDIS_PREFIX or relist")
     parser.add_argument("--ttl-s", type=_positive, help="users expire after this; default: never")
     return parser

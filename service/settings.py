@@ -30,6 +30,9 @@ class Settings(BaseSettings):
         default=SecretStr(MEMORY),
         description="redis://.., rediss://.. or unix://..; memory:// reads users_file instead",
     )
+    redis_cluster: bool = Field(
+        default=False, description="redis_url is that of any node of a Redis Cluster"
+    )
     redis_prefix: str = Field(default="relist", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     redis_connections: int = Field(default=16, ge=1, le=1024)
     requests_file: Path | None = Field(
@@ -47,7 +50,9 @@ class Settings(BaseSettings):
     admin_port: int | None = Field(
         default=None, ge=1, le=65535, description="worker i serves /admin here + i"
     )
-    playground: bool = False
+    playground: bool = Field(
+        default=False, description="a page at /playground that tries requests_file's requests"
+    )
 
     request_budget_ms: int = Field(default=50, gt=0)
     max_budget_ms: int = Field(default=1000, gt=0)
@@ -119,6 +124,14 @@ class Settings(BaseSettings):
             raise ValueError("redis_url starts with redis://, rediss://, unix:// or memory://")
         if self.users_file is not None and scheme != "memory":
             raise ValueError("users_file belongs to redis_url=memory://")
+        if self.redis_cluster and scheme not in {"redis", "rediss"}:
+            raise ValueError("redis_cluster needs redis_url=redis://.. or rediss://..")
+        return self
+
+    @model_validator(mode="after")
+    def _a_playground_has_requests(self) -> Self:
+        if self.playground and self.requests_file is None:
+            raise ValueError("playground needs requests_file: it shows real requests")
         return self
 
     @classmethod

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar, cast
 
-from redis import Redis
-
 from model.contract.items import ItemTable
 from model.contract.store_layout import items_key, items_version, items_version_key, user_key
+from service.features.connection import BulkClient
 from service.features.item_rows import content_digest, hash_fields
 
 T = TypeVar("T")
@@ -22,7 +21,7 @@ KEEP_OLD_ITEMS_S = 3_600  # readers of the version before finish in this time
 
 
 def load_users(
-    client: Redis,
+    client: BulkClient,
     users: Iterable[tuple[str, bytes]],
     *,
     prefix: str,
@@ -42,7 +41,7 @@ def load_users(
 
 
 def load_items(
-    client: Redis, table: ItemTable, *, prefix: str, schema_hash: str, progress: Progress
+    client: BulkClient, table: ItemTable, *, prefix: str, schema_hash: str, progress: Progress
 ) -> str | None:
     """Write the table beside the present one, then switch to it; None when it is the present one.
 
@@ -60,12 +59,12 @@ def load_items(
         client.hset(key, mapping=dict(chunk))
         done += len(chunk)
         progress(done)
-    with client.pipeline(transaction=True) as pipeline:
-        pipeline.persist(key)
-        pipeline.set(items_version_key(prefix), version)
-        if present is not None:
-            pipeline.expire(items_key(prefix, present.decode(errors="replace")), KEEP_OLD_ITEMS_S)
-        pipeline.execute()
+    # One by one, because these keys lie on different nodes of a cluster. In this order a reader
+    # always finds a whole table; cut off before the last, the old one stays.
+    client.persist(key)
+    client.set(items_version_key(prefix), version)
+    if present is not None:
+        client.expire(items_key(prefix, present.decode(errors="replace")), KEEP_OLD_ITEMS_S)
     return version
 
 

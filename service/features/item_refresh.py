@@ -12,12 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from redis.asyncio import Redis
-
 from model.contract.fitted import FittedSchema
 from model.contract.items import ItemTable
 from model.contract.store_layout import items_key, items_version_key, schema_of_items
-from service.features.connection import STORE_ERRORS
+from service.features.connection import STORE_ERRORS, Client
 from service.features.item_rows import RowsRefusedError, build_table
 from service.telemetry import metrics
 from service.telemetry.logs import event
@@ -40,7 +38,7 @@ class ItemRefresher:
 
     def __init__(
         self,
-        client: Redis,
+        client: Client,
         *,
         prefix: str,
         schema: FittedSchema,

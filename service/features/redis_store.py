@@ -9,13 +9,12 @@ import asyncio
 import time
 from typing import NoReturn, Self, cast
 
-from redis.asyncio import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.contract.errors import BlobError
 from model.contract.store_layout import UserRecord, unpack_user, user_key
 from service.errors import FeaturesUnavailable, StoreFault
-from service.features.connection import STORE_ERRORS, open_client
+from service.features.connection import STORE_ERRORS, Client, open_client
 
 STORE = "redis"
 _MEND_TIMEOUT_S = 2.0
@@ -29,16 +28,23 @@ class RedisUserStore:
     the next request. There is at most one at a time.
     """
 
-    def __init__(self, client: Redis, *, prefix: str, schema_hash: str) -> None:
+    def __init__(self, client: Client, *, prefix: str, schema_hash: str) -> None:
         self._client, self._prefix, self._schema_hash = client, prefix, schema_hash
         self._mending: asyncio.Task[None] | None = None
 
     @classmethod
-    def connect(cls, url: str, *, prefix: str, schema_hash: str, connections: int = 16) -> Self:
+    def connect(
+        cls,
+        url: str,
+        *,
+        prefix: str,
+        schema_hash: str,
+        connections: int = 16,
+        cluster: bool = False,
+    ) -> Self:
         """A store with its own bounded pool; connects when first used."""
-        return cls(
-            open_client(url, connections=connections), prefix=prefix, schema_hash=schema_hash
-        )
+        client = open_client(url, connections=connections, cluster=cluster)
+        return cls(client, prefix=prefix, schema_hash=schema_hash)
 
     async def fetch_user(self, user_id: str, *, timeout_s: float) -> UserRecord | None:
         """One user, None for one never seen; raises FeaturesUnavailable within `timeout_s`."""

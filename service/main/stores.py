@@ -30,6 +30,7 @@ def open_store(settings: Settings) -> OpenStore:
             prefix=settings.redis_prefix,
             schema_hash=schema_hash,
             connections=settings.redis_connections,
+            cluster=settings.redis_cluster,
         )
 
     def memory(schema_hash: str) -> UserStore:
@@ -52,7 +53,7 @@ def open_refresh(settings: Settings) -> Refresh | None:
     async def refresh(
         manifest: Manifest, base: ItemTable, swap: Callable[[ItemTable], None]
     ) -> None:
-        client = open_client(url, connections=1)
+        client = open_client(url, connections=1, cluster=settings.redis_cluster)
         refresher = ItemRefresher(
             client, prefix=settings.redis_prefix, schema=manifest.features, base=base, swap=swap
         )

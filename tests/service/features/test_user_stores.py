@@ -1,4 +1,4 @@
-"""What both user stores promise, on a real Redis and in memory alike."""
+"""What both user stores promise, on a real Redis, a Redis Cluster and in memory alike."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -10,6 +10,7 @@ from model.contract.errors import BlobError
 from model.contract.store_layout import pack_user, user_key
 from model.contract.user_stream import write_users
 from service.errors import FeaturesUnavailable
+from service.features.connection import open_bulk_client
 from service.features.memory_store import MemoryUserStore
 from service.features.redis_store import RedisUserStore
 from tests.service.features.records import OTHER_SCHEMA, PREFIX, SCHEMA, same, user_record
@@ -22,7 +23,13 @@ def blobs():
     return {user_id: pack_user(user_record(seed), SCHEMA) for seed, user_id in enumerate(IDS)}
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("cluster", marks=pytest.mark.redis),
+    ]
+)
 def open_store(request):
     """A context manager that opens a store over {user id: blob}."""
 
@@ -42,9 +49,22 @@ def open_store(request):
         yield store
         await store.close()
 
-    if request.param == "redis":
-        request.getfixturevalue("redis_server")
-    return {"memory": memory, "redis": redis}[request.param]
+    @asynccontextmanager
+    async def cluster(held):
+        nodes = request.getfixturevalue("shared_cluster")
+        with open_bulk_client(nodes.url, cluster=True) as client:
+            for user_id in {*IDS, "bad"}:
+                client.delete(user_key(PREFIX, user_id))
+            for user_id, blob in held.items():
+                client.set(user_key(PREFIX, user_id), blob)
+        store = RedisUserStore.connect(nodes.url, prefix=PREFIX, schema_hash=SCHEMA, cluster=True)
+        yield store
+        await store.close()
+
+    needed = {"redis": "redis_server", "cluster": "shared_cluster"}.get(request.param)
+    if needed is not None:
+        request.getfixturevalue(needed)
+    return {"memory": memory, "redis": redis, "cluster": cluster}[request.param]
 
 
 async def test_each_user_gets_the_own_record_also_when_asked_for_at_the_same_time(open_store):
