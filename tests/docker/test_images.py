@@ -51,6 +51,7 @@ def copied(image: str, folder: Path) -> None:
                 shutil.copy(ROOT / source, into)
 
 
+@pytest.mark.slow
 def test_the_service_runs_on_the_files_that_its_image_holds(tmp_path):
     copied("service", tmp_path)
     done = subprocess.run(

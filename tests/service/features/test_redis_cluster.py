@@ -142,6 +142,7 @@ async def answers(store, places):
     return found
 
 
+@pytest.mark.slow
 async def test_while_a_shard_is_down_the_users_of_the_others_are_served(cluster_of_my_own):
     cluster = cluster_of_my_own
     held = by_node(cluster)
@@ -163,6 +164,7 @@ async def test_while_a_shard_is_down_the_users_of_the_others_are_served(cluster_
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_shard_that_hangs_costs_its_own_users_their_budget_and_others_nothing(
     cluster_of_my_own,
 ):
