@@ -73,9 +73,11 @@ class CostLine:
             self.pace += _FOLLOW * (now - self.pace)
 
     def _relax(self) -> None:
-        """A refused run teaches nothing: drift back to the warm-up's pace, or refuse for ever."""
-        if self.pace > 1:
-            self.pace += _FOLLOW * (1 - self.pace)
+        """A refused run teaches nothing: drift until one is tried, or refuse for ever.
+
+        Below the warm-up's pace too: a warm-up beside a busy neighbor measures too slow a line.
+        """
+        self.pace = max(self.pace * (1 - _FOLLOW), 1 / _SLOWEST)
 
 
 def _terms(candidates: int, lists: int) -> tuple[float, float, float, float]:

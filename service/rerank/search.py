@@ -88,9 +88,13 @@ def search(
         raise BudgetSpent(stage="generate", left_ms=left_s * 1e3, needed_ms=needed_ms)
     clock = deadline.clock
     began = clock()
-    proposed = generate(graphs, task, manifest, lists)
-    generated = clock()
-    found = evaluate(graphs, task, manifest, proposed)
+    try:
+        proposed = generate(graphs, task, manifest, lists)
+        generated = clock()
+        found = evaluate(graphs, task, manifest, proposed)
+    except BudgetSpent:  # it takes at least this long: the next plan is a smaller one
+        cost.observe(Observation(task.candidates, lists, clock() - began))
+        raise
     ended = clock()
     cost.observe(Observation(task.candidates, lists, ended - began))
     found.ran_lists = lists

@@ -24,13 +24,12 @@ def test_no_slope_of_a_fit_is_negative_even_when_noise_says_so():
 
 
 def test_fewer_lists_are_planned_when_time_is_short_and_none_when_not_one_fits():
-    one = LINE.seconds(100, 1) * 1.5
+    one, plenty = LINE.seconds(100, 1) * 1.5, LINE.seconds(100, 4) * 1.5 + 1e-9
 
-    assert LINE.affordable(candidates=100, wanted=8, left_s=1.0) == 8
-    assert LINE.affordable(candidates=100, wanted=8, left_s=one + 1e-9) == 1
-    assert LINE.affordable(candidates=100, wanted=8, left_s=one - 1e-6) == 0
-    few = LINE.affordable(candidates=100, wanted=8, left_s=LINE.seconds(100, 4) * 1.5 + 1e-9)
-    assert few == 4
+    def planned(left_s: float) -> int:
+        return CostLine(LINE.weights).affordable(candidates=100, wanted=8, left_s=left_s)
+
+    assert [planned(left) for left in (1.0, one + 1e-9, one - 1e-6, plenty)] == [8, 1, 0, 4]
 
 
 def test_the_pace_follows_slow_runs_and_a_refused_run_lets_it_drift_back():
@@ -46,3 +45,15 @@ def test_the_pace_follows_slow_runs_and_a_refused_run_lets_it_drift_back():
         assert refused < 200
 
     assert refused > 10
+
+
+def test_a_warm_up_that_was_far_too_slow_does_not_refuse_for_ever():
+    line = CostLine((1.0, 0.0, 0.0, 0.0))  # measured beside a busy neighbor; in truth 10 ms
+
+    planned = [line.affordable(candidates=100, wanted=8, left_s=0.2) for _ in range(100)]
+    assert planned[0] == 0
+    assert planned[-1] == 8
+
+    for _ in range(100):  # what was tried then keeps it where it belongs
+        line.observe(Observation(100, 8, 0.01))
+    assert line.seconds(100, 8) == pytest.approx(0.05, rel=0.1)  # a twentieth, the fastest pace

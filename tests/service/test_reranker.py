@@ -1,5 +1,6 @@
 import json
 import random
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from model.contract.answer import RerankAnswer
 from model.contract.errors import RequestRejected, ValueRejected
 from model.contract.manifest import ObjectiveWeights
 from model.contract.request import parse_request
-from service.errors import LimitExceeded
+from service.errors import BudgetSpent, LimitExceeded
 from service.rerank.cost import CostLine
 from service.rerank.search import judge
 from service.rerank.tasks import build_task
@@ -137,6 +138,29 @@ async def test_lists_are_fewer_when_the_budget_is_short_and_the_answer_says_so(a
     assert answer["degraded"] == ["fewer_lists"]
     assert 2 <= answer["lists_evaluated"] <= 4
     assert answer["reward"] >= answer["input_reward"]
+
+
+async def test_a_run_that_its_deadline_ended_makes_the_next_plan_a_slower_one(artifact, worker):
+    class Late:
+        """Graphs that a deadline ends."""
+
+        def bind(self):
+            return self
+
+        def stop(self):
+            """Nothing goes on."""
+
+        def generate(self, arrays, *, rules):
+            time.sleep(0.01)
+            raise BudgetSpent(stage="generator", left_ms=0.0)
+
+    line = CostLine((0.001, 0.0, 0.0, 0.0))
+    reranker = reranker_of(model_of(artifact, graphs=Late(), cost={False: line}), worker)
+
+    answer = await ask(reranker, body_of(artifact))
+
+    assert answer["degraded"] == ["input_order"]
+    assert line.pace > 1.4  # 10 ms where 1 ms was expected moves it by 5 % of 9 and more
 
 
 async def test_without_time_for_one_list_the_input_order_is_served_with_nothing_predicted(
