@@ -27,10 +27,11 @@ import redis
 from docker.grafana.build import FOLDER
 from docker.grafana.draw import draw_all
 from docker.grafana.prometheus_api import Window
+from model.contract.items import ItemTable
 from model.contract.manifest import read_manifest
 from model.contract.schema import Kind, Scope
 from model.contract.user_stream import read_users
-from service.features.bulk_load import load_users
+from service.features.bulk_load import load_items, load_users
 from service.features.embedded import EmbeddedRedis
 from service.inference.artifact import resolve_folder
 from tests.docker.traffic import Body, Callers
@@ -46,7 +47,7 @@ class Run:
     """What is served and asked: an artifact, the users it knows, and their requests."""
 
     artifact: Path
-    users: Path
+    handover: Path
     bodies: Sequence[Body]
 
     @classmethod
@@ -56,7 +57,7 @@ class Run:
             bodies = [
                 json.loads(line)["request"] for line, _ in zip(file, range(most), strict=False)
             ]
-        return cls(artifact, handover / "users.bin", bodies)
+        return cls(artifact, handover, bodies)
 
     @property
     def cap(self) -> str:
@@ -105,7 +106,7 @@ def stage(run: Run, scrape_s: float, **settings: object) -> Iterator[Stage]:
         contextlib.ExitStack() as ends,
     ):
         place = Path(folder)
-        refill = _filler(store, run.users)
+        refill = _filler(store, run)
         refill()
         (place / "current").symlink_to(resolve_folder(run.artifact))
         base = _free_ports(WORKERS)
@@ -162,14 +163,22 @@ async def play(on: Stage, seconds: float, rate: float, crowd: int) -> None:
         await usual
 
 
-def _filler(store: EmbeddedRedis, users: Path) -> Callable[[], None]:
+def _filler(store: EmbeddedRedis, run: Run) -> Callable[[], None]:
+    """Puts users and items where the service reads them."""
+    schema_hash = read_manifest(resolve_folder(run.artifact)).schema_hash
+    items = ItemTable.read(run.handover / "items.npz")
+
     def refill() -> None:
         with redis.Redis.from_url(store.url) as client:
-            load_users(
-                client, read_users(users), prefix="relist", ttl_s=None, progress=lambda _: None
-            )
+            users = read_users(run.handover / "users.bin")
+            load_users(client, users, prefix="relist", ttl_s=None, progress=_silent)
+            load_items(client, items, prefix="relist", schema_hash=schema_hash, progress=_silent)
 
     return refill
+
+
+def _silent(done: int) -> None:
+    """Nobody watches."""
 
 
 @contextlib.contextmanager
@@ -237,7 +246,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=FOLDER.parent / "pictures")
     given = parser.parse_args(argv)
     run = Run.of(given.run / "artifact", given.run / "generator")
-    with stage(run, scrape_s=2.0) as on:
+    # Generous, as in docker/.env: callers, service, Redis and Prometheus share one machine.
+    with stage(run, scrape_s=2.0, request_budget_ms=200, feature_budget_ms=50) as on:
         seconds = given.minutes * 60
         asyncio.run(play(on, seconds, given.rate, crowd=200))
         draw_all(on.prometheus, on.window(seconds / 180, rate_interval=15), given.out)
