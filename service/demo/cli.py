@@ -62,6 +62,7 @@ def _run(run: Path, port: int, *, once: bool) -> None:
             "RERANK_ARTIFACT_DIR": str(run / "artifact"),
             "RERANK_REQUESTS_FILE": str(handover / "requests.jsonl"),
             "RERANK_PORT": str(port),
+            "RERANK_PLAYGROUND": "true",
             "RERANK_LOG_LEVEL": "warning",
             # People look at the demo on a laptop that does other things too.
             "RERANK_REQUEST_BUDGET_MS": "500",
@@ -72,7 +73,8 @@ def _run(run: Path, port: int, *, once: bool) -> None:
             wait_until_ready(base, service, _START_S)
             shown = pick(base, handover / "requests.jsonl")
             _print(shown, items, manifest.artifact)
-            sys.stdout.write(f"\nThe service is up: {base}/docs  (Ctrl-C ends it)\n")
+            sys.stdout.write(f"\nTry it: {base}/playground\n")
+            sys.stdout.write(f"The service is up: {base}/docs  (Ctrl-C ends it)\n")
             sys.stdout.flush()
             if not once and service.wait() != 0:
                 raise DemoError("the service ended by itself; its messages stand above")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -17,10 +15,12 @@ from service.api.admission import Admission
 from service.api.app import build_app
 from service.api.errors import codes
 from service.api.pages import Facts, health_routes, info_routes, metrics_routes
+from service.api.playground.routes import playground_routes
 from service.api.readiness import Readiness
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
 from service.inference.worker import LoopWorker, ThreadWorker
+from service.main.offered import Offered
 from service.main.rollout import ArtifactRollout, Sources
 from service.main.stores import open_refresh, open_store
 from service.rerank.limits import Limits
@@ -31,8 +31,6 @@ from service.settings import Settings
 from service.telemetry import metrics
 from service.telemetry.logs import event
 from service.telemetry.traces import Traces, open_traces
-
-_EXAMPLE_ITEMS = 12
 
 
 @dataclass(slots=True)
@@ -48,7 +46,7 @@ class Service:
     readiness: Readiness
     apps: list[FastAPI]
     side_ports: list[int]
-    example: dict[str, Any]
+    offered: Offered
     traces: Traces | None
 
     def open_side_sockets(self) -> list[socket.socket]:
@@ -56,12 +54,10 @@ class Service:
         return [socket.create_server((self.settings.host, port)) for port in self.side_ports]
 
     def publish_example(self) -> None:
-        """Put a request that works into the API's document, made of what the artifact holds."""
+        """Put a request that works into the API's document, and real ones into the playground."""
         model = self.models.current
         if model is not None:
-            known = list(model.items.table.ids[:_EXAMPLE_ITEMS])
-            real = self.settings.requests_file
-            self.example.update(_made_up(known) if real is None else read_example(real))
+            self.offered.publish(model.items.table.ids)
             self.apps[0].openapi_schema = None  # written anew at the next look
 
     async def close(self) -> None:
@@ -94,26 +90,29 @@ def assemble(settings: Settings, index: int) -> Service:
     rollout = _rollout(settings, settings.artifact_dir, models, "current")
     trial, candidate = _trial(settings, limits)
     readiness = Readiness(models)
-    example: dict[str, Any] = {}
+    offered = Offered(settings.requests_file, playground=settings.playground)
     reranker = Reranker(models, worker, limits, trial)
     traces = open_traces(settings.otel_endpoint)
     endpoint = RerankEndpoint(reranker, _door(settings, traces))
-    apps, ports = _apps(settings, index, endpoint, rollout, readiness, example)
+    apps, ports = _apps(settings, index, endpoint, rollout, readiness, offered)
     return Service(
-        settings, models, worker, rollout, trial, candidate, readiness, apps, ports, example, traces
+        settings, models, worker, rollout, trial, candidate, readiness, apps, ports, offered, traces
     )
 
 
 def _door(settings: Settings, traces: Traces | None) -> Door:
-    tokens = [token.get_secret_value() for token in settings.api_tokens]
     return Door(
         admission=Admission(max_inflight=settings.max_inflight, max_waiting=settings.max_waiting),
-        tokens=Tokens(tokens, open_without=True),
+        tokens=_tokens(settings),
         max_body_bytes=settings.max_body_bytes,
         body_timeout_ms=settings.body_timeout_ms,
         clock=time.monotonic,
         traces=traces,
     )
+
+
+def _tokens(settings: Settings) -> Tokens:
+    return Tokens([token.get_secret_value() for token in settings.api_tokens], open_without=True)
 
 
 def _rollout(settings: Settings, folder: Path, models: ModelHolder, role: Role) -> ArtifactRollout:
@@ -147,7 +146,7 @@ def _apps(  # the rooms that meet in HTTP
     endpoint: RerankEndpoint,
     rollout: ArtifactRollout,
     readiness: Readiness,
-    example: dict[str, Any],
+    offered: Offered,
 ) -> tuple[list[FastAPI], list[int]]:
     """The public application, then those of the side ports, with the ports."""
     admin, reranker = settings.admin_token, endpoint.reranker
@@ -155,6 +154,8 @@ def _apps(  # the rooms that meet in HTTP
         reranker.limits, settings.max_body_bytes, settings.max_inflight, settings.max_waiting
     )
     public = [health_routes(readiness), info_routes(reranker.models, facts)]
+    if settings.playground:
+        public.append(playground_routes(offered.catalog, reranker.models, _tokens(settings)))
     sides = []
     own = (
         (settings.metrics_port, metrics_routes()),
@@ -171,19 +172,5 @@ def _apps(  # the rooms that meet in HTTP
             public.append(router)
         else:
             sides.append((base + index, build_app([router])))
-    main = build_app(public, endpoint, example=example, secured=bool(settings.api_tokens))
+    main = build_app(public, endpoint, example=offered.example, secured=bool(settings.api_tokens))
     return [main, *(app for _, app in sides)], [port for port, _ in sides]
-
-
-def read_example(path: Path) -> dict[str, Any]:
-    """The first real request of a hand-over's requests.jsonl."""
-    with path.open(encoding="utf-8") as file:
-        request: dict[str, Any] = json.loads(file.readline())["request"]
-    return request
-
-
-def _made_up(item_ids: list[str]) -> dict[str, Any]:
-    return {
-        "user_id": "somebody",
-        "candidates": {"item_id": item_ids, "score": [1.0 - i / 100 for i in range(len(item_ids))]},
-    }

@@ -44,6 +44,7 @@ def test_variables_of_others_are_none_of_our_business(environ):
         ({"REDIS_URL": "redis://localhost", "USERS_FILE": "/u"}, "belongs to"),
         ({"REDIS_CLUSTER": "true"}, "redis_cluster needs redis_url=redis://"),
         ({"REDIS_CLUSTER": "true", "REDIS_URL": "unix:///r.sock"}, "redis_cluster needs"),
+        ({"PLAYGROUND": "true"}, "playground needs requests_file"),
         ({"PORT": "70000"}, "less than or equal to 65535"),
     ],
 )
