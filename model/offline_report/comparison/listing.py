@@ -18,7 +18,7 @@ from model.contract.choice import Objective
 from model.data.batches import Gatherer
 from model.nets.inputs import RequestTensors
 from model.offline_report.comparison.jobs import Job, Store, digest
-from model.offline_report.comparison.problems import Problem, tables_of, test_rows
+from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
 from model.offline_report.comparison.shuffling import Shuffle
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
 from model.proposals import Editing, generate_lists
@@ -27,6 +27,7 @@ BATCH = 50
 COUNTS = (1, 2, 4, 8, 16, 32, 64)  # K
 SERVED = 8  # the K of every table
 EFFORTS = {"hill_climbing": (1, 4, 16), "beam_search": (1, 8, 64), "exact": (1,)}
+LARGE_EFFORTS = {"hill_climbing": (1, 2), "beam_search": (1, 8)}  # a step there costs M N lists
 Propose = Callable[[RequestTensors, int, torch.Generator], Tensor]
 
 
@@ -79,9 +80,13 @@ class FitJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListsJob:
-    """Lists that a method or a generator of ours proposes."""
+    """Lists that a method or a generator of ours proposes.
+
+    count: how many, where the method has no effort.
+    """
 
     source: FitJob | GeneratorJob
+    count: int = COUNTS[-1]
 
     @property
     def problem(self) -> Problem:
@@ -101,7 +106,8 @@ class ListsJob:
 
     def depends_on(self) -> str:
         """See `Job`."""
-        return f"{self.problem.requests} {COUNTS} {SERVED} {EFFORTS}"
+        efforts = f"{EFFORTS} {LARGE_EFFORTS}"
+        return f"{self.problem.requests} {self.count} {COUNTS} {SERVED} {efforts}"
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""
@@ -119,8 +125,8 @@ class ListsJob:
         made, shuffled = [], []
         for some, rng in _batches(rows, self.source.seed):
             request = gatherer.gather(some).request
-            made.append(answers(self.method, propose, request, rng))
-            if self.method not in EFFORTS:
+            made.append(self.answers(propose, request, rng))
+            if not self.efforts():
                 mixed, back = shuffle(request)
                 again = propose(mixed, SERVED, rng)
                 shuffled.append(back.gather(1, again.flatten(1)).view(again.shape))
@@ -128,6 +134,25 @@ class ListsJob:
         if shuffled:
             arrays["shuffled"] = torch.cat(shuffled).numpy().astype(np.int16)
         store.write_arrays(self, arrays)
+
+    def efforts(self) -> tuple[int, ...]:
+        """Climbs, or the beam's width; empty for a method that proposes lists."""
+        large = {} if exact(self.problem) else LARGE_EFFORTS
+        return (EFFORTS | large).get(self.method, ())
+
+    def groups(self) -> list[tuple[int, int, int]]:
+        """(K or effort, first, end): which of the kept lists are compared with the input list."""
+        if self.efforts():
+            return [(effort, at, at + 1) for at, effort in enumerate(self.efforts())]
+        return [(count, 0, count) for count in COUNTS if count <= self.count]
+
+    def answers(self, propose: Propose, request: RequestTensors, rng: torch.Generator) -> Tensor:
+        """(B, C, M) lists of a batch."""
+        if self.efforts():
+            return torch.cat([propose(request, k, rng)[:, :1] for k in self.efforts()], dim=1)
+        if self.method == "random":  # sorts by the evaluator: nested only if drawn one by one
+            return torch.cat([propose(request, 1, rng) for _ in range(self.count)], dim=1)
+        return propose(request, self.count, rng)
 
     def proposer(self, store: Store) -> Propose:
         """The trained method as a function."""
@@ -140,22 +165,6 @@ def objective_of(problem: Problem) -> Objective:
     """What a list is worth."""
     weights = problem.config.objective
     return Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
-
-
-def groups_of(method: str, kept: int) -> list[tuple[int, int, int]]:
-    """(K or effort, first, end): which of the kept lists are compared with the input list."""
-    if method in EFFORTS:
-        return [(effort, at, at + 1) for at, effort in enumerate(EFFORTS[method])]
-    return [(count, 0, count) for count in COUNTS if count <= kept]
-
-
-def answers(method: str, propose: Propose, request: RequestTensors, rng: torch.Generator) -> Tensor:
-    """(B, C, M) lists of a batch, see `ListsJob.run`."""
-    if method in EFFORTS:
-        return torch.cat([propose(request, effort, rng)[:, :1] for effort in EFFORTS[method]], 1)
-    if method == "random":  # sorts by the evaluator: K lists are only nested if drawn one by one
-        return torch.cat([propose(request, 1, rng) for _ in range(COUNTS[-1])], dim=1)
-    return propose(request, COUNTS[-1], rng)
 
 
 def _batches(

@@ -10,6 +10,7 @@ from pathlib import Path
 from model.baselines.registry import METHODS
 from model.config import Config
 from model.data.click_world import WorldConfig, write_click_world
+from model.data.log_info import BY_TIME
 from model.data.movielens import MovielensConfig, write_movielens
 from model.data.prepare import fingerprint
 from model.data.tables import load_tables
@@ -17,6 +18,8 @@ from model.data.toml_config import read_toml
 from model.offline_report.comparison.problems import (
     EXPERIMENTS,
     LARGE_SPACE_METHODS,
+    SMALL_SPACE_METHODS,
+    Experiment,
     Problem,
     methods_for,
 )
@@ -25,12 +28,23 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 PRESETS = Path(__file__).parents[2] / "data"
 
 
+PROBLEMS = ("world_4of12", "world_5of5", "world_10of50", "movielens", "movielens_by_time")
+BY_USER_NOTE = (
+    "Labels are real. Each user's own timeline is cut, so most test sittings follow a training "
+    "sitting of the same user, and other users' later ratings are in training; the next section "
+    "cuts the log at one moment for all."
+)
+BY_TIME_NOTE = "Labels are real. Most users of the test part were never seen in training."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
     """How much of everything.
 
     lists: training lists of a simulated log. large: of the one at 10-of-50.
     requests, large_requests: of the test part.
+    problems: names of those that are looked at.
+    experiments: those that are made where a problem asks for them.
     epochs: at most, of evaluators and methods; generator_epochs: of ours; None as configured.
     """
 
@@ -42,6 +56,9 @@ class Size:
     large_seeds: tuple[int, ...]
     restarts: int
     ablation_epochs: int
+    problems: tuple[str, ...] = PROBLEMS
+    experiments: tuple[Experiment, ...] = EXPERIMENTS
+    few_ablations: bool = False
     epochs: int | None = None
     generator_epochs: int | None = None
 
@@ -65,6 +82,9 @@ QUICK = Size(
     large_seeds=(0,),
     restarts=1,
     ablation_epochs=1,
+    problems=("world_4of12", "world_10of50", "movielens"),
+    experiments=("judges", "tau", "ablations", "neighbors"),
+    few_ablations=True,
     epochs=3,
     generator_epochs=2,
 )
@@ -78,42 +98,59 @@ def public_problems(work: Path, wheel: Path, size: Size) -> list[Problem]:
     large = _world(work, wheel, "click_world_10of50", size.large)
     real = work / "movielens"
     _built(real, lambda: write_movielens(wheel, real, MovielensConfig()))
-    return [
+    cut = work / "movielens_by_time"
+    _built(cut, lambda: write_movielens(wheel, cut, MovielensConfig(split=BY_TIME)))
+    problems = [
         Problem(
             name="world_4of12", title="click world, 4 of 12", log=four,
             fingerprint=fingerprint(four), config=world, seeds=size.seeds, requests=size.requests,
             experiments=("judges", "tau", "cru_loss", "ablations", "neighbors"),
-            ablation_epochs=size.ablation_epochs,
         ),
         Problem(
             name="world_5of5", title="click world, 5 of 5", log=five, fingerprint=fingerprint(five),
             config=world, seeds=size.seeds, requests=size.requests, experiments=("cru_loss",),
-            methods=("input_order", "pointwise", "prm", "random", "hill_climbing", "exact"),
-            ablation_epochs=size.ablation_epochs,
+            methods=SMALL_SPACE_METHODS,
         ),
         Problem(
             name="world_10of50", title="click world, 10 of 50", log=large,
             fingerprint=fingerprint(large), config=world, seeds=size.large_seeds,
             methods=LARGE_SPACE_METHODS, requests=size.large_requests, restarts=size.restarts,
-            experiments=("collapse",), ablation_epochs=size.ablation_epochs,
+            experiments=("collapse",),
         ),
         Problem(
             name="movielens", title="MovieLens 100K, 10 of up to 50", log=real,
             fingerprint=fingerprint(real), config=movielens, seeds=size.seeds,
-            requests=size.requests, methods=_without_exact(real), restarts=0,
+            requests=size.requests, methods=_without_exact(real), restarts=0, note=BY_USER_NOTE,
+        ),
+        Problem(
+            name="movielens_by_time", title="MovieLens 100K, cut at one moment for all users",
+            log=cut, fingerprint=fingerprint(cut), config=movielens, seeds=size.seeds,
+            requests=size.requests, methods=("input_order", "popularity", "pointwise", "prm"),
+            restarts=0, note=BY_TIME_NOTE,
         ),
     ]  # fmt: skip
+    return [_sized(problem, size) for problem in problems if problem.name in size.problems]
+
+
+def _sized(problem: Problem, size: Size) -> Problem:
+    return replace(
+        problem,
+        experiments=tuple(name for name in problem.experiments if name in size.experiments),
+        ablation_epochs=size.ablation_epochs,
+        few_ablations=size.few_ablations,
+    )
 
 
 def own_problem(log: Path, config: Config, size: Size) -> Problem:
     """A user's own log: every method that its lists allow, every experiment."""
     tables = load_tables(log)
-    return Problem(
+    problem = Problem(
         name="log", title=tables.info.name, log=log, fingerprint=tables.fingerprint,
         config=_shortened(config, size), seeds=size.seeds, requests=size.requests,
-        methods=methods_for(tables, tuple(METHODS)),
-        restarts=size.restarts, experiments=EXPERIMENTS, ablation_epochs=size.ablation_epochs,
+        methods=methods_for(tables, tuple(METHODS)), restarts=size.restarts,
+        experiments=EXPERIMENTS,
     )  # fmt: skip
+    return _sized(problem, size)
 
 
 def _world(work: Path, wheel: Path, preset: str, lists: int) -> Path:

@@ -21,7 +21,6 @@ from model.offline_report.comparison.listing import (
     BATCH,
     SERVED,
     ListsJob,
-    groups_of,
     objective_of,
 )
 from model.offline_report.comparison.problems import Problem, tables_of, test_rows
@@ -84,7 +83,7 @@ class MeasureJob:
         """
         kept = store.arrays(self.lists)
         lists = _with_input(self.problem, kept["lists"])
-        chosen = self._chosen(store, lists, groups_of(self.lists.method, lists.shape[1] - 1))
+        chosen = self._chosen(store, lists, self.lists.groups())
         columns: Arrays = {"user": tables_of(self.problem).user_place[test_rows(self.problem)]}
         columns |= self._of(store, lists, chosen)
         if "shuffled" in kept:

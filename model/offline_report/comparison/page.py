@@ -97,7 +97,8 @@ def page_of(found: Sequence[Found], facts: dict[str, str]) -> str:
 
 def _problem(one: Found) -> list[str]:
     rows = find(one.rows, problem=one.problem.name)
-    lines = [f"## {one.problem.title}", "", one.shape, ""]
+    note = f" {one.problem.note}" if one.problem.note else ""
+    lines = [f"## {one.problem.title}", "", one.shape + note, ""]
     lines += ["### The evaluator first", "", *tables.logged_table(rows)]
     lines += ["### All methods", "", *_picture(one, "value")]
     lines += tables.methods_table(rows, "comparison", COMPARISON)

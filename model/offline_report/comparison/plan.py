@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from model.baselines.registry import METHODS
-from model.offline_report.comparison.listing import FitJob, ListsJob
+from model.offline_report.comparison.listing import SERVED, FitJob, ListsJob
 from model.offline_report.comparison.measuring import MeasureJob
 from model.offline_report.comparison.neighborhoods import NeighborsJob
 from model.offline_report.comparison.problems import OURS, Problem
@@ -35,6 +36,7 @@ ABLATIONS: dict[str, Changes] = {
     "replacements by popularity": (("replacement", "popularity"),),
 }
 COLLAPSING: Changes = (("cru_loss", "sampled"),)
+ONE_SEED = frozenset({"tau", "collapse"})  # courses of training, drawn for one seed
 JUDGED_REQUESTS = 300  # two more evaluators look at all lists of these
 
 
@@ -81,16 +83,19 @@ class Plan:
         if part not in self.problem.experiments:
             return {}
         parts: dict[str, dict[str, Changes]] = {
-            "ablations": ABLATIONS,
+            "ablations": dict(islice(ABLATIONS.items(), 4 if self.problem.few_ablations else None)),
             "tau": {f"tau {tau:g}": (("tau_start", tau), ("tau_end", tau)) for tau in TAUS},
             "cru_loss": {kind: (("cru_loss", kind),) for kind in CRU_LOSSES},
             "collapse": {"straight_through": (), "sampled": COLLAPSING},
         }
         short: Changes = (("epochs", self.problem.ablation_epochs),)
+        seeds = self.problem.seeds[:1] if part in ONE_SEED else self.problem.seeds
         return {
             name: {
-                seed: GeneratorJob(evaluator=e, variant=name, changes=short + some)
-                for seed, e in self.evaluators().items()
+                seed: GeneratorJob(
+                    evaluator=self.evaluators()[seed], variant=name, changes=short + some
+                )
+                for seed in seeds
             }
             for name, some in parts[part].items()
         }
@@ -99,7 +104,7 @@ class Plan:
         """The same with measures of their lists."""
         return {
             name: {
-                seed: MeasureJob(lists=ListsJob(source=made), judge=made.evaluator)
+                seed: MeasureJob(lists=ListsJob(source=made, count=SERVED), judge=made.evaluator)
                 for seed, made in by_seed.items()
             }
             for name, by_seed in self.variants(part).items()

@@ -28,6 +28,8 @@ LARGE_SPACE_METHODS = (
     "input_order", "pointwise", "prm", "nar4rec", "random", "hill_climbing", "beam_search",
 )  # fmt: skip
 
+SMALL_SPACE_METHODS = ("input_order", "pointwise", "prm", "random", "hill_climbing", "exact")
+
 Experiment = Literal["judges", "tau", "cru_loss", "ablations", "neighbors", "collapse"]
 EXPERIMENTS: tuple[Experiment, ...] = (
     "judges", "tau", "cru_loss", "ablations", "neighbors", "collapse",
@@ -39,7 +41,7 @@ class Problem:
     """One log and what is asked of it.
 
     name: short, in file names and rows.
-    title: what the page calls it.
+    title: what the page calls it. note: what a reader must know of it.
     log: folder of the canonical log; fingerprint: of its files.
     config: of both nets; its seeds are replaced by `seeds`.
     methods: names of the registry; ours comes on top.
@@ -48,6 +50,7 @@ class Problem:
         best list is not looked for.
     experiments: parts of the report that are made on this problem.
     ablation_epochs: of each generator that only an ablation needs; also of the one beside it.
+    few_ablations: only the first four of them.
     """
 
     name: str
@@ -55,12 +58,14 @@ class Problem:
     log: Path
     fingerprint: str
     config: Config
+    note: str = ""
     seeds: tuple[int, ...] = (0,)
     methods: tuple[str, ...] = tuple(METHODS)
     requests: int = 1000
     restarts: int = 16
     experiments: tuple[Experiment, ...] = field(default=())
     ablation_epochs: int = 3
+    few_ablations: bool = False
 
     def seeded(self, seed: int) -> Config:
         """The configuration with one seed for everything that draws."""

@@ -18,7 +18,7 @@ from model.data.batches import Gatherer
 from model.nets.evaluator import Evaluator
 from model.nets.inputs import RequestTensors, input_list
 from model.offline_report.comparison.jobs import Job, Store
-from model.offline_report.comparison.listing import COUNTS, EFFORTS, ListsJob, Propose, objective_of
+from model.offline_report.comparison.listing import COUNTS, ListsJob, Propose, objective_of
 from model.offline_report.comparison.problems import Problem, tables_of, test_rows
 from model.offline_report.comparison.training import EvaluatorJob
 from model.search import Scorer
@@ -46,7 +46,7 @@ class TimesJob:
 
     def depends_on(self) -> str:
         """See `Job`."""
-        return f"{REQUESTS} {SECONDS} {COUNTS} {EFFORTS}"
+        return f"{REQUESTS} {SECONDS} {COUNTS} {self.lists.efforts()}"
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""
@@ -63,9 +63,9 @@ class TimesJob:
         ]
         rng = torch.Generator().manual_seed(0)
         out = {}
-        if self.lists.method not in EFFORTS:
+        if not self.lists.efforts():
             out["single"] = _median_ms(requests, lambda request: propose(request, 1, rng))
-        for count in EFFORTS.get(self.lists.method, COUNTS):
+        for count in self.lists.efforts() or COUNTS:
             answer = partial(self._answer, propose, judge, count, rng)
             out[f"served{count}"] = _median_ms(requests, answer)
         store.write_numbers(self, out)
