@@ -28,6 +28,8 @@ WORKDIR /app
 COPY --from=packages /opt/relist /opt/relist
 COPY LICENSE ./
 COPY loadtest loadtest
+# Whichever container is first gives an empty volume its owner.
+RUN install -d -o 10001 -g 10001 /run/relist
 USER 10001:10001
 EXPOSE 8089
 STOPSIGNAL SIGTERM

@@ -36,6 +36,8 @@ ENV PATH=/opt/relist/bin:$PATH \
 WORKDIR /app
 COPY --from=packages /opt/relist /opt/relist
 COPY --from=code /app /app
+# Whichever container is first gives an empty volume its owner.
+RUN install -d -o 10001 -g 10001 /run/relist
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 EXPOSE 8000

@@ -83,6 +83,11 @@ def test_nobody_runs_as_root_and_sigterm_ends_it(image):
 
 
 @pytest.mark.parametrize("image", IMAGES)
+def test_whichever_container_is_first_gives_the_volume_to_the_user_who_writes_to_it(image):
+    assert "install -d -o 10001 -g 10001 /run/relist\n" in last_stage(image)
+
+
+@pytest.mark.parametrize("image", IMAGES)
 def test_packages_are_installed_by_hash_and_never_built(image):
     text = dockerfile(image).replace("\\\n", " ")
     of_locks = [line for line in text.splitlines() if "-r /tmp/lock.txt" in line]
