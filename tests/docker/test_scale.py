@@ -5,7 +5,17 @@ from dataclasses import replace
 
 import pytest
 
-from docker.scale import NUMBERS, PAGE, RATES, Assumed, Measured, need, read_numbers, with_tables
+from docker.scale import (
+    NUMBERS,
+    PAGE,
+    RATES,
+    Assumed,
+    Measured,
+    main,
+    need,
+    read_numbers,
+    with_tables,
+)
 
 MEASURED = Measured(
     service_cpu_ms=4.0,
@@ -83,3 +93,12 @@ def test_bits_and_money_add_up():
     by_hand = 4 * 32 * 0.05 + 8 * 8.0 * 0.01 + crossing * 0.02
     assert found.cost_hour == pytest.approx(by_hand)
     assert found.cost_a_million == pytest.approx(by_hand / 36.0)  # 36 million in an hour
+
+
+def test_one_rate_is_printed_with_the_reader_s_own_prices_and_the_page_stays(capsys):
+    page = PAGE.read_text(encoding="utf-8")
+    measured, assumed = read_numbers()
+    assert main(["--rate", "5000", "--core-hour", "0.5", "--zones", "2"]) == 0
+    expected = need(5000, measured, replace(assumed, core_hour=0.5, zones=2))
+    assert f"| cost an hour | {expected.cost_hour:,.2f} |" in capsys.readouterr().out
+    assert PAGE.read_text(encoding="utf-8") == page
