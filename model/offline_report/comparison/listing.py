@@ -17,7 +17,7 @@ from model.checkpoint import Checkpoint, read_checkpoint
 from model.contract.choice import Objective
 from model.data.batches import Gatherer
 from model.nets.inputs import RequestTensors
-from model.offline_report.comparison.jobs import Job, Store, digest
+from model.offline_report.comparison.jobs import Job, Store, digest, told
 from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
 from model.offline_report.comparison.shuffling import Shuffle
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
@@ -52,7 +52,7 @@ class FitJob:
         """See `Job`."""
         config, problem = self.problem.seeded(self.seed), self.problem
         size = (config.evaluator.width, config.evaluator.hidden)
-        return f"{self.method} {problem.fingerprint} {size} {config.train_evaluator}"
+        return f"{self.method} {problem.fingerprint} {size} {told(config.train_evaluator)}"
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""

@@ -16,7 +16,7 @@ from model.checkpoint import read_checkpoint
 from model.contract.choice import choose
 from model.data.batches import Gatherer
 from model.nets.inputs import input_list
-from model.offline_report.comparison.jobs import Arrays, Job, Store
+from model.offline_report.comparison.jobs import Arrays, Job, Store, told
 from model.offline_report.comparison.listing import (
     BATCH,
     SERVED,
@@ -59,7 +59,7 @@ class MeasureJob:
 
     def depends_on(self) -> str:
         """See `Job`."""
-        return f"{self.problem.config.serving}"
+        return told(self.problem.config.serving)
 
     def judges(self) -> tuple[EvaluatorJob, ...]:
         """The first chooses; each has its say."""

@@ -13,7 +13,7 @@ from model.checkpoint import read_checkpoint
 from model.data.batches import Gatherer
 from model.data.worlds import ClickWorld, load_world
 from model.nets.inputs import RequestTensors, input_list
-from model.offline_report.comparison.jobs import Job, Store
+from model.offline_report.comparison.jobs import Job, Store, told
 from model.offline_report.comparison.listing import BATCH, objective_of
 from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
 from model.offline_report.comparison.training import EvaluatorJob
@@ -43,7 +43,7 @@ class SpaceJob:
     def depends_on(self) -> str:
         """See `Job`."""
         problem = self.problem
-        return f"{problem.requests} {problem.restarts} {problem.config.objective}"
+        return f"{problem.requests} {problem.restarts} {told(problem.config.objective)}"
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""

@@ -9,7 +9,7 @@ from typing import Any
 from model.checkpoint import read_checkpoint
 from model.config import Config
 from model.data.split import TEST, VALIDATION
-from model.offline_report.comparison.jobs import Job, Store
+from model.offline_report.comparison.jobs import Job, Store, told
 from model.offline_report.comparison.problems import Problem, tables_of
 from model.offline_report.logged import evaluator_on_logged_lists
 from model.train_evaluator import train_evaluator
@@ -43,7 +43,7 @@ class EvaluatorJob:
     def depends_on(self) -> str:
         """See `Job`."""
         config = self.config()
-        return f"{self.problem.fingerprint} {config.evaluator} {config.train_evaluator}"
+        return f"{self.problem.fingerprint} {told(config.evaluator)} {told(config.train_evaluator)}"
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""
@@ -101,7 +101,15 @@ class GeneratorJob:
     def depends_on(self) -> str:
         """See `Job`."""
         config = self.config()
-        return f"{config.generator} {config.train_generator} {config.objective} {config.serving}"
+        return " ".join(
+            told(part)
+            for part in (
+                config.generator,
+                config.train_generator,
+                config.objective,
+                config.serving,
+            )
+        )
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""
