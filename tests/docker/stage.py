@@ -246,8 +246,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=FOLDER.parent / "pictures")
     given = parser.parse_args(argv)
     run = Run.of(given.run / "artifact", given.run / "generator")
-    # Generous, as in docker/.env: callers, service, Redis and Prometheus share one machine.
-    with stage(run, scrape_s=2.0, request_budget_ms=200, feature_budget_ms=50) as on:
+    # Budgets as in docker/.env: callers, service, Redis and Prometheus share one machine.
+    settings = {"request_budget_ms": 200, "feature_budget_ms": 50}
+    with stage(run, scrape_s=2.0, max_inflight=4, max_waiting=12, **settings) as on:
         seconds = given.minutes * 60
         asyncio.run(play(on, seconds, given.rate, crowd=200))
         draw_all(on.prometheus, on.window(seconds / 180, rate_interval=15), given.out)
