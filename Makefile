@@ -144,12 +144,16 @@ pictures: $(READY) ## Play minutes of traffic on RUN and draw the dashboards fro
 # Alert rules and dashboards are tested with the real Prometheus where there is one.
 PROMTOOL := $(and $(shell command -v prometheus),$(shell command -v promtool))
 NO_PROMTOOL := LEFT OUT: tests of alert rules and dashboards (no prometheus and promtool on PATH)
+# The playground is tested in a real Chromium where there is one.
+CHROMIUM := $(shell command -v chromium)
+NO_CHROMIUM := LEFT OUT: tests of the playground in a browser (no chromium on PATH)
 
 .PHONY: test
 test: lint ## All checks and all tests but `soak` and those that need a GPU or containers
 	@$(if $(PROMTOOL),,echo '$(NO_PROMTOOL)' >&2)
+	@$(if $(CHROMIUM),,echo '$(NO_CHROMIUM)' >&2)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-		-m 'not soak and not gpu and not compose$(if $(PROMTOOL),, and not prometheus)'
+		-m 'not soak and not gpu and not compose$(if $(PROMTOOL),, and not prometheus)$(if $(CHROMIUM),, and not browser)'
 
 .PHONY: soak
 soak: $(READY) ## Minutes of load on one server: 200 changes of artifact, 60 s of overload
