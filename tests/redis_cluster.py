@@ -122,7 +122,8 @@ class RedisCluster:
     def _is_whole(self, port: int) -> bool:
         info = cast(bytes, self.ask(port, "CLUSTER", "INFO"))
         text = info.decode() if isinstance(info, bytes) else str(info)
-        return f"cluster_slots_ok:{SLOTS}" in text and f"cluster_known_nodes:{NODES}" in text
+        facts = ("cluster_state:ok", f"cluster_slots_ok:{SLOTS}", f"cluster_known_nodes:{NODES}")
+        return all(fact in text for fact in facts)
 
     def _slots(self) -> list[Any]:
         with Redis(host=HOST, port=self.ports[0]) as client:
