@@ -37,6 +37,8 @@ COLORS = {
     "unreadable": "#8b4513",
     "current": "#3274d9",
     "candidate": "#ff9830",
+    "none": "#a0a0a0",
+    "done": "#73bf69",
 }
 _COLORED = {"{{outcome}}", "{{artifact}}"}
 _SOURCE = models.DataSourceRef(type_val="prometheus", uid="$datasource")

@@ -11,7 +11,7 @@ from functools import partial
 
 from model.contract.errors import ContractError
 from model.contract.request import RerankRequest
-from service.errors import RerankError
+from service.errors import FeaturesUnavailable, RerankError
 from service.rerank.deadline import Clock, Deadline
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
@@ -68,6 +68,8 @@ class Trial:
             job = partial(search, task=task, manifest=model.manifest, cost=cost, deadline=deadline)
             found = await worker.run(model.graphs, job, deadline)
             count_quality(model, task, found)
+        except FeaturesUnavailable:  # the store's fault, not the candidate's
+            metrics.SHADOW.labels("skipped").inc()
         except (RerankError, ContractError):
             metrics.SHADOW.labels("failed").inc()
         else:

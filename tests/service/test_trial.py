@@ -9,7 +9,7 @@ from service.rerank.limits import Limits
 from service.rerank.model import ModelHolder
 from service.rerank.reranker import Reranker
 from service.rerank.trial import Trial
-from tests.service.asking import ask, body_of, model_of, reranker_of, without_times
+from tests.service.asking import LateStore, ask, body_of, model_of, reranker_of, without_times
 
 
 def on_trial(artifact, cost=None, **how) -> Trial:
@@ -89,3 +89,19 @@ async def test_a_candidate_in_shadow_is_measured_and_never_seen(artifact, worker
 
     assert without_times(shadowed) == without_times(alone)
     assert count("rerank_reward_count", artifact="candidate") == before + 1
+
+
+async def test_a_store_that_does_not_answer_is_not_held_against_a_candidate_in_shadow(
+    artifact, worker
+):
+    trial = on_trial(artifact, shadow=True)
+    trial.models.swap(model_of(artifact, LateStore(), role="candidate"))
+    tried = Reranker(reranker_of(model_of(artifact), worker).models, worker, Limits(), trial)
+    names = ("done", "skipped", "failed")
+    before = [count("rerank_shadow_total", outcome=name) for name in names]
+
+    await ask(tried, body_of(artifact))
+    await trial.finish()
+
+    after = [count("rerank_shadow_total", outcome=name) for name in names]
+    assert [a - b for a, b in zip(after, before, strict=True)] == [0, 1, 0]
