@@ -22,7 +22,8 @@ from model.offline_report.comparison.results import EvaluatorTooWeak, run_plans
 from model.offline_report.comparison.schedule import JobFailed
 from model.offline_report.comparison.writing import write_report
 
-HERE = Path(__file__).parents[2] / "report"
+PAGE = Path("model/report")
+WORK = Path("runs/report")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,17 +51,18 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="relist-report", description=__doc__)
-    parser.add_argument("--out", type=Path, default=HERE, help=f"page and figures ({HERE.name}/)")
+    parser.add_argument("--out", type=Path, default=PAGE, help=f"page and figures ({PAGE})")
     parser.add_argument(
         "--work",
         type=Path,
-        default=Path("runs/report"),
-        help="logs, nets and results; what has not changed is not computed again (runs/report)",
+        default=WORK,
+        help=f"logs, nets and results; what has not changed is not computed again ({WORK})",
     )
     parser.add_argument("--quick", action="store_true", help="small logs, one seed: minutes")
     parser.add_argument("--log", type=Path, help="a canonical log of your own, instead of ours")
     parser.add_argument("--config", type=Path, help="TOML file of both nets, with --log")
     parser.add_argument("--problem", action="append", help="only this one of ours; repeatable")
+    parser.add_argument("--seeds", type=_names, help="instead of 0,1,2 (of 0, where it is quick)")
     parser.add_argument(
         "--methods", type=_names, help=f"only these, with commas ({', '.join(METHODS)})"
     )
@@ -103,7 +105,14 @@ def _narrowed(problem: Problem, given: argparse.Namespace) -> Problem:
     if given.experiments is not None:
         _require_known("--experiments", given.experiments, (*EXPERIMENTS, "none"))
         experiments = tuple(name for name in experiments if name in given.experiments)
-    return replace(problem, methods=methods, experiments=experiments)
+    seeds = problem.seeds if given.seeds is None else _numbers(given.seeds)[: len(problem.seeds)]
+    return replace(problem, methods=methods, experiments=experiments, seeds=seeds)
+
+
+def _numbers(seeds: Sequence[str]) -> tuple[int, ...]:
+    if not seeds or not all(seed.isdecimal() for seed in seeds):
+        raise ConfigError(f"--seeds {','.join(seeds)}: is no list of whole numbers, like 0,1,2")
+    return tuple(int(seed) for seed in seeds)
 
 
 def _require_known(option: str, asked: Sequence[str], known: Iterable[str]) -> None:
