@@ -136,7 +136,7 @@ TRIAL = [
     Panel(
         title="Shadow runs",
         unit="ops",
-        description="Requests that the candidate met in its shadow; skipped: it was busy, or no store.",
+        description="Requests that the candidate met in its shadow; skipped: busy, or no store.",
         queries=[(per_second("rerank_shadow_total", by="outcome"), "{{outcome}}")],
     ),
     Panel(
