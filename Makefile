@@ -129,7 +129,7 @@ images: ## Build the images of service, trainer and locust
 compose-test: $(READY) ## Bring it up for real, check it, take it down (COMPOSE)
 	COMPOSE='$(COMPOSE)' $(BIN)/python -m pytest -m compose tests/docker
 locks: $(READY) ## Renew the lock files of the images (LOCK_OPTIONS=--upgrade)
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docker/renew_locks.py $(LOCK_OPTIONS)
+	$(BIN)/python docker/renew_locks.py $(LOCK_OPTIONS)
 
 .PHONY: dashboards dashboards-test pictures
 dashboards: $(READY) ## Write the dashboards' JSON from their code

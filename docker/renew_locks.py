@@ -25,7 +25,16 @@ EXTRAS = {"service": ("otel",), "trainer": ("train",), "locust": ("loadtest",)}
 APART = "torch"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _COMPILE = (
-    *("uv", "pip", "compile", "pyproject.toml", "--quiet", "--generate-hashes"),
+    *(
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        "pyproject.toml",
+        "--quiet",
+        "--generate-hashes",
+    ),
     *("--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"),
     *("--no-emit-package", APART, "--index-strategy", "unsafe-best-match"),
 )
