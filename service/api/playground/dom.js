@@ -25,5 +25,9 @@ export function bar(share, kind = "") {
 }
 
 export const number = (value, digits = 3) => (value === null ? "–" : value.toFixed(digits));
-export const signed = (value, digits = 3) =>
-  `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
+
+export function signed(value, digits = 3) {
+  const size = Math.abs(value).toFixed(digits);
+  if (Number(size) === 0) return size;
+  return `${value < 0 ? "−" : "+"}${size}`;
+}

@@ -1,7 +1,7 @@
 // Why this list: the score, one slot explained, the lists compared, where the time went.
 
 import { $, bar, el, number, signed } from "./dom.js";
-import { inputIds, state, title } from "./state.js";
+import { inputIds, rules, state, title } from "./state.js";
 
 const STAGES = ["queue", "parse", "features", "encode", "generate", "evaluate"];
 const WITHOUT = {
@@ -13,7 +13,7 @@ const WITHOUT = {
 
 export function drawScore(answer) {
   const { reward, input_reward: base, objective, items } = answer;
-  const unit = objective.conversion || objective.value ? "reward" : "expected clicks";
+  const unit = objective.conversion || objective.value ? "predicted reward" : "predicted clicks";
   const most = Math.max(reward ?? 0, base ?? 0, 1e-9);
   const changed = items.filter((item) => item.slot !== item.input_slot).length;
   const gain = reward === null || !base ? null : (reward / base - 1) * 100;
@@ -29,7 +29,7 @@ export function drawScore(answer) {
       { class: "against" },
       el("dt", {}, "Served"),
       el("dd", {}, bar((reward ?? 0) / most, "strong"), el("span", { class: "value" }, number(reward))),
-      el("dt", {}, "Input"),
+      el("dt", {}, rules().length ? "Input by rules" : "Input"),
       el("dd", {}, bar((base ?? 0) / most, "quiet"), el("span", { class: "value" }, number(base))),
     ),
     el(
@@ -118,7 +118,7 @@ export function drawCompared(answer) {
       "p",
       { class: "hint" },
       rows.length
-        ? "The highest gain over the input wins, doubt deducted."
+        ? "By gain over the input, doubt deducted."
         : "They come with the explanation.",
     ),
     el("ol", { class: "tried ranked" }, rows),
