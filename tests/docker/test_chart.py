@@ -276,3 +276,13 @@ def test_pods_may_reach_names_redis_and_what_is_listed_only():
 def test_an_image_by_digest_comes_before_its_tag():
     assert pod(OTHERWISE)["containers"][0]["image"] == "relist-service@sha256:" + "ab" * 32
     assert pod(IMAGE)["containers"][0]["image"] == "relist-service:0.1.0"
+
+
+def test_the_command_of_the_readme_installs():
+    words = (CHART.parents[1] / "README.md").read_text().replace("\\\n", " ").split()
+    given = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
+    assert len(given) == 3
+    values = helm.parse_set_string(",".join(given))
+    spec = pod(values)
+    assert spec["initContainers"][0]["image"] == "registry.example/my-artifact:2026-11-21"
+    assert spec["containers"][0]["image"].startswith("registry.example/relist-service:")
