@@ -77,11 +77,10 @@ def raw(artifact):
     return json.dumps(body_of(artifact, budget_ms=1000)).encode()
 
 
-def gone() -> float | None:
+def gone() -> float:
     """Callers that hung up after an artifact was chosen for them."""
-    return REGISTRY.get_sample_value(
-        "rerank_request_seconds_count", {"artifact": "current", "outcome": "gone"}
-    )
+    labels = {"artifact": "current", "outcome": "gone"}
+    return REGISTRY.get_sample_value("rerank_request_seconds_count", labels) or 0.0
 
 
 def gauges() -> list[float | None]:
@@ -149,6 +148,38 @@ async def test_a_request_that_waited_for_its_turn_says_so_in_its_times(endpoint,
 
     queued = [json.loads(c.sent[1]["body"])["timings_ms"]["queue"] for c in (first, second)]
     assert queued[0] < 20 < 40 < queued[1]
+
+
+async def test_the_budget_also_ends_the_wait_for_a_turn_and_the_input_order_is_answered(
+    endpoint, store, artifact, raw
+):
+    budget_ms = 60
+    stuck = Call(endpoint, raw)
+    await store.asked.wait()
+    asked = body_of(artifact, budget_ms=budget_ms, constraints={"exclude": [artifact.items.ids[0]]})
+    late = Call(endpoint, json.dumps(asked).encode())
+    await asyncio.wait_for(late.task, 1.0)  # while the place in flight is still taken
+    assert not stuck.task.done()
+    store.answer.set()
+    await stuck.task
+
+    assert late.sent[0]["status"] == 200
+    answer = json.loads(late.sent[1]["body"])
+    assert answer["degraded"] == ["user_features", "input_order"]
+    assert answer["items"][0]["item_id"] == artifact.items.ids[1]  # the rules still hold
+    assert budget_ms / 2 < answer["timings_ms"]["queue"] < budget_ms + 40
+    assert gauges() == [0, 0]
+
+
+async def test_a_malformed_body_waits_for_nobody(endpoint, store, raw):
+    stuck = Call(endpoint, raw)
+    await store.asked.wait()
+    broken = Call(endpoint, b"{")
+    await asyncio.wait_for(broken.task, 0.5)
+    store.answer.set()
+    await stuck.task
+
+    assert broken.sent[0]["status"] == 400
 
 
 async def test_a_fault_of_ours_is_a_500_that_tells_nothing(endpoint, store, raw, monkeypatch):
