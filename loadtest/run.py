@@ -38,6 +38,7 @@ class Run:
         self.referee: Referee | None = None
         self.station: Station | None = None
         self._running = self._refused = False
+        self._begun = 0  # runs
 
     @property
     def over(self) -> bool:
@@ -80,6 +81,8 @@ class Run:
     def _begin(self, **_: object) -> None:
         runner, given = self._environment.runner, self.given
         self._running = True
+        self._begun += 1
+        self.referee = self.station = None
         try:
             if self.sends:
                 client = Client(
@@ -133,8 +136,9 @@ class Run:
         self._environment.process_exit_code = code
 
     def _verdict(self) -> dict[str, Any]:
-        """The run as it stands, for programs that watch the web page."""
-        return {} if self.referee is None else self.referee.verdict().to_json()
+        """The last run as it stands, for programs that watch the web page."""
+        found = {} if self.referee is None else self.referee.verdict().to_json()
+        return {"run": self._begun, "running": self._running} | found
 
     def _give_up(self, why: str) -> NoReturn:
         if self.leads:

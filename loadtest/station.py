@@ -71,9 +71,13 @@ class Station:
         rng = random.Random(f"{plan.seed}:{self._sources}")
         begin = time.monotonic() - self._started
         for due in arrivals(plan.shape, rng, share=1 / SOURCES, begin_s=begin):
-            # Also when it is late: others must get their turn.
-            gevent.sleep(max(0.0, self._started + due - time.monotonic()))
+            self._wait_until(due)
             self._let_go(self._started + due)
+        self._wait_until(plan.shape.duration_s)  # a source without arrivals does not end a run
+
+    def _wait_until(self, due: float) -> None:
+        """Sleep, also when it is late already: others must get their turn."""
+        gevent.sleep(max(0.0, self._started + due - time.monotonic()))
 
     def _let_go(self, due: float) -> None:
         """Send beside everything else; without a free place it fails here and now."""

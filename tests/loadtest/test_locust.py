@@ -3,12 +3,15 @@
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import httpx
 import pytest
 
 from tests.artifacts import tiny_artifact
@@ -131,6 +134,72 @@ def test_what_cannot_run_ends_with_2_and_says_why(tmp_path, requests_file, optio
     assert ended.status == 2
     assert said in ended.told
     assert "Traceback" not in ended.told
+
+
+class Page:
+    """Locust with its web page; leaving the block ends it."""
+
+    def __init__(self, url: str, requests_file: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        flags = [f"--host={url}", f"--requests={requests_file}", f"--web-port={port}"]
+        flags += [f"--{name}={value}" for name, value in EASY.items()]
+        start = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtest" / "locustfile.py")]
+        self.process = subprocess.Popen(
+            [*start, "--web-host=127.0.0.1", *flags],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0)
+
+    def get(self, path: str) -> Any:
+        """What an address of the page answers, once it is up."""
+        until = time.monotonic() + 30.0
+        while True:
+            try:
+                return self._client.get(path).raise_for_status().json()
+            except httpx.ConnectError:
+                assert time.monotonic() < until, "locust's page did not come up"
+                time.sleep(0.05)
+
+    def run(self, **form: object) -> dict[str, Any]:
+        """Fill in the form, start, and wait for the end of the run; the verdict."""
+        before = self.get("/verdict")["run"]
+        self._client.post("/swarm", data=form).raise_for_status()
+        until = time.monotonic() + 30.0
+        while (told := self.get("/verdict"))["run"] == before or told["running"]:
+            assert time.monotonic() < until, "the run did not end"
+            time.sleep(0.1)
+        return dict(told)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self.process.terminate()
+        self.told = self.process.communicate(timeout=30)[0]
+
+
+@pytest.mark.slow
+def test_the_web_page_starts_one_run_after_the_other_and_tells_their_verdicts(requests_file):
+    with CannedServer() as server, Page(server.url, requests_file) as page:
+        first = page.run(rate=60, duration=2)
+        came = len(server.came)
+        wrong = page.run(rate=-5, duration=2)
+        second = page.run(rate=30, duration=2, shape="ramp")
+
+    assert first["arrivals"] == first["answers"] == came
+    assert near(came, 120)
+    assert first["met"]
+    assert (wrong, len(server.came)) == ({"run": 2, "running": False}, came + second["arrivals"])
+    assert near(second["arrivals"], 2 * 30 * 0.55)
+    assert page.told.count("objective met") == 2
+    assert "this cannot run: rate must be above 0, not -5" in page.told
+    assert page.process.returncode == 0
 
 
 @pytest.mark.slow
