@@ -11,9 +11,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model.checkpoint import LAST, read_state, write_state
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Numbers = dict[str, float]
 
@@ -96,6 +100,15 @@ def fit(task: Task, folder: Path, *, epochs: int, patience: int | None, identity
             _report(task, folder, epoch, numbers, better)
             _remember(task, folder / LAST, identity, (epoch + 1, best, stale))
     return best
+
+
+def told(settings: DataclassInstance) -> str:
+    """Settings that differ from their defaults, as text: what names a run.
+
+    A new setting whose default means "as before" leaves finished runs valid.
+    """
+    held = [(f.name, getattr(settings, f.name), f.default) for f in fields(settings)]
+    return str([(name, value) for name, value, default in held if value != default])
 
 
 def _epoch(task: Task, epoch: int, epochs: int) -> Numbers:

@@ -20,7 +20,7 @@ from model.config import EvaluatorTraining
 from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
 from model.data.split import TRAIN, VALIDATION
-from model.loop import Numbers, fit
+from model.loop import Numbers, fit, told
 
 Net = TypeVar("Net", bound=LearnedRanker)
 _SAME_DRAWS = 0  # validation draws the same noise every epoch, so that epochs compare
@@ -115,7 +115,7 @@ def fit_baseline(name: str, make: Callable[[], Net], tables: LogTables, run: Run
     task = BaselineTask(name, net, run, Gatherer(tables, run.device))
     shapes = [(key, tuple(value.shape)) for key, value in net.state_dict().items()]
     built = hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
-    identity = f"{name} {tables.fingerprint} {training} {built} {run.depends_on}"
+    identity = f"{name} {tables.fingerprint} {told(training)} {built} {run.depends_on}"
     fit(task, run.folder, epochs=training.epochs, patience=training.patience, identity=identity)
     net.load_state_dict(read_state(run.folder / BEST)["net"])
     return net.eval().requires_grad_(False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from model.checkpoint import BEST, Checkpoint, read_checkpoint, write_checkpoint
 from model.config import Config
 from model.data.log_tables import LogTables
-from model.loop import Numbers, fit
+from model.loop import Numbers, fit, told
 from model.train_generator.task import GeneratorTask
 from model.train_generator.validation import gain_by_noise_scale
 
@@ -34,7 +34,8 @@ def fit_generator(
     config = dataclasses.replace(config, evaluator=taught.config.evaluator)
     task = GeneratorTask(config, tables, taught.evaluator(), folder, device)
     training = config.train_generator
-    identity = f"{tables.fingerprint} {config.generator} {training} {taught.facts['validation']}"
+    settings = f"{told(config.generator)} {told(training)}"
+    identity = f"{tables.fingerprint} {settings} {taught.facts['validation']}"
     best = fit(task, folder, epochs=training.epochs, patience=None, identity=identity)
     made = read_checkpoint(folder)
     task.net.load_state_dict(made.weights)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import CheckpointError, read_state, write_state
-from model.loop import Numbers, Stopped, fit
+from model.config import EvaluatorTraining
+from model.loop import Numbers, Stopped, fit, told
 
 
 class Slope:
@@ -104,3 +105,8 @@ def test_a_damaged_checkpoint_is_named_and_never_run(tmp_path: Path):
         read_state(path)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         read_state(tmp_path / "absent.pt")
+
+
+def test_a_run_is_named_by_the_settings_that_differ_from_their_defaults():
+    assert told(EvaluatorTraining()) == "[]"
+    assert told(EvaluatorTraining(lr=0.5, seed=2)) == "[('lr', 0.5), ('seed', 2)]"

@@ -9,15 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 KEPT_FORMAT = 1  # raise whenever what is kept would mean something else
 DONE = "done"
@@ -85,16 +82,6 @@ class Store:
         """The plain values of a finished job."""
         text = (self.folder(job) / "numbers.json").read_text(encoding="utf-8")
         return dict(json.loads(text))
-
-
-def told(settings: DataclassInstance) -> str:
-    """Settings that differ from their defaults, as text.
-
-    A new setting whose default means "as before" leaves what is kept valid. Another default for
-    an old one does not show here: raise KEPT_FORMAT then.
-    """
-    held = [(f.name, getattr(settings, f.name), f.default) for f in fields(settings)]
-    return str([(name, value) for name, value, default in held if value != default])
 
 
 def digest(job: Job) -> str:

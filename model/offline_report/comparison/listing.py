@@ -16,8 +16,9 @@ from model.baselines.registry import METHODS, Materials
 from model.checkpoint import Checkpoint, read_checkpoint
 from model.contract.choice import Objective
 from model.data.batches import Gatherer
+from model.loop import told
 from model.nets.inputs import RequestTensors
-from model.offline_report.comparison.jobs import Job, Store, digest, told
+from model.offline_report.comparison.jobs import Job, Store, digest
 from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
 from model.offline_report.comparison.shuffling import Shuffle
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob

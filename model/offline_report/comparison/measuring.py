@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from model.checkpoint import read_checkpoint
 from model.contract.choice import choose
 from model.data.batches import Gatherer
+from model.loop import told
 from model.nets.inputs import input_list
-from model.offline_report.comparison.jobs import Arrays, Job, Store, told
+from model.offline_report.comparison.jobs import Arrays, Job, Store
 from model.offline_report.comparison.listing import (
     BATCH,
     SERVED,

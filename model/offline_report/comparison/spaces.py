@@ -12,8 +12,9 @@ from torch import Tensor
 from model.checkpoint import read_checkpoint
 from model.data.batches import Gatherer
 from model.data.worlds import ClickWorld, load_world
+from model.loop import told
 from model.nets.inputs import RequestTensors, input_list
-from model.offline_report.comparison.jobs import Job, Store, told
+from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.listing import BATCH, objective_of
 from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
 from model.offline_report.comparison.training import EvaluatorJob

@@ -9,7 +9,8 @@ from typing import Any
 from model.checkpoint import read_checkpoint
 from model.config import Config
 from model.data.split import TEST, VALIDATION
-from model.offline_report.comparison.jobs import Job, Store, told
+from model.loop import told
+from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.problems import Problem, tables_of
 from model.offline_report.logged import evaluator_on_logged_lists
 from model.train_evaluator import train_evaluator
