@@ -96,9 +96,17 @@ class Visitor:
         self._admission = admission
         self._in_flight = False
 
-    async def turn(self) -> None:
-        """Wait for a place in flight."""
-        await self._admission.take_turn()
+    async def turn(self, within_s: float) -> None:
+        """Wait for a place in flight, for `within_s` at most.
+
+        Who has none by then goes on without: no time is left for the model, so that all it still
+        does is to answer in input order. It keeps counting as waiting.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, within_s)):
+                await self._admission.take_turn()
+        except TimeoutError:
+            return
         self._in_flight = True
 
     def __enter__(self) -> Visitor:

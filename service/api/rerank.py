@@ -89,20 +89,20 @@ class RerankEndpoint:
             return await _while_connected(self._work(raw, visitor, journey), receive)
 
     async def _work(self, raw: bytes, visitor: Visitor, journey: Journey) -> tuple[bytes, bool]:
-        clock = self._door.clock
+        clock, limits = self._door.clock, self.reranker.limits
         arrived = clock()
-        await visitor.turn()
-        queued = clock()
-        request = parse_request(raw)
+        request = parse_request(raw)  # before the turn: it says how long that may be waited for
         parsed, began = clock(), journey.began
-        limits = self.reranker.limits
+        deadline = Deadline(began, began + limits.budget_s(request.body.budget_ms), clock)
+        await visitor.turn(deadline.left_s() - limits.answer_reserve_ms / 1e3)
+        turned = clock()
         visit = Visit(
             request_id=request.body.request_id or secrets.token_hex(16),
-            deadline=Deadline(began, began + limits.budget_s(request.body.budget_ms), clock),
+            deadline=deadline,
             laps=journey.laps,
         )
-        visit.stage("queue", arrived, queued)
-        visit.stage("parse", queued, parsed)
+        visit.stage("parse", arrived, parsed)
+        visit.stage("queue", parsed, turned)
         try:
             answer = await self.reranker.rerank(request, visit)
         finally:

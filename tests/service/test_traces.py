@@ -21,7 +21,7 @@ from service.api.tokens import Tokens
 from service.telemetry.traces import Journey, Lap, Traces, open_traces
 from tests.service.asking import USER, body_of, model_of, reranker_of
 
-STAGES = ["queue", "parse", "features", "encode", "generate", "evaluate"]
+STAGES = ["parse", "queue", "features", "encode", "generate", "evaluate"]
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
