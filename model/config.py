@@ -21,18 +21,22 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorConfig:
-    """Size of the evaluator. `kind`: "nlgr" is the published net, "context" knows slots apart."""
+    """Size of the evaluator. `kind`: "nlgr" is the published net, "context" knows slots apart.
+
+    "pair" is additive over pairs of slots.
+    """
 
     kind: str = "nlgr"
     width: int = 8  # D, embedding width
     hidden: int = 64
     members: int = 1  # E, nets in the ensemble
     layers: int = 1  # transformer blocks over slots; "context" only
-    dropout: float = 0.0  # of what a candidate brings and of a slot's last layer; "context" only
+    dropout: float = 0.0  # of what a candidate brings and of the last layer; not in "nlgr"
+    factors: int = 16  # width of factors of user and item, and of alikeness; "pair" only
 
     def __post_init__(self) -> None:
-        _one_of("evaluator.kind", self.kind, ("nlgr", "context"))
-        _at_least_one(self, "width", "hidden", "members", "layers")
+        _one_of("evaluator.kind", self.kind, ("nlgr", "context", "pair"))
+        _at_least_one(self, "width", "hidden", "members", "layers", "factors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +58,10 @@ class EvaluatorTraining:
     epochs: int = 20
     patience: int = 3  # epochs without a better validation loss before it stops
     lr: float = 1e-3
-    weight_decay: float = 0.0  # of all weights (decoupled)
-    embedding_decay: float = 0.0  # of the embedding table (decoupled)
+    structure_lr: float = 1e-2  # of the weights of slots and pairs of slots; "pair" only
+    average: float = 0.0  # decay of the moving average of weights that is kept; 0 keeps the last
+    weight_decay: float = 0.0  # of all other weights (decoupled)
+    embedding_decay: float = 0.0  # of the tables of embeddings and factors (decoupled)
     max_batch: int = 1024
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.02  # ids hidden, so that the unknown rows are trained
@@ -64,6 +70,8 @@ class EvaluatorTraining:
 
     def __post_init__(self) -> None:
         _one_of("train_evaluator.users", self.users, ("all", "first_half", "second_half"))
+        if not 0.0 <= self.average < 1.0:
+            raise ValueError(f"train_evaluator.average={self.average} must be in [0, 1)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

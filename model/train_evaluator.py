@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
-from model.config import Config, ConfigError
+from model.config import Config, ConfigError, EvaluatorTraining
 from model.contract.errors import ContractError
 from model.data.batches import Gatherer
 from model.data.errors import DataError
@@ -25,9 +26,11 @@ from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
 from model.metrics import auc, ece, gauc, log_loss
 from model.nets.build import build_evaluator
+from model.nets.evaluator import Evaluator
 from model.nets.inputs import only_shown
 from model.nets.shape import Fields
 from model.search import predict_shown
+from model.weight_average import averaged, follow
 
 
 class EvaluatorTask:
@@ -44,15 +47,7 @@ class EvaluatorTask:
             torch.manual_seed(training.seed)  # only the initial weights
             fields = Fields.of(tables.schema)
             self.net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
-        table = self.net.embedding.table
-        rest = [p for p in self.net.parameters() if p is not table]
-        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-            [
-                {"params": [table], "weight_decay": training.embedding_decay},
-                {"params": rest, "weight_decay": training.weight_decay},
-            ],
-            lr=training.lr,
-        )
+        self.optimizer: torch.optim.Optimizer = _optimizer(self.net, training)
         self.gatherer = Gatherer(tables, device)
         self._train = torch.from_numpy(_rows_of_users(tables, training.users))
         self._validation = torch.from_numpy(tables.rows_of(VALIDATION))
@@ -84,14 +79,21 @@ class EvaluatorTask:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        if training.average:
+            follow(self.optimizer, training.average)
         return {"loss": loss.item() / self.net.members}
 
     def validate(self) -> Numbers:
-        """AUC, GAUC, LogLoss and calibration on the validation part."""
-        return measure(self.net, self.gatherer, self._validation)
+        """AUC, GAUC, LogLoss and calibration on the validation part, of the averaged weights."""
+        with averaged(self.optimizer):
+            return measure(self.net, self.gatherer, self._validation)
 
     def save_best(self, numbers: Numbers) -> None:
-        """Write best.pt."""
+        """Write best.pt, with the averaged weights."""
+        with averaged(self.optimizer):
+            self._write(numbers)
+
+    def _write(self, numbers: Numbers) -> None:
         tables = self.tables
         counts = tables.shown_count[tables.part == TRAIN]
         write_checkpoint(
@@ -121,6 +123,19 @@ def _rows_of_users(tables: LogTables, users: str) -> NDArray[np.int64]:
         return rows
     first = in_first_half(tables.users.ids)[tables.user_place[rows]]
     return rows[first == (users == "first_half")]
+
+
+def _optimizer(net: Evaluator, training: EvaluatorTraining) -> torch.optim.Optimizer:
+    """AdamW with the decay of tables and the rate of structural weights apart."""
+    tables, structure = net.tables(), net.structure()
+    apart = {id(p) for p in (*tables, *structure)}
+    rest = [p for p in net.parameters() if id(p) not in apart]
+    groups: list[dict[str, Any]] = [
+        {"params": tables, "weight_decay": training.embedding_decay},
+        {"params": rest, "weight_decay": training.weight_decay},
+        {"params": structure, "weight_decay": 0.0, "lr": training.structure_lr},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=training.lr)
 
 
 def measure(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Numbers:

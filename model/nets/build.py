@@ -7,6 +7,7 @@ from model.nets.context_evaluator import ContextEvaluator
 from model.nets.evaluator import Evaluator
 from model.nets.generator import Generator
 from model.nets.nlgr_evaluator import NlgrEvaluator
+from model.nets.pair_evaluator import PairEvaluator
 from model.nets.shape import Fields
 
 
@@ -19,6 +20,16 @@ def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Eval
             width=config.width,
             hidden=config.hidden,
             members=config.members,
+        )
+    if config.kind == "pair":
+        return PairEvaluator(
+            fields,
+            slots=slots,
+            width=config.width,
+            hidden=config.hidden,
+            members=config.members,
+            dropout=config.dropout,
+            factors=config.factors,
         )
     return ContextEvaluator(
         fields,
@@ -39,7 +50,7 @@ def build_generator(
 
 
 def start_from_evaluator(generator: Generator, evaluator: Evaluator) -> None:
-    """Copy embeddings and user encoder of the evaluator's first member into the generator."""
+    """Copy embeddings, and the user encoder if it has one, of the evaluator's first member."""
     width = generator.width
     mine = generator.state_dict()
     for name, value in evaluator.state_dict().items():

@@ -1,6 +1,6 @@
 """What every evaluator offers: encode a request once, then score as many lists as wanted.
 
-`nlgr_evaluator.py` is the published net, `context_evaluator.py` the one that knows slots apart.
+`nlgr_evaluator.py` is the published net, `context_evaluator.py` and `pair_evaluator.py` are ours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from model.nets.embedding import FieldEmbedding
 from model.nets.inputs import RequestTensors
 from model.nets.layers import take_lists
-from model.nets.user_encoder import UserEncoder
 
 
 class Encoded(NamedTuple):
@@ -21,7 +20,7 @@ class Encoded(NamedTuple):
 
     candidates: (E, B, N, Z), everything a slot needs of a candidate; linear mixtures of it are
         meaningful, which is what the straight-through gradient uses.
-    context: (E, B, 1, 1, hidden), the part that no list changes.
+    context: (E, B or 1, 1, 1, hidden), the part that no list changes.
     """
 
     candidates: Tensor
@@ -29,11 +28,18 @@ class Encoded(NamedTuple):
 
 
 class Evaluator(nn.Module, ABC):
-    """E members side by side. The generator starts from `embedding` and `user` of the first."""
+    """E members side by side. The generator starts from what it shares with the first of them."""
 
     members: int
     embedding: FieldEmbedding
-    user: UserEncoder
+
+    def tables(self) -> list[nn.Parameter]:
+        """Weights of rows, each met in few lists: they are decayed on their own."""
+        return [self.embedding.table]
+
+    def structure(self) -> list[nn.Parameter]:
+        """The few weights that every list moves: they learn at a rate of their own."""
+        return []
 
     @abstractmethod
     def encode(self, request: RequestTensors) -> Encoded:

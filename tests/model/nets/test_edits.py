@@ -6,6 +6,7 @@ from model.nets.build import build_evaluator, build_generator, start_from_evalua
 from model.nets.edits import EditStart, Rules, apply_edit, propose
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
+from model.nets.nlgr_evaluator import NlgrEvaluator
 from tests.requests import FIELDS, SLOTS, first_candidates, random_request
 
 EDITS, LISTS = 4, 16
@@ -206,7 +207,8 @@ def test_padding_of_candidates_does_not_change_the_lists():
 
 def test_the_generator_starts_from_the_embeddings_and_user_encoder_of_the_first_member():
     torch.manual_seed(3)
-    evaluator = build_evaluator(EvaluatorConfig(members=2), FIELDS, SLOTS)
+    evaluator = build_evaluator(EvaluatorConfig(kind="nlgr", members=2), FIELDS, SLOTS)
+    assert isinstance(evaluator, NlgrEvaluator)
     net = generator()
 
     start_from_evaluator(net, evaluator)

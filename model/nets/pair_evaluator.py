@@ -1,0 +1,153 @@
+"""The pair evaluator: relevance of each item, plus what every other slot of the list adds to it.
+
+Built because a search goes where a flexible net guesses (METHOD section 8). Lists enter through
+sums over pairs of slots alone, so what was learned on the lists that were shown holds for others.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.evaluator import Encoded, Evaluator
+from model.nets.inputs import RequestTensors
+from model.nets.layers import Dense, attend
+from model.nets.past_items import PastItems
+from model.nets.shape import Fields
+
+_FEEDBACK_FIELDS = 2  # of a session: clicked and converted stand behind the item's own fields
+_STILL = 1e-3  # an item without values in a field is like nothing: its vector stays near zero
+
+
+class PairEvaluator(Evaluator):
+    """p_click_j = examined_j * sigmoid(relevance_j + sum over other slots l of what l adds).
+
+    Relevance is computed once a candidate: factor products with the user, a small MLP, what the
+    user did with similar items. Alikeness is the cosine of learned embeddings, one a field.
+    """
+
+    pool: Tensor
+    pool_user: Tensor
+    pool_session: Tensor
+    others: Tensor
+
+    def __init__(  # noqa: PLR0913 plain numbers, each its own
+        self,
+        fields: Fields,
+        *,
+        slots: int,
+        width: int,
+        hidden: int,
+        members: int,
+        dropout: float,
+        factors: int,
+    ) -> None:
+        super().__init__()
+        self.members, self.slots, self.factor_width = members, slots, factors
+        self.dropout = nn.Dropout(dropout)
+        candidate, session = len(fields.candidate), len(fields.session)
+        rows = fields.table_rows
+        self.embedding = FieldEmbedding(rows, width, members=members)
+        self.factors = FieldEmbedding(rows, factors + 1, members=members, scale=0.1)
+        self.kinds = FieldEmbedding(rows, factors, members=members, scale=1.0)
+        self.history_query = Dense(width * candidate, width, members=members, bias=False)
+        self.history_key = Dense(width * session, width, members=members, bias=False)
+        self.history_value = Dense(width * session, width, members=members)
+        self.from_item = Dense(width * (candidate + 1), hidden, members=members)
+        self.from_user = Dense(width * len(fields.user), hidden, members=members, bias=False)
+        self.out = Dense(hidden, 2, members=members)
+        self.taste = nn.Parameter(torch.ones(members, 1, 1, candidate))
+        first, last = _item_fields(session)
+        self.item_fields, heads = slice(first, last), last - first
+        self.near = nn.Parameter(torch.zeros(members, heads, slots, slots))
+        self.contrast = nn.Parameter(torch.zeros(members, slots, slots))
+        self.attention = nn.Parameter(torch.zeros(members, slots, slots))
+        self.position = nn.Parameter(torch.zeros(members, 1, 1, slots, 2))
+        self.examined = nn.Parameter(torch.full((members, slots), 2.0))
+        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
+        self.register_buffer("pool_user", pooling_matrix(fields.user), persistent=False)
+        self.register_buffer("pool_session", pooling_matrix(fields.session), persistent=False)
+        self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
+
+    def tables(self) -> list[nn.Parameter]:
+        """See `Evaluator.tables`."""
+        return [self.embedding.table, self.factors.table]
+
+    def structure(self) -> list[nn.Parameter]:
+        """See `Evaluator.structure`."""
+        return [
+            self.taste,
+            self.near,
+            self.contrast,
+            self.attention,
+            self.position,
+            self.examined,
+        ]
+
+    def encode(self, request: RequestTensors) -> Encoded:
+        """See `Evaluator.encode`; nothing of a list is left for the context."""
+        x = self.embedding(request.candidates, self.pool).flatten(-2)  # (E, B, N, F * D)
+        user = self.embedding(request.user, self.pool_user).flatten(-2)  # (E, B, Fu * D)
+        parts = self.dropout(torch.cat([x, self._history(x, request)], dim=-1))
+        hidden = torch.relu(self.from_item(parts) + self.from_user(user).unsqueeze(2))
+        logits = self.out(self.dropout(hidden))  # (E, B, N, 2)
+        click = logits[..., :1] + self._factor_products(request)
+        alike = self.kinds(request.candidates, self.pool)[..., self.item_fields, :]
+        alike = functional.normalize(alike, dim=-1, eps=_STILL).flatten(-2)  # (E, B, N, h * K)
+        made = torch.cat([click, logits[..., 1:], alike], dim=-1)
+        return Encoded(made, made.new_zeros(self.members, 1, 1, 1, 1))
+
+    def _factor_products(self, request: RequestTensors) -> Tensor:
+        """(E, B, N, 1): factors of the user times those of each field, and the biases of all."""
+        k = self.factor_width
+        user = self.factors(request.user, self.pool_user).sum(dim=-2)  # (E, B, K + 1)
+        item = self.factors(request.candidates, self.pool)  # (E, B, N, F, K + 1)
+        products = (item[..., :k] @ user[:, :, None, :k, None]).squeeze(-1)  # (E, B, N, F)
+        each = products * self.taste + item[..., k]
+        return each.sum(dim=-1, keepdim=True) + user[:, :, None, k:]
+
+    def _history(self, x: Tensor, request: RequestTensors) -> Tensor:
+        """Target attention (E, B, N, D): what the user did with items like this one."""
+        past = PastItems.of(request.sessions)
+        flat = past.flat(self.embedding(past.rows, self.pool_session))
+        key, value = past.spread(self.history_key(flat)), past.spread(self.history_value(flat))
+        return attend(self.history_query(x), key, value, request.sess_valid.flatten(1))
+
+    def score(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Evaluator.score`."""
+        there = slot_valid[:, None, :, None].to(shown.dtype)  # (B, 1, M, 1)
+        real = shown * there
+        logits = shown[..., :2] + self.position  # (E, B, L, M, 2)
+        beside = torch.cat([self.contrast * self.others, self.attention * self.others], dim=1)
+        told = (beside[:, None, None] @ real[..., :1]).squeeze(-1)  # (E, B, L, 2 * M)
+        contrast, attention = told.chunk(2, dim=-1)
+        click = logits[..., 0] + contrast + self._alike(real[..., 2:])
+        examined = self.examined[:, None, None, :] + attention
+        weight = there.squeeze(-1)
+        p_click = torch.sigmoid(click) * torch.sigmoid(examined) * weight
+        return p_click, torch.sigmoid(logits[..., 1]) * weight
+
+    def _alike(self, alike: Tensor) -> Tensor:
+        """(E, B, L, M): sum over slots l and fields h of near_hjl cosine_h(j, l).
+
+        The products with `near` of all fields are one, of a matrix that mixes no fields.
+        """
+        heads, m = self.near.shape[1], alike.shape[-2]
+        apart = torch.eye(heads, dtype=alike.dtype, device=alike.device)
+        mixing = torch.einsum("ehjl,hg->ejhlg", self.near * self.others, apart)
+        mixing = mixing.flatten(3, 4).flatten(1, 2)  # (E, M * h, M * h)
+        split = alike.unflatten(-1, (heads, -1)).flatten(-3, -2)  # (E, B, L, M * h, K)
+        mixed = (mixing[:, None, None] @ split).unflatten(-2, (m, heads)).flatten(-2)
+        return (mixed * alike).sum(dim=-1)
+
+
+def _item_fields(session_fields: int) -> tuple[int, int]:
+    """Which fields say how alike two items are: those of the item itself, without its id.
+
+    Candidates begin with the fields that a session keeps. Two ids are rarely shown together, so
+    the id stands in only where an item has nothing else.
+    """
+    own = session_fields - _FEEDBACK_FIELDS
+    return (1, own) if own > 1 else (0, 1)

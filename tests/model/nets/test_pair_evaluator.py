@@ -1,0 +1,141 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.config import EvaluatorConfig, GeneratorConfig
+from model.nets.build import build_evaluator, build_generator, start_from_evaluator
+from model.nets.inputs import RequestTensors
+from model.nets.pair_evaluator import PairEvaluator
+from model.nets.shape import Fields
+from tests.requests import FIELDS, ROWS, SLOTS, first_candidates, random_request
+
+SAME = 1e-5  # the same float32 sums in another order
+
+
+def pair_evaluator(fields: Fields = FIELDS, members: int = 1) -> PairEvaluator:
+    """A net whose structural weights, which start at zero, are all somewhere else."""
+    torch.manual_seed(0)
+    config = EvaluatorConfig(kind="pair", members=members, hidden=8, factors=3)
+    net = build_evaluator(config, fields, SLOTS).eval()
+    assert isinstance(net, PairEvaluator)
+    with torch.no_grad():
+        for weight in net.structure():
+            weight.add_(0.5 * torch.randn_like(weight))
+    return net.requires_grad_(False)
+
+
+def relevance(net: PairEvaluator, request: RequestTensors) -> Tensor:
+    """(B, N) logit of a click in no list at all."""
+    return net.encode(request).candidates[0, ..., 0]
+
+
+def cosines(net: PairEvaluator, rows: Tensor) -> Tensor:
+    """(M, M, h) cosine in each field that sessions keep, but the id: here the one of two values."""
+    kinds = net.kinds(rows, net.pool)[0, :, 1:2]
+    unit = kinds / kinds.norm(dim=-1, keepdim=True)
+    return torch.einsum("jhk,lhk->jlh", unit, unit)
+
+
+def test_a_slot_gets_its_relevance_and_what_each_other_slot_adds():
+    net = pair_evaluator()
+    request = random_request(ragged=False)
+    lists = torch.tensor([[0, 1, 2, 3], [4, 2, 6, 0], [1, 5, 3, 2]])
+
+    got, _ = net(request, lists.unsqueeze(1))
+
+    alone = relevance(net, request)
+    for b in range(3):
+        r = alone[b, lists[b]]
+        alike = cosines(net, request.candidates[b, lists[b]])
+        for j in range(SLOTS):
+            logit = float(r[j] + net.position[0, 0, 0, j, 0])
+            examined = float(net.examined[0, j])
+            for other in set(range(SLOTS)) - {j}:
+                logit += float(net.near[0, :, j, other] @ alike[j, other])
+                logit += float(net.contrast[0, j, other] * r[other])
+                examined += float(net.attention[0, j, other] * r[other])
+            expected = 1 / (1 + math.exp(-logit)) / (1 + math.exp(-examined))
+            assert float(got[0, b, 0, j]) == pytest.approx(expected, abs=SAME)
+
+
+def test_a_slot_that_is_not_there_adds_nothing_to_the_others():
+    net = pair_evaluator()
+    request = random_request(ragged=False)
+    shorter = torch.ones_like(request.slot_valid)
+    shorter[:, 3] = False
+    request = request._replace(slot_valid=shorter)
+
+    one, _ = net(request, torch.tensor([[[0, 1, 2, 3]]] * 3))
+    other, _ = net(request, torch.tensor([[[0, 1, 2, 6]]] * 3))
+
+    assert torch.allclose(one, other, atol=SAME)
+    assert torch.equal(one[..., 3], torch.zeros_like(one[..., 3]))
+
+
+def test_relevance_is_known_from_factors_of_the_user_times_factors_of_each_field():
+    net = pair_evaluator()
+    request = random_request(ragged=False)
+    before = relevance(net, request)
+    table = net.factors.table
+    k = net.factor_width
+
+    bias = table[:, k].clone()
+    table[:, k] = 0.0
+    without_bias = relevance(net, request)
+    table[:, :k] = 0.0
+    without_factors = relevance(net, request)
+
+    def factors_of(rows: Tensor, pool: Tensor) -> Tensor:
+        return net.factors(rows, pool)[0]
+
+    table[:, k] = bias
+    for b in range(3):
+        own = factors_of(request.user[b], net.pool_user)[:, k].sum()
+        for n in range(7):
+            item = factors_of(request.candidates[b, n], net.pool)[:, k].sum()
+            gone = float(before[b, n] - without_bias[b, n])
+            assert gone == pytest.approx(float(own + item), abs=SAME)
+    assert not torch.allclose(without_bias, without_factors, atol=0.01)
+
+
+def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
+    fields = Fields(
+        table_rows=ROWS,
+        candidate=((0, 1), (1, 1)),  # id, and a field that sessions do not keep
+        session=((0, 1), (1, 1), (2, 1)),
+        user=((0, 1),),
+    )
+    net = pair_evaluator(fields)
+    request = random_request(ragged=False)
+    request = request._replace(
+        candidates=request.candidates[..., :2],
+        sessions=request.sessions[..., :3],
+        user=request.user[:, :1],
+    )
+
+    assert net.near.shape == (1, 1, SLOTS, SLOTS)
+    assert net(request, first_candidates(request).unsqueeze(1))[0].isfinite().all()
+
+
+def test_tables_and_structural_weights_are_told_apart():
+    net = pair_evaluator()
+    tables, structure = net.tables(), net.structure()
+
+    assert {len(p) for p in tables} == {ROWS}
+    assert not {id(p) for p in tables} & {id(p) for p in structure}
+    assert sum(p.numel() for p in structure) < 200
+
+
+def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder():
+    config = EvaluatorConfig(kind="pair", members=2, hidden=8)
+    evaluator = build_evaluator(config, FIELDS, SLOTS)
+    generator = build_generator(GeneratorConfig(hidden=8), config, FIELDS, SLOTS)
+    before = generator.user.newcomer.clone()
+
+    start_from_evaluator(generator, evaluator)
+
+    width = generator.width
+    assert torch.equal(generator.embedding.table, evaluator.embedding.table[:, :width])
+    assert torch.equal(generator.user.newcomer, before)
