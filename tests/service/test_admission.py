@@ -87,7 +87,7 @@ async def test_who_waited_too_long_goes_on_without_a_place_and_takes_none_from_t
     await first.turn(AMPLE_S)
     with admission.enter() as late:
         for within_s in (0.01, 0.0, -1.0):
-            await late.turn(within_s)
+            await asyncio.wait_for(late.turn(within_s), 1.0)
             assert admission.in_flight == 1
         with admission.enter() as patient:
             waiting = asyncio.create_task(patient.turn(AMPLE_S))
