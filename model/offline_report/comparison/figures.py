@@ -47,7 +47,8 @@ def _curve(axis: Axes, rows: Sequence[Row], what: tuple[str, str, str], marker: 
     problem, method, measure = what
     ms = {row.lists: row.value for row in find(rows, problem=problem, part="times", method=method)}
     own = find(rows, problem=problem, part="comparison", method=method, measure=measure, seed=None)
-    at = sorted((ms[row.lists], row.value) for row in own if row.lists in ms and _served(row.lists))
+    own = [row for row in own if row.lists in ms and _served(row.lists)]
+    at = [(ms[row.lists], row.value) for row in sorted(own, key=lambda row: int(row.lists[6:]))]
     if not at:
         return
     family = METHODS[method].family if method in METHODS else ""

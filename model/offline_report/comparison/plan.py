@@ -88,7 +88,8 @@ class Plan:
             "cru_loss": {kind: (("cru_loss", kind),) for kind in CRU_LOSSES},
             "collapse": {"straight_through": (), "sampled": COLLAPSING},
         }
-        short: Changes = (("epochs", self.problem.ablation_epochs),)
+        epochs = self.problem.ablation_epochs * (2 if part == "tau" else 1)  # a course needs points
+        short: Changes = (("epochs", epochs),)
         seeds = self.problem.seeds[:1] if part in ONE_SEED else self.problem.seeds
         return {
             name: {

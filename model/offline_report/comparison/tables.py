@@ -29,7 +29,7 @@ def methods_table(rows: Sequence[Row], part: str, columns: Columns) -> list[str]
     names = [name for name in (OURS, *METHODS) if find(some, method=name)]
     present = [c for c in columns if any(cell(some, name, c[1], c[2]) for name in names)]
     lines = []
-    for name in names:
+    for name in names if present else []:
         family = METHODS[name].family if name in METHODS else "generator"
         paper = METHODS[name].paper if name in METHODS else "2502.06097"
         cells = [cell(some, name, kind, measure) for _, kind, measure in present]
