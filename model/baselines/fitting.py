@@ -21,6 +21,7 @@ from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
 from model.data.split import TRAIN, VALIDATION
 from model.loop import Numbers, fit, told
+from model.weight_average import averaged, follow
 
 Net = TypeVar("Net", bound=LearnedRanker)
 _SAME_DRAWS = 0  # validation draws the same noise every epoch, so that epochs compare
@@ -83,20 +84,27 @@ class BaselineTask:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+        if self.training.average:
+            follow(self.optimizer, self.training.average)
         return {"loss": loss.item()}
 
     def validate(self) -> Numbers:
-        """Mean validation loss over later lists."""
+        """Mean validation loss over later lists, of the averaged weights."""
+        with averaged(self.optimizer):
+            return {"loss": self._later_loss()}
+
+    def _later_loss(self) -> float:
         rng = torch.Generator().manual_seed(_SAME_DRAWS)
         total, size = 0.0, self.training.max_batch
         for at in range(0, len(self._validation), size):
             batch = self.gatherer.gather(self._validation[at : at + size])
             total += self.net.validation_loss(batch, rng).item() * len(batch.index)
-        return {"loss": total / max(1, len(self._validation))}
+        return total / max(1, len(self._validation))
 
     def save_best(self, numbers: Numbers) -> None:
-        """Write best.pt."""
-        write_state(self.folder / BEST, {"net": self.net.state_dict()})
+        """Write best.pt, with the averaged weights."""
+        with averaged(self.optimizer):
+            write_state(self.folder / BEST, {"net": self.net.state_dict()})
 
 
 def fit_baseline(name: str, make: Callable[[], Net], tables: LogTables, run: Run) -> Net:

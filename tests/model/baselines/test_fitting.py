@@ -74,3 +74,26 @@ def test_another_teacher_means_another_run(tables: LogTables, tmp_path: Path):
     assert (tmp_path / "best.pt").stat().st_mtime_ns == before
     fit_baseline("p", lambda: pointwise(tables), tables, replace(run, depends_on="evaluator b"))
     assert (tmp_path / "best.pt").stat().st_mtime_ns > before
+
+
+def test_a_method_keeps_the_averaged_weights_as_the_evaluator_does(
+    tables: LogTables, tmp_path: Path
+):
+    averaging = replace(TRAINING, epochs=1, average=0.9)
+
+    kept = fit_baseline(
+        "p", lambda: pointwise(tables), tables, Run(training=averaging, folder=tmp_path / "average")
+    )
+
+    plain = fit_baseline(
+        "p",
+        lambda: pointwise(tables),
+        tables,
+        Run(training=replace(averaging, average=0.0), folder=tmp_path / "plain"),
+    )
+    # the steps are the same, so what differs is the averaging
+    last = torch.load(tmp_path / "average" / "last.pt", weights_only=True)["net"]
+    for name, weights in plain.state_dict().items():
+        assert torch.equal(last[name], weights), name
+    moved = [n for n, w in kept.state_dict().items() if not torch.equal(w, last[n])]
+    assert moved
