@@ -43,10 +43,12 @@ class ArtifactOrder(BaseModel):
 
 
 class ArtifactAnswer(BaseModel):
-    """What serves after the order."""
+    """What serves after the order, in this worker process alone: the others were not asked."""
 
     artifact: str
     previous: str | None
+    worker: int
+    workers: int
 
 
 _BODY = {
@@ -70,8 +72,8 @@ class Rollout(Protocol):
         ...
 
 
-def admin_routes(rollout: Rollout, tokens: Tokens) -> APIRouter:
-    """POST /admin/artifact."""
+def admin_routes(rollout: Rollout, tokens: Tokens, *, worker: int, workers: int) -> APIRouter:
+    """POST /admin/artifact of worker `worker`, counted from 0, of `workers`."""
     router = APIRouter(tags=["admin"])
 
     @router.post("/admin/artifact", responses=_RESPONSES, openapi_extra=_BODY)
@@ -81,7 +83,7 @@ def admin_routes(rollout: Rollout, tokens: Tokens) -> APIRouter:
         order = await _read_order(request)
         await (rollout.reload() if order.action == "reload" else rollout.roll_back())
         current, previous = rollout.names()
-        return ArtifactAnswer(artifact=current, previous=previous)
+        return ArtifactAnswer(artifact=current, previous=previous, worker=worker, workers=workers)
 
     return router
 

@@ -14,7 +14,6 @@ import uvloop
 from fastapi import FastAPI
 
 from model.contract.errors import ManifestError
-from service.errors import Refusal
 from service.main.protocol import BoundedProtocol
 from service.main.wiring import Service, assemble
 from service.settings import Settings
@@ -121,13 +120,13 @@ class Process:
 
 
 async def _reload(service: Service) -> None:
-    with contextlib.suppress(ManifestError, Refusal):  # logged and counted by the rollout
-        await service.rollout.reload()
+    with contextlib.suppress(ManifestError):  # logged and counted by the rollout
+        await service.rollout.reload_in_turn()
     await _try_candidate(service)
 
 
 async def _try_candidate(service: Service) -> None:
     """A candidate that cannot prove itself is not on trial; the service goes on without."""
     if service.candidate is not None:
-        with contextlib.suppress(ManifestError, Refusal):
-            await service.candidate.reload()
+        with contextlib.suppress(ManifestError):
+            await service.candidate.reload_in_turn()

@@ -64,29 +64,33 @@ class ArtifactRollout:
         self._open_store, self._refresh = sources.open_store, sources.refresh
         self._max_candidates, self._linger_s = max_candidates, linger_s
         self._changing = asyncio.Lock()
+        self._waiting = False  # a reload for its turn
         # One thread for all loads: each thread that allocates keeps a heap of its own for ever.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollout")
         self._refreshers: dict[int, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def reload(self) -> None:
-        """Verify, warm up and serve what the folder holds now; raises ManifestError."""
+        """Verify, warm up and serve what the folder holds now.
+
+        Raises ManifestError, or ReloadRunning when another change is under way.
+        """
         if self._changing.locked():
             raise ReloadRunning
         async with self._changing:
-            try:
-                prepared = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._prepare
-                )
-            except ManifestError as error:
-                metrics.RELOADS.labels(self._role, "refused").inc()
-                event("error", "artifact_refused", why=str(error))
-                raise
-            model = self._assemble(prepared)
-            dropped = self._models.swap(model)
-            self._announce("swapped")
-            if dropped is not None:
-                self._retire(dropped)
+            await self._load()
+
+    async def reload_in_turn(self) -> None:
+        """The same, after a change that is under way: a signal cannot be told to come again.
+
+        Signals that come while one waits are that one: the folder is looked at when it begins.
+        """
+        if self._waiting:
+            return
+        self._waiting = True
+        async with self._changing:
+            self._waiting = False
+            await self._load()
 
     async def roll_back(self) -> None:
         """Serve the previous artifact again; raises NothingToRollBack."""
@@ -111,6 +115,19 @@ class ArtifactRollout:
         for model in (self._models.current, self._models.previous):
             if model is not None:
                 await model.store.close()
+
+    async def _load(self) -> None:
+        try:
+            prepared = await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare)
+        except ManifestError as error:
+            metrics.RELOADS.labels(self._role, "refused").inc()
+            event("error", "artifact_refused", why=str(error))
+            raise
+        model = self._assemble(prepared)
+        dropped = self._models.swap(model)
+        self._announce("swapped")
+        if dropped is not None:
+            self._retire(dropped)
 
     def _prepare(self) -> Prepared:
         """On a thread of its own: everything that takes time."""

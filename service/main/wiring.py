@@ -164,6 +164,8 @@ def _apps(  # the rooms that meet in HTTP
             admin_routes(
                 rollout,
                 Tokens([admin.get_secret_value()] if admin else [], open_without=False),
+                worker=index,
+                workers=settings.workers,
             ),
         ),
     )

@@ -21,6 +21,7 @@ from tests.service.asking import body_of
 from tests.service.serving import Serving
 
 ADMIN = "admin-token-of-tests"
+ALONE = {"worker": 0, "workers": 1}
 BUSY = {"request_budget_ms": 900}  # a test run's machine is busy
 
 
@@ -145,9 +146,9 @@ def test_a_new_artifact_is_swapped_in_under_traffic_and_rolled_back_without_a_fa
             before = answered
             changed = await asyncio.to_thread(order, serving, "reload")
             assert answered > before + 10  # the traffic did not wait for the change
-            assert changed.json() == {"artifact": "two", "previous": "one"}
+            assert changed.json() == {"artifact": "two", "previous": "one", **ALONE}
             back = await asyncio.to_thread(order, serving, "roll_back")
-            assert back.json() == {"artifact": "one", "previous": "two"}
+            assert back.json() == {"artifact": "one", "previous": "two", **ALONE}
             await asyncio.sleep(0.05)
             stop.set()
             await asyncio.gather(*callers)
