@@ -34,7 +34,7 @@ def load_users(
         with client.pipeline(transaction=False) as pipeline:
             for user_id, blob in chunk:
                 pipeline.set(user_key(prefix, user_id), blob, ex=ttl_s)
-            pipeline.execute()
+            _require_done(pipeline.execute(raise_on_error=False))
         done += len(chunk)
         progress(done)
     return done
@@ -66,6 +66,13 @@ def load_items(
     if present is not None:
         client.expire(items_key(prefix, present.decode(errors="replace")), KEEP_OLD_ITEMS_S)
     return version
+
+
+def _require_done(answers: list[object]) -> None:
+    """Raise the first refusal as it came: what the pipeline raises holds the whole command."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
 
 
 def _chunks(source: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -8,6 +8,7 @@ from model.contract.manifest import Lengths, Manifest, write_manifest
 from model.contract.store_layout import items_version_key, user_key
 from model.contract.user_stream import write_users
 from service import load
+from service.features.embedded import EmbeddedRedis
 from tests.service.features.item_tables import SCHEMA, item_table
 
 pytestmark = pytest.mark.redis
@@ -148,3 +149,14 @@ def test_what_a_load_of_items_left_when_it_was_cut_off_is_gone_after_the_next(
         client.hset(f"p:items:{version}", "stray", b"row")
         run(handover, "--items", handover / "items.npz")
         assert client.hkeys(f"p:items:{version}") == [b"i0", b"i1", b"i2"]
+
+
+def test_a_store_that_is_full_is_named_and_no_user_is(run, tmp_path):
+    write_users(tmp_path / "users.bin", SCHEMA.hash, [("someone-in-person", bytes(2_000_000))] * 3)
+    with EmbeddedRedis(maxmemory_mb=2) as small:
+        status, said = run(tmp_path / "users.bin", url=small.url)
+
+    assert status == load.UNREACHABLE
+    assert "maxmemory" in said
+    assert "someone-in-person" not in said
+    assert "\\x00" not in said
