@@ -65,6 +65,7 @@ class EvaluatorTraining:
     max_batch: int = 1024
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.02  # ids hidden, so that the unknown rows are trained
+    bootstrap: bool = False  # every member weighs the lists its own way
     users: str = "all"  # all | first_half | second_half: whose lists are learned from
     seed: int = 0
 

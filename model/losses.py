@@ -14,6 +14,7 @@ def feedback_loss(
     clicks: Tensor,
     conversions: Tensor,
     known: tuple[Tensor, Tensor],
+    weights: Tensor | None = None,
 ) -> Tensor:
     """BCE(p_click, click) + BCE(p_click p_conversion, conversion), mean over shown slots.
 
@@ -21,18 +22,21 @@ def feedback_loss(
         predicted: p_click and p_conversion, (E, B, M).
         clicks, conversions: (B, M) float 0/1.
         known: slots whose click (shown) and whose conversion is known, (B, M) bool each.
+        weights: (E, B), what each list counts for each member, 1 on average; None counts 1.
 
     Returns:
         Scalar: the sum over members of each member's mean loss.
     """
     p_click, p_conversion = predicted
-    loss = _mean_bce(p_click, clicks, known[0])
-    return loss + _mean_bce(p_click * p_conversion, conversions, known[1])
+    loss = _mean_bce(p_click, clicks, known[0], weights)
+    return loss + _mean_bce(p_click * p_conversion, conversions, known[1], weights)
 
 
-def _mean_bce(p: Tensor, target: Tensor, known: Tensor) -> Tensor:
+def _mean_bce(p: Tensor, target: Tensor, known: Tensor, weights: Tensor | None) -> Tensor:
     p = p.clamp(_SMALLEST, 1.0 - _SMALLEST)
     each = functional.binary_cross_entropy(p, target.expand_as(p), reduction="none")
+    if weights is not None:
+        each = each * weights.unsqueeze(-1)
     weight = known.to(p.dtype)
     return (each * weight).sum() / weight.sum().clamp(min=1.0)
 

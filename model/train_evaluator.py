@@ -50,6 +50,10 @@ class EvaluatorTask:
         self.optimizer: torch.optim.Optimizer = _optimizer(self.net, training)
         self.gatherer = Gatherer(tables, device)
         self._train = torch.from_numpy(_rows_of_users(tables, training.users))
+        self._weights: Tensor | None = None
+        if training.bootstrap:
+            self._weights = bootstrap_weights(self.net.members, len(tables.part), training.seed)
+            self._weights = self._weights.to(device)
         self._validation = torch.from_numpy(tables.rows_of(VALIDATION))
 
     def train_rows(self) -> Tensor:
@@ -75,6 +79,7 @@ class EvaluatorTask:
             batch.clicks,
             batch.conversions,
             (batch.request.slot_valid, batch.conversion_known),
+            None if self._weights is None else self._weights[:, batch.index],
         )
         self.optimizer.zero_grad()
         loss.backward()
@@ -114,6 +119,16 @@ class EvaluatorTask:
                 },
             ),
         )
+
+
+def bootstrap_weights(members: int, rows: int, seed: int) -> Tensor:
+    """(E, rows) of the Bayesian bootstrap, Exp(1): what a list counts for a member all through.
+
+    Members then differ as if each had seen another log, so that their spread says how much of a
+    gain hangs on single lists; by their start alone they share what the log got wrong.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    return torch.empty(members, rows).exponential_(generator=rng)
 
 
 def _rows_of_users(tables: LogTables, users: str) -> NDArray[np.int64]:

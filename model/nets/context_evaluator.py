@@ -59,6 +59,10 @@ class ContextEvaluator(Evaluator):
         self.examined = nn.Parameter(torch.full((members, slots), 2.0))
         self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
 
+    def tables(self) -> list[nn.Parameter]:
+        """See `Evaluator.tables`."""
+        return [self.embedding.table, self.factors.table]
+
     def encode(self, request: RequestTensors) -> Encoded:
         """See `Evaluator.encode`."""
         x = self.embedding(request.candidates, self.pool).flatten(-2)  # (E, B, N, F * D)

@@ -193,6 +193,22 @@ def test_the_sampled_loss_has_the_expected_losss_gradient_on_average():
     assert torch.allclose(total, exact, atol=1e-6)
 
 
+def test_each_member_counts_a_list_as_its_weights_say():
+    p_click = torch.tensor([[[0.2, 0.6], [0.5, 0.9]], [[0.3, 0.1], [0.8, 0.4]]])
+    clicks = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    shown = torch.tensor([[True, True], [True, False]])
+    weights = torch.tensor([[2.0, 0.5], [0.0, 3.0]])
+    nothing = torch.zeros(2, 2)
+
+    loss = feedback_loss(
+        (p_click, p_click), clicks, nothing, (shown, torch.zeros_like(shown)), weights
+    )
+
+    first = 2.0 * -(math.log(0.8) + math.log(0.6)) + 0.5 * -math.log(0.5)
+    second = 3.0 * -math.log(0.8)  # three slots are shown, whatever they count
+    assert loss.item() == pytest.approx((first + second) / 3, rel=1e-5)
+
+
 def test_the_feedback_loss_counts_shown_slots_and_known_conversions_only():
     p_click = torch.tensor([[[0.5, 0.25], [0.8, 0.9]]])
     p_conversion = torch.tensor([[[0.5, 0.5], [0.5, 0.1]]])

@@ -2,11 +2,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from model.checkpoint import read_checkpoint
 from model.config import Config
 from model.data.split import TRAIN, in_first_half
 from model.data.tables import prepare
-from model.train_evaluator import EvaluatorTask
+from model.nets.context_evaluator import ContextEvaluator
+from model.nets.pair_evaluator import PairEvaluator
+from model.train_evaluator import EvaluatorTask, bootstrap_weights
 from tests.logs import write_toy_log
 
 
@@ -23,3 +27,62 @@ def test_an_evaluator_of_half_the_users_learns_from_every_list_of_theirs_and_no_
     expected = np.flatnonzero((tables.part == TRAIN) & mine[tables.user_place])
     assert 0 < len(rows) < (tables.part == TRAIN).sum()
     assert rows.tolist() == expected.tolist()
+
+
+def task_of(tmp_path: Path, kind: str, **training: float | bool) -> EvaluatorTask:
+    """A small evaluator about to learn a toy log."""
+    tables = prepare(write_toy_log(tmp_path / "log"), sessions=3)
+    evaluator = {"kind": kind, "members": 2, "hidden": 8}
+    config = Config.from_mapping({"evaluator": evaluator, "train_evaluator": training})
+    return EvaluatorTask(config, tables, "cpu", tmp_path)
+
+
+def test_bootstrap_weights_are_a_members_own_one_on_average_and_the_same_twice():
+    weights = bootstrap_weights(3, 4000, seed=1)
+
+    assert torch.equal(weights, bootstrap_weights(3, 4000, seed=1))
+    assert weights.min() >= 0
+    # the mean of 4000 draws of Exp(1) has standard deviation 1 / sqrt(4000) = .016
+    assert weights.mean(dim=1).tolist() == pytest.approx([1.0] * 3, abs=0.08)
+    assert torch.corrcoef(weights)[0, 1].abs() < 0.08
+
+
+def test_with_bootstrap_a_list_counts_for_each_member_by_its_own_weight(tmp_path: Path):
+    rows = torch.arange(4)
+    plain = task_of(tmp_path / "plain", "pair", unknown_share=0.0, prefix_share=0.0)
+    drawn = task_of(tmp_path / "drawn", "pair", unknown_share=0.0, prefix_share=0.0, bootstrap=True)
+    plain.net.eval()
+    drawn.net.eval()  # without dropout both predict the same
+
+    assert plain.step(rows, 0.0)["loss"] != pytest.approx(drawn.step(rows, 0.0)["loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "net"), [("context", ContextEvaluator), ("pair", PairEvaluator)])
+def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_rate(
+    kind: str, net: type[ContextEvaluator | PairEvaluator], tmp_path: Path
+):
+    task = task_of(tmp_path, kind, embedding_decay=2.0, weight_decay=0.5, structure_lr=0.04)
+    assert isinstance(task.net, net)
+    groups = {id(p): group for group in task.optimizer.param_groups for p in group["params"]}
+
+    assert set(groups) == {id(p) for p in task.net.parameters()}
+    for table in (task.net.embedding.table, task.net.factors.table):
+        assert groups[id(table)]["weight_decay"] == 2.0
+    for weight in task.net.structure():
+        assert groups[id(weight)]["lr"] == 0.04
+        assert groups[id(weight)]["weight_decay"] == 0.0
+
+
+def test_the_checkpoint_holds_the_averaged_weights(tmp_path: Path):
+    task = task_of(tmp_path, "pair", average=0.9)
+    rows = task.train_rows()
+    for _ in range(5):
+        task.step(rows[:8], 0.0)
+    last = task.net.embedding.table.detach().clone()
+
+    task.save_best(task.validate())
+
+    kept = read_checkpoint(tmp_path).weights["embedding.table"]
+    assert torch.equal(task.net.embedding.table, last)
+    assert not torch.equal(kept, last)
+    assert torch.equal(kept, task.optimizer.state[task.net.embedding.table]["average"])
