@@ -19,16 +19,20 @@ import httpx
 _START_S = 30.0
 
 
+def own_environment(**settings: object) -> dict[str, str]:
+    """This process's variables with the service's settings, and no others of the service."""
+    own = {f"RERANK_{name.upper()}": str(value) for name, value in settings.items()}
+    return {k: v for k, v in os.environ.items() if not k.startswith("RERANK_")} | own
+
+
 class Serving:
     """`relist-serve` as a child process; leaving the block ends it and shows what it logged."""
 
     def __init__(self, artifact: Path, **settings: object) -> None:
         given = {"artifact_dir": artifact, "port": 0} | settings
-        own = {f"RERANK_{name.upper()}": str(value) for name, value in given.items()}
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RERANK_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service.main"],
-            env=inherited | own,
+            env=own_environment(**given),
             stderr=subprocess.PIPE,
             text=True,
         )
