@@ -6,7 +6,10 @@ import re
 
 from starlette.datastructures import Headers
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# The standard forbids version ff and ids of zeros only.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 
 def trace_headers(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -93,5 +93,7 @@ def test_only_a_well_formed_trace_is_passed_through():
 
     assert trace_headers(Headers({"traceparent": good})) == [(b"traceparent", good.encode())]
     assert trace_id(Headers({"traceparent": good})) == "a" * 32
-    for bad in (good.upper(), good + "\r\nx: y", "00-" + "a" * 31 + "-" + "b" * 16 + "-01", ""):
+    bad_ids = ("0" * 32 + "-" + "b" * 16, "a" * 32 + "-" + "0" * 16, "a" * 31 + "-" + "b" * 16)
+    malformed = [f"00-{ids}-01" for ids in bad_ids]
+    for bad in (good.upper(), good + "\r\nx: y", "ff" + good[2:], *malformed, ""):
         assert trace_headers(Headers({"traceparent": bad})) == []
