@@ -133,6 +133,7 @@ def test_five_times_too_much_is_refused_with_429_and_afterwards_latency_is_as_be
     artifact_folder, artifact, overload_s
 ):
     body = body_of(artifact, num_lists=64)
+    offered = set(body["candidates"]["item_id"])
     settings = {"max_inflight": 4, "max_waiting": 8, "request_budget_ms": 200}
 
     async def callers(url: str, count: int, seconds: float) -> tuple[Counter[int], list[float]]:
@@ -153,6 +154,7 @@ def test_five_times_too_much_is_refused_with_429_and_afterwards_latency_is_as_be
                 else:
                     served = served_ids(got.json())
                     assert len(set(served)) == len(served)
+                    assert set(served) <= offered
 
         limits = httpx.Limits(max_connections=count)
         async with httpx.AsyncClient(base_url=url, timeout=10.0, limits=limits) as client:

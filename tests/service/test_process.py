@@ -124,6 +124,28 @@ def test_after_sigterm_what_is_in_flight_is_answered_and_the_process_ends_with_0
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
+def test_who_outlasts_the_grace_time_is_cut_off_and_the_process_still_ends_with_0(artifact_folder):
+    head = (
+        b"POST /rerank HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        b"content-length: 50\r\n\r\n{"
+    )
+    settings = BUSY | {"grace_s": 1, "body_timeout_ms": 60_000}
+    with Serving(artifact_folder, **settings) as serving:
+        serving.ready()
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=10.0) as connection:
+            connection.sendall(head)
+            time.sleep(0.05)  # admitted, and its body will never be whole
+            serving.process.send_signal(signal.SIGTERM)
+            assert serving.process.wait(timeout=10) == 0
+        assert "Traceback" not in serving.logged()
+
+
+def test_a_process_that_is_told_to_stop_while_it_starts_ends_with_0(artifact_folder):
+    with Serving(artifact_folder) as serving:  # listening, nothing loaded yet
+        serving.process.send_signal(signal.SIGTERM)
+        assert serving.process.wait(timeout=20) == 0
+
+
 @pytest.mark.slow
 def test_a_new_artifact_is_swapped_in_under_traffic_and_rolled_back_without_a_failed_request(
     root, artifact
