@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from service.inference.artifact import Artifact
+from service.main.protocol import HEAD_TIMEOUT_S
 from tests.service.asking import body_of
 from tests.service.serving import Serving
 
@@ -57,3 +59,23 @@ def test_a_client_that_sends_a_byte_a_second_is_cut_off_and_holds_nobody_up(
 
     assert set(statuses) == {200}
     assert answer[0].startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_head_that_never_becomes_whole_is_cut_off_in_its_time(artifact_folder: Path):
+    with Serving(artifact_folder) as serving:
+        serving.ready()
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=EVERY_S) as slow:
+            slow.sendall(b"POST /rerank HTTP/1.1\r\nhost: x\r\n")
+            began, closed = time.monotonic(), False
+            while not closed and time.monotonic() - began < 2 * HEAD_TIMEOUT_S:
+                try:
+                    slow.sendall(b"x")
+                    closed = slow.recv(1) == b""
+                except TimeoutError:
+                    continue  # a second without an answer: the next byte
+                except OSError:
+                    closed = True
+            lasted = time.monotonic() - began
+
+    assert closed
+    assert HEAD_TIMEOUT_S - EVERY_S < lasted < HEAD_TIMEOUT_S + 3 * EVERY_S
