@@ -83,8 +83,9 @@ class Callers:
             await self.send(client, body)
 
     async def short_lists(self, client: httpx.AsyncClient) -> None:
-        """A length that training never saw."""
-        await self.send(client, self.body(list_size=STRANGE_LENGTH))
+        """A length that training never saw, often enough for some to be the candidate's."""
+        for _ in range(6):
+            await self.send(client, self.body(list_size=STRANGE_LENGTH))
 
     async def in_a_hurry(self, client: httpx.AsyncClient) -> None:
         """Budgets from hopeless to tight: input order, fewer lists, no explanation."""
