@@ -1,0 +1,48 @@
+"""Requests of a finished run in both wire forms, at any number of candidates and lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from loadtest.latency import widened
+
+Form = Literal["columns", "rows"]
+FORMS: tuple[Form, ...] = ("columns", "rows")
+BUDGET_MS = 1000  # a degraded answer is a cheaper one: none may come of a busy moment
+
+
+def read_logged(path: Path, most: int = 200) -> list[dict[str, Any]]:
+    """Requests of requests.jsonl."""
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line)["request"] for line, _ in zip(lines, range(most), strict=False)]
+
+
+def make_bodies(
+    logged: Sequence[dict[str, Any]], *, candidates: int, lists: int, form: Form
+) -> list[bytes]:
+    """One body a logged request, each with its own seed."""
+    bodies = []
+    for seed, request in enumerate(widened(logged, candidates)):
+        body = {**request, "num_lists": lists, "seed": seed, "budget_ms": BUDGET_MS}
+        if form == "rows":
+            body["candidates"] = as_rows(request["candidates"])
+        bodies.append(json.dumps(body, separators=(",", ":")).encode())
+    return bodies
+
+
+def as_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same candidates one by one."""
+    features = columns["features"]
+    return [
+        {
+            "item_id": item_id,
+            "score": score,
+            "features": {name: column[at] for name, column in features.items()},
+        }
+        for at, (item_id, score) in enumerate(
+            zip(columns["item_id"], columns["score"], strict=True)
+        )
+    ]

@@ -1,0 +1,208 @@
+"""The service that a competent engineer writes in an afternoon, to measure ours against.
+
+FastAPI with a body parameter, redis-py, the same two graphs with ONNX Runtime's defaults, and plain
+numpy. It has no budgets, limits, rules, metrics or fallbacks. Its encoding is its own, so that work
+on ours does not make it faster; what defines an answer (noise, reward, choice) is the contract's.
+
+    python -m tests.bench.reference --artifact FOLDER --redis redis://127.0.0.1:6379 --fd 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime as ort
+import redis.asyncio
+import uvicorn
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from model.contract.choice import Objective, choose, reward
+from model.contract.items import ItemTable
+from model.contract.manifest import EVALUATOR, GENERATOR, ITEMS, read_manifest
+from model.contract.noise import request_noise
+from model.contract.store_layout import unpack_user, user_key
+from tests.bench.reference_encoding import PlainEncoder
+
+Value = float | str | list[str] | None
+
+
+class Candidate(BaseModel):
+    """One item on offer."""
+
+    item_id: str
+    score: float | None = None
+    features: dict[str, Value] = {}
+
+
+class Columns(BaseModel):
+    """All items on offer, column by column."""
+
+    item_id: list[str]
+    score: list[float | None] | None = None
+    features: dict[str, list[Value]] = {}
+
+
+class Body(BaseModel):
+    """A request; what a benchmark's bodies do not carry is left out."""
+
+    request_id: str | None = None
+    user_id: str
+    candidates: list[Candidate] | Columns
+    context: dict[str, Value] = {}
+    num_lists: int = 8
+    seed: int | None = None
+
+
+class Item(BaseModel):
+    """One slot of the answer."""
+
+    item_id: str
+    slot: int
+    input_slot: int
+    p_click: float
+
+
+class Answer(BaseModel):
+    """The list and what it is worth."""
+
+    request_id: str
+    items: list[Item]
+    reward: float
+    input_reward: float
+    degraded: list[str] = []
+    seed: int
+
+
+class Reference:
+    """Both graphs, the item table and a client of the store."""
+
+    def __init__(self, folder: Path, redis_url: str, *, threads: int = 0) -> None:
+        self.manifest = read_manifest(folder)
+        self.encoder = PlainEncoder(self.manifest, ItemTable.read(folder / ITEMS))
+        self.store = redis.asyncio.Redis.from_url(redis_url)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads  # 0 is ONNX Runtime's own choice
+        graphs = self.manifest.graphs
+        self.generator, self.evaluator = (
+            ort.InferenceSession(folder / graphs[name].file, options)
+            for name in (GENERATOR, EVALUATOR)
+        )
+        self.taken = {
+            session: [i.name for i in session.get_inputs()]
+            for session in (self.generator, self.evaluator)
+        }
+
+    async def answer(self, body: Body) -> Answer:
+        """The best of the generated lists and the input list."""
+        blob = await self.store.get(user_key("relist", body.user_id))
+        manifest = self.manifest
+        record = None if blob is None else unpack_user(cast(bytes, blob), manifest.schema_hash)
+        ids, scores, features = _columns(body.candidates)
+        seed = secrets.randbits(63) if body.seed is None else body.seed
+        arrays = self.encoder.candidates(ids, scores, features)
+        arrays |= self.encoder.user(record, body.context)
+        lists, p_click, rewards = self._search(arrays, len(ids), body.num_lists, seed)
+        chosen = int(choose(rewards, manifest.pessimism)[0])
+        shown = lists[0, chosen, : min(manifest.lengths.default_list_size, len(ids))]
+        chances = p_click.mean(axis=0)[0, chosen]
+        mean = rewards.mean(axis=0)[0]
+        return Answer(
+            request_id=body.request_id or secrets.token_hex(16),
+            items=[
+                Item(item_id=ids[at], slot=slot, input_slot=at, p_click=float(chances[slot]))
+                for slot, at in enumerate(shown)
+            ],
+            reward=float(mean[chosen]),
+            input_reward=float(mean[-1]),
+            seed=seed,
+        )
+
+    def _search(
+        self, arrays: dict[str, NDArray[Any]], candidates: int, num_lists: int, seed: int
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Lists (1, K + 1, M), their p_click and their rewards."""
+        sizes, weights = self.manifest.lengths, self.manifest.objective
+        noise_slot, noise_item = request_noise(
+            seed=seed,
+            lists=num_lists,
+            edits=sizes.edits,
+            slots=sizes.slots,
+            candidates=candidates,
+            scale=self.manifest.noise_scale,
+        )
+        slot_valid = np.arange(sizes.slots)[None] < min(sizes.default_list_size, candidates)
+        start = np.where(slot_valid, np.arange(sizes.slots), 0).astype(np.int32)
+        arrays |= {
+            "cand_valid": np.ones((1, candidates), dtype=bool),
+            "slot_valid": slot_valid,
+            "start": start,
+            "editable": slot_valid,
+            "noise_slot": noise_slot[None],
+            "noise_item": noise_item[None],
+        }
+        (proposed,) = self._run(self.generator, arrays)
+        arrays["lists"] = np.concatenate([proposed, start[:, None]], axis=1)
+        p_click, p_conversion = self._run(self.evaluator, arrays)
+        rewards = reward(
+            p_click,
+            p_conversion if self.manifest.converts else None,
+            None,
+            slot_valid,
+            Objective(click=weights.click, conversion=weights.conversion),
+        )
+        return arrays["lists"], p_click, rewards
+
+    def _run(
+        self, session: ort.InferenceSession, arrays: dict[str, NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        return list(session.run(None, {name: arrays[name] for name in self.taken[session]}))
+
+
+def _columns(
+    given: list[Candidate] | Columns,
+) -> tuple[list[str], list[float | None] | None, dict[str, list[Value]]]:
+    if isinstance(given, Columns):
+        return given.item_id, given.score, given.features
+    names = {name for candidate in given for name in candidate.features}
+    features = {name: [c.features.get(name) for c in given] for name in names}
+    return [c.item_id for c in given], [c.score for c in given], features
+
+
+def build(folder: Path, redis_url: str, *, threads: int = 0) -> FastAPI:
+    """The application."""
+    reference = Reference(folder, redis_url, threads=threads)
+    app = FastAPI()
+
+    @app.post("/rerank")
+    async def rerank(body: Body) -> Answer:
+        return await reference.answer(body)
+
+    @app.get("/health/ready")
+    async def ready() -> dict[str, str]:
+        return {"status": "ready"}
+
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve on an inherited socket until a signal comes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--artifact", type=Path, required=True)
+    parser.add_argument("--redis", required=True)
+    parser.add_argument("--fd", type=int, required=True, help="a listening socket")
+    parser.add_argument("--threads", type=int, default=0, help="of ONNX Runtime; 0: its default")
+    given = parser.parse_args(argv)
+    app = build(given.artifact.resolve(), given.redis, threads=given.threads)
+    config = uvicorn.Config(app, access_log=False, log_level="warning")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=given.fd)])
+
+
+if __name__ == "__main__":
+    main()
