@@ -58,10 +58,11 @@ class EvaluatorTraining:
     epochs: int = 20
     patience: int = 3  # epochs without a better validation loss before it stops
     lr: float = 1e-3
-    structure_lr: float = 1e-2  # of the weights of slots and pairs of slots; "pair" only
+    structure_lr: float = 1e-2  # of weights of slots and pairs, and of biases; "pair" only
     average: float = 0.0  # decay of the moving average of weights that is kept; 0 keeps the last
     weight_decay: float = 0.0  # of all other weights (decoupled)
     embedding_decay: float = 0.0  # of the tables of embeddings and factors (decoupled)
+    bias_decay: float = 0.25  # of the biases of rows (decoupled); "pair" only
     max_batch: int = 1024
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.02  # ids hidden, so that the unknown rows are trained

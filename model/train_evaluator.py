@@ -142,12 +142,13 @@ def _rows_of_users(tables: LogTables, users: str) -> NDArray[np.int64]:
 
 def _optimizer(net: Evaluator, training: EvaluatorTraining) -> torch.optim.Optimizer:
     """AdamW with the decay of tables and the rate of structural weights apart."""
-    tables, structure = net.tables(), net.structure()
-    apart = {id(p) for p in (*tables, *structure)}
+    tables, biases, structure = net.tables(), net.biases(), net.structure()
+    apart = {id(p) for p in (*tables, *biases, *structure)}
     rest = [p for p in net.parameters() if id(p) not in apart]
     groups: list[dict[str, Any]] = [
         {"params": tables, "weight_decay": training.embedding_decay},
         {"params": rest, "weight_decay": training.weight_decay},
+        {"params": biases, "weight_decay": training.bias_decay, "lr": training.structure_lr},
         {"params": structure, "weight_decay": 0.0, "lr": training.structure_lr},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=training.lr)

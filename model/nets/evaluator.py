@@ -37,6 +37,10 @@ class Evaluator(nn.Module, ABC):
         """Weights of rows, each met in few lists: they are decayed on their own."""
         return [self.embedding.table]
 
+    def biases(self) -> list[nn.Parameter]:
+        """Biases of rows, which must not be held as small as embeddings: another decay."""
+        return []
+
     def structure(self) -> list[nn.Parameter]:
         """The few weights that every list moves: they learn at a rate of their own."""
         return []

@@ -25,7 +25,9 @@ class PairEvaluator(Evaluator):
     """p_click_j = examined_j * sigmoid(relevance_j + sum over other slots l of what l adds).
 
     Relevance is computed once a candidate: factor products with the user, a small MLP, what the
-    user did with similar items. Alikeness is the cosine of learned embeddings, one a field.
+    user did with similar items. Alikeness is the cosine of learned embeddings, one a field. A
+    slot's place acts through examination alone: a bias of its own would be learned from the items
+    that upstream puts there, and would promise as much for any other item.
     """
 
     pool: Tensor
@@ -45,12 +47,13 @@ class PairEvaluator(Evaluator):
         factors: int,
     ) -> None:
         super().__init__()
-        self.members, self.slots, self.factor_width = members, slots, factors
+        self.members, self.slots = members, slots
         self.dropout = nn.Dropout(dropout)
         candidate, session = len(fields.candidate), len(fields.session)
         rows = fields.table_rows
         self.embedding = FieldEmbedding(rows, width, members=members)
-        self.factors = FieldEmbedding(rows, factors + 1, members=members, scale=0.1)
+        self.factors = FieldEmbedding(rows, factors, members=members, scale=0.1)
+        self.bias = FieldEmbedding(rows, 1, members=members, scale=0.01)
         self.kinds = FieldEmbedding(rows, factors, members=members, scale=1.0)
         self.history_query = Dense(width * candidate, width, members=members, bias=False)
         self.history_key = Dense(width * session, width, members=members, bias=False)
@@ -64,7 +67,7 @@ class PairEvaluator(Evaluator):
         self.near = nn.Parameter(torch.zeros(members, heads, slots, slots))
         self.contrast = nn.Parameter(torch.zeros(members, slots, slots))
         self.attention = nn.Parameter(torch.zeros(members, slots, slots))
-        self.position = nn.Parameter(torch.zeros(members, 1, 1, slots, 2))
+        self.converted = nn.Parameter(torch.zeros(members, slots))
         self.examined = nn.Parameter(torch.full((members, slots), 2.0))
         self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
         self.register_buffer("pool_user", pooling_matrix(fields.user), persistent=False)
@@ -82,9 +85,13 @@ class PairEvaluator(Evaluator):
             self.near,
             self.contrast,
             self.attention,
-            self.position,
             self.examined,
+            self.converted,
         ]
+
+    def biases(self) -> list[nn.Parameter]:
+        """See `Evaluator.biases`."""
+        return [self.bias.table]
 
     def encode(self, request: RequestTensors) -> Encoded:
         """See `Evaluator.encode`; nothing of a list is left for the context."""
@@ -101,12 +108,12 @@ class PairEvaluator(Evaluator):
 
     def _factor_products(self, request: RequestTensors) -> Tensor:
         """(E, B, N, 1): factors of the user times those of each field, and the biases of all."""
-        k = self.factor_width
-        user = self.factors(request.user, self.pool_user).sum(dim=-2)  # (E, B, K + 1)
-        item = self.factors(request.candidates, self.pool)  # (E, B, N, F, K + 1)
-        products = (item[..., :k] @ user[:, :, None, :k, None]).squeeze(-1)  # (E, B, N, F)
-        each = products * self.taste + item[..., k]
-        return each.sum(dim=-1, keepdim=True) + user[:, :, None, k:]
+        user = self.factors(request.user, self.pool_user).sum(dim=-2)  # (E, B, K)
+        item = self.factors(request.candidates, self.pool)  # (E, B, N, F, K)
+        products = (item @ user[:, :, None, :, None]).squeeze(-1)  # (E, B, N, F)
+        each = products * self.taste + self.bias(request.candidates, self.pool).squeeze(-1)
+        own = self.bias(request.user, self.pool_user).sum(dim=-2)  # (E, B, 1)
+        return each.sum(dim=-1, keepdim=True) + own.unsqueeze(2)
 
     def _history(self, x: Tensor, request: RequestTensors) -> Tensor:
         """Target attention (E, B, N, D): what the user did with items like this one."""
@@ -119,15 +126,15 @@ class PairEvaluator(Evaluator):
         """See `Evaluator.score`."""
         there = slot_valid[:, None, :, None].to(shown.dtype)  # (B, 1, M, 1)
         real = shown * there
-        logits = shown[..., :2] + self.position  # (E, B, L, M, 2)
         beside = torch.cat([self.contrast * self.others, self.attention * self.others], dim=1)
         told = (beside[:, None, None] @ real[..., :1]).squeeze(-1)  # (E, B, L, 2 * M)
         contrast, attention = told.chunk(2, dim=-1)
-        click = logits[..., 0] + contrast + self._alike(real[..., 2:])
+        click = shown[..., 0] + contrast + self._alike(real[..., 2:])
         examined = self.examined[:, None, None, :] + attention
+        conversion = shown[..., 1] + self.converted[:, None, None, :]
         weight = there.squeeze(-1)
         p_click = torch.sigmoid(click) * torch.sigmoid(examined) * weight
-        return p_click, torch.sigmoid(logits[..., 1]) * weight
+        return p_click, torch.sigmoid(conversion) * weight
 
     def _alike(self, alike: Tensor) -> Tensor:
         """(E, B, L, M): sum over slots l and fields h of near_hjl cosine_h(j, l).

@@ -68,6 +68,9 @@ def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_
     assert set(groups) == {id(p) for p in task.net.parameters()}
     for table in (task.net.embedding.table, task.net.factors.table):
         assert groups[id(table)]["weight_decay"] == 2.0
+    for weight in task.net.biases():
+        assert groups[id(weight)]["weight_decay"] == 0.25
+        assert groups[id(weight)]["lr"] == 0.04
     for weight in task.net.structure():
         assert groups[id(weight)]["lr"] == 0.04
         assert groups[id(weight)]["weight_decay"] == 0.0

@@ -50,7 +50,7 @@ def test_a_slot_gets_its_relevance_and_what_each_other_slot_adds():
         r = alone[b, lists[b]]
         alike = cosines(net, request.candidates[b, lists[b]])
         for j in range(SLOTS):
-            logit = float(r[j] + net.position[0, 0, 0, j, 0])
+            logit = float(r[j])
             examined = float(net.examined[0, j])
             for other in set(range(SLOTS)) - {j}:
                 logit += float(net.near[0, :, j, other] @ alike[j, other])
@@ -78,26 +78,24 @@ def test_relevance_is_known_from_factors_of_the_user_times_factors_of_each_field
     net = pair_evaluator()
     request = random_request(ragged=False)
     before = relevance(net, request)
-    table = net.factors.table
-    k = net.factor_width
 
-    bias = table[:, k].clone()
-    table[:, k] = 0.0
-    without_bias = relevance(net, request)
-    table[:, :k] = 0.0
+    net.factors.table.zero_()
     without_factors = relevance(net, request)
+    net.bias.table.zero_()
+    without_bias = relevance(net, request)
 
-    def factors_of(rows: Tensor, pool: Tensor) -> Tensor:
-        return net.factors(rows, pool)[0]
-
-    table[:, k] = bias
+    torch.manual_seed(0)
+    net = pair_evaluator()  # the same weights again
     for b in range(3):
-        own = factors_of(request.user[b], net.pool_user)[:, k].sum()
+        own = net.bias(request.user[b], net.pool_user)[0].sum()
+        taste = net.factors(request.user[b], net.pool_user)[0].sum(dim=0)
         for n in range(7):
-            item = factors_of(request.candidates[b, n], net.pool)[:, k].sum()
-            gone = float(before[b, n] - without_bias[b, n])
-            assert gone == pytest.approx(float(own + item), abs=SAME)
-    assert not torch.allclose(without_bias, without_factors, atol=0.01)
+            products = net.factors(request.candidates[b, n], net.pool)[0] @ taste
+            expected = float((products * net.taste[0, 0, 0]).sum())
+            assert float(before[b, n] - without_factors[b, n]) == pytest.approx(expected, abs=SAME)
+            biases = own + net.bias(request.candidates[b, n], net.pool)[0].sum()
+            gone = float(without_factors[b, n] - without_bias[b, n])
+            assert gone == pytest.approx(float(biases), abs=SAME)
 
 
 def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
@@ -121,7 +119,7 @@ def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
 
 def test_tables_and_structural_weights_are_told_apart():
     net = pair_evaluator()
-    tables, structure = net.tables(), net.structure()
+    tables, structure = [*net.tables(), *net.biases()], net.structure()
 
     assert {len(p) for p in tables} == {ROWS}
     assert not {id(p) for p in tables} & {id(p) for p in structure}
