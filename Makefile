@@ -104,6 +104,8 @@ SHAPE ?= steady
 PROCESSES ?= 1
 # More options of the load: loadtest/README.md.
 LOAD ?=
+# More options of the benchmark, --json FILE or --quick.
+BENCH ?=
 load: $(READY) ## Load a started service (URL or PORT, RUN, RATE, DURATION, SHAPE, PROCESSES), verdict
 	@mkdir -p $(RUN)/load
 	@echo 'Loading $(URL) for $(DURATION) s, $(SHAPE), $(RATE) requests a second ..'
@@ -113,6 +115,12 @@ load: $(READY) ## Load a started service (URL or PORT, RUN, RATE, DURATION, SHAP
 		--html $(RUN)/load/load.html --json-file $(RUN)/load/locust \
 		--verdict-json $(RUN)/load/verdict.json $(LOAD) && status=0 || status=$$?; \
 		[ $$status -eq 2 ] || echo 'Charts and tables: $(RUN)/load/load.html'; exit $$status
+
+PARTS ?= rounds latency sizes workers memory
+.PHONY: bench
+bench: $(READY) ## Speed on two cores beside a plain reference: loadtest/RESULTS.md (RUN, PARTS, 10 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench --artifact $(RUN)/artifact \
+		--handover $(RUN)/generator --parts $(PARTS) --write loadtest/RESULTS.md $(BENCH)
 
 ##@ Containers
 

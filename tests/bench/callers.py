@@ -1,0 +1,184 @@
+"""The benchmark's load generator: a closed loop for throughput, open Poisson arrivals for latency.
+
+Not locust's client: event loops round timers up to a millisecond, half of what a request takes.
+`select` takes microseconds. Latency counts from the moment a request was due. Equal to `wrk` in
+what it measures; `RESULTS.md` has both side by side.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from loadtest.arrivals import arrivals
+from loadtest.shapes import Shape
+
+MOST_OPEN = 200  # connections; an arrival above that is a failure
+_PLAIN = b'"degraded":[]'
+_LATE_S = 10.0
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came of one run; times in seconds."""
+
+    latencies: list[float] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    degraded: int = 0
+    in_time: int = 0
+    took_s: float = 0.0
+    own_cpu_s: float = 0.0
+
+    @property
+    def answers(self) -> int:
+        """Requests answered with a list."""
+        return len(self.latencies)
+
+    @property
+    def rate(self) -> float:
+        """Answers a second while the run lasted."""
+        return self.in_time / self.took_s
+
+    @property
+    def failed(self) -> int:
+        """Requests without a list."""
+        return self.failures.total()
+
+
+class _Line:
+    """One kept connection with at most one request under way."""
+
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=_LATE_S)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.due = 0.0
+        self._held = b""
+
+    def fileno(self) -> int:
+        """For select."""
+        return self.sock.fileno()
+
+    def ask(self, body: bytes, due: float) -> None:
+        """Send one request."""
+        head = b"POST /rerank HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
+        self.sock.sendall(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.due, self._held = due, b""
+
+    def read(self) -> tuple[int, bytes] | None:
+        """Status and body once the answer is whole; raises ConnectionError when it is cut off."""
+        got = self.sock.recv(65_536)
+        if not got:
+            raise ConnectionResetError
+        self._held += got
+        end = self._held.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        head = self._held[:end].lower()
+        size = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
+        if len(self._held) < end + 4 + size:
+            return None
+        return int(head[9:12]), self._held[end + 4 :]
+
+
+class Callers:
+    """Asks one service; keeps its connections from run to run."""
+
+    def __init__(self, port: int, bodies: Sequence[bytes]) -> None:
+        self._port, self._bodies = port, bodies
+        self._at = 0
+        self._idle: list[_Line] = []
+        self._busy: set[_Line] = set()
+
+    def closed(self, seconds: float, connections: int) -> Heard:
+        """Each connection asks again as soon as it is answered."""
+        heard = Heard()
+        began, cpu = time.perf_counter(), time.process_time()
+        ends = began + seconds
+        for _ in range(connections):
+            self._let_go(time.perf_counter(), heard)
+        while self._busy:
+            for _ in range(self._listen(heard, _LATE_S, ends)):
+                now = time.perf_counter()
+                if now < ends:
+                    self._let_go(now, heard)
+        heard.took_s, heard.own_cpu_s = seconds, time.process_time() - cpu
+        return heard
+
+    def open(self, seconds: float, rate: float, rng: random.Random) -> Heard:
+        """Requests are sent when they are due, whatever became of those before them."""
+        heard = Heard()
+        due_times = arrivals(Shape(rate=rate, duration_s=seconds), rng)
+        began, cpu = time.perf_counter(), time.process_time()
+        ends = began + seconds
+        due = _next(due_times, began)
+        while due is not None or self._busy:
+            now = time.perf_counter()
+            if due is not None and now >= due:
+                self._let_go(due, heard)
+                due = _next(due_times, began)
+                continue
+            self._listen(heard, _LATE_S if due is None else due - now, ends)
+        heard.took_s, heard.own_cpu_s = seconds, time.process_time() - cpu
+        return heard
+
+    def close(self) -> None:
+        """Close what is kept."""
+        for line in self._idle:
+            line.sock.close()
+        self._idle.clear()
+
+    def _let_go(self, due: float, heard: Heard) -> None:
+        if not self._idle and len(self._busy) >= MOST_OPEN:
+            heard.failures["not sent"] += 1
+            return
+        line = self._idle.pop() if self._idle else _Line(self._port)
+        body = self._bodies[self._at % len(self._bodies)]
+        self._at += 1
+        heard.lags.append(time.perf_counter() - due)
+        line.ask(body, due)
+        self._busy.add(line)
+
+    def _listen(self, heard: Heard, wait_s: float, ends: float) -> int:
+        """Read what came within the wait; how many answers or failures that were."""
+        ready, _, _ = select.select(list(self._busy), [], [], max(0.0, wait_s))
+        if not ready and wait_s >= _LATE_S:
+            raise TimeoutError(f"nothing heard for {_LATE_S} s")
+        done = 0
+        for line in ready:
+            try:
+                answer = line.read()
+            except OSError as error:
+                self._busy.discard(line)
+                line.sock.close()
+                heard.failures[type(error).__name__] += 1
+                done += 1
+                continue
+            if answer is None:
+                continue
+            self._busy.discard(line)
+            self._idle.append(line)
+            _count(heard, line, answer, ends)
+            done += 1
+        return done
+
+
+def _count(heard: Heard, line: _Line, answer: tuple[int, bytes], ends: float) -> None:
+    now = time.perf_counter()
+    status, body = answer
+    if status != 200:
+        heard.failures[f"HTTP {status}"] += 1
+        return
+    heard.latencies.append(now - line.due)
+    heard.in_time += now <= ends
+    heard.degraded += _PLAIN not in body
+
+
+def _next(due_times: Iterator[float], began: float) -> float | None:
+    due = next(due_times, None)
+    return None if due is None else began + due

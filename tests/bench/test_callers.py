@@ -1,0 +1,97 @@
+"""The benchmark's own load: who decides when a request is sent, and what is counted of it."""
+
+import os
+import random
+import time
+
+import pytest
+
+from tests.bench.callers import MOST_OPEN, Callers
+from tests.bench.machine import cpu_seconds, memory_mb
+from tests.bench.measure import percentile
+from tests.loadtest.canned_server import CannedServer
+
+
+def test_a_slow_server_does_not_slow_open_arrivals_and_each_waits_from_when_it_was_due():
+    with CannedServer(delay_s=0.3) as server:
+        callers = Callers(server.port, [b"first", b"second"])
+        heard = callers.open(0.5, 80.0, random.Random(1))
+        callers.close()
+
+    # one caller at a time could have asked twice; a Poisson count of mean 40 stays within 6 sigma
+    assert 40 - 6 * 40**0.5 < heard.answers == len(server.came) < 40 + 6 * 40**0.5
+    assert server.most_inside > 5
+    assert min(heard.latencies) >= 0.3
+    assert heard.in_time < heard.answers  # those that came after the end do not make throughput
+    assert set(server.bodies) == {b"first", b"second"}
+
+
+def test_a_closed_loop_keeps_as_many_under_way_as_it_has_connections():
+    with CannedServer(delay_s=0.1) as server:
+        callers = Callers(server.port, [b"body"])
+        heard = callers.closed(0.55, 3)
+        callers.close()
+
+    assert server.most_inside == 3
+    assert 6 <= heard.answers <= 18  # three connections, at most six times .1 s each
+    assert heard.rate == heard.in_time / 0.55
+
+
+@pytest.mark.parametrize(
+    ("server", "failures", "degraded"),
+    [
+        ({"status": 503}, {"HTTP 503"}, False),
+        ({"degraded": ["fewer_lists"]}, set(), True),
+        ({}, set(), False),
+    ],
+)
+def test_what_is_no_list_is_a_failure_and_a_poorer_list_is_counted(server, failures, degraded):
+    with CannedServer(**server) as running:
+        callers = Callers(running.port, [b"body"])
+        heard = callers.closed(0.05, 1)
+        callers.close()
+
+    assert len(running.came) > 0
+    assert set(heard.failures) == failures
+    assert heard.failed == (len(running.came) if failures else 0)
+    assert heard.answers == len(running.came) - heard.failed
+    assert heard.degraded == (heard.answers if degraded else 0)
+
+
+def test_arrivals_beyond_the_connections_fail_instead_of_waiting_unseen():
+    with CannedServer(delay_s=0.5) as server:
+        callers = Callers(server.port, [b"body"])
+        heard = callers.open(0.4, 1500.0, random.Random(2))
+        callers.close()
+
+    assert server.most_inside <= MOST_OPEN
+    assert heard.failures["not sent"] > 0
+    assert heard.answers + heard.failed == len(heard.lags) + heard.failures["not sent"]
+
+
+@pytest.mark.parametrize(
+    ("percent", "milliseconds"),
+    [(50.0, 2000.0), (75.0, 3000.0), (75.1, 4000.0), (100.0, 4000.0), (0.0, 1000.0)],
+)
+def test_a_percentile_is_the_nearest_rank(percent, milliseconds):
+    assert percentile([4.0, 1.0, 3.0, 2.0], percent) == milliseconds
+
+
+def test_cpu_time_of_a_process_grows_with_its_work_and_not_with_its_sleep():
+    def spent(work) -> float:
+        before = cpu_seconds(os.getpid())
+        work()
+        return cpu_seconds(os.getpid()) - before
+
+    def spin() -> None:
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+
+    assert spent(spin) >= 0.095
+    assert spent(lambda: time.sleep(0.1)) < 0.05
+
+
+def test_memory_of_a_process_shared_pages_divided_is_at_most_all_of_it():
+    held = memory_mb(os.getpid())
+    assert 0 < held["pss"] <= held["rss"]

@@ -1,0 +1,61 @@
+"""The page that the benchmark writes, and the whole of it in its quick form."""
+
+import json
+
+import pytest
+
+from tests.artifacts import tiny_artifact
+from tests.bench.__main__ import main
+from tests.bench.report import BEGIN, END, put_between_marks
+
+PAGE = f"# Results\n\nby hand\n\n{BEGIN}\nold\n{END}\n\n## before\n"
+
+
+def test_only_what_stands_between_the_marks_is_written(tmp_path):
+    page = tmp_path / "RESULTS.md"
+    page.write_text(PAGE)
+
+    put_between_marks(page, "new\n")
+    put_between_marks(page, "newer\n")
+
+    assert page.read_text() == PAGE.replace("old\n", "newer\n", 1)
+
+
+@pytest.mark.parametrize("page", ["no marks", f"{END} {BEGIN}", PAGE + PAGE])
+def test_a_page_without_one_pair_of_marks_is_left_alone(tmp_path, page):
+    path = tmp_path / "RESULTS.md"
+    path.write_text(page)
+
+    with pytest.raises(ValueError, match="has not one"):
+        put_between_marks(path, "new\n")
+
+    assert path.read_text() == page
+
+
+@pytest.mark.slow
+@pytest.mark.redis
+def test_the_quick_form_runs_every_part_and_writes_its_page(tmp_path):
+    artifact = tiny_artifact(tmp_path / "run")
+    page, numbers = tmp_path / "RESULTS.md", tmp_path / "bench.json"
+    page.write_text(PAGE)
+    given = ["--artifact", artifact, "--handover", tmp_path / "run" / "handover"]
+
+    status = main([*map(str, given), "--quick", "--json", str(numbers), "--write", str(page)])
+
+    assert status == 0
+    text = page.read_text()
+    assert text.startswith("# Results\n\nby hand\n")
+    assert text.endswith("## before\n")
+    for table in ("Closed loop", "Open Poisson", "One request", "N and K", "Two workers", "Memory"):
+        assert f"**{table}" in text
+    found = json.loads(numbers.read_text())
+    closed = [one for part in found["rounds"] for one in part]
+    assert len(closed) == 2 * 4 * 2  # rounds, contenders, forms
+    assert {one["name"]: one["failed"] for one in closed if one["failed"]} == {}
+    ours = [one for one in closed if one["name"].startswith("ours")]
+    assert all(0 < one["graph_us"] < one["cpu_us"] for one in ours)
+    assert [(c["candidates"], c["lists"]) for c in found["cells"]] == [
+        (10, 1), (10, 8), (30, 1), (30, 8),
+    ]  # fmt: skip
+    assert set(found["memory"]) == {"one process", "ours, 2 workers"}
+    assert all(one["rss"] > 50 for many in found["memory"].values() for one in many)
