@@ -1,0 +1,202 @@
+"""Where the time of one request goes inside the process: `python -m tests.bench.path_profile`.
+
+Runs requests through the application's own interface on one thread, without HTTP server and Redis,
+and times named steps by the thread's own clock; a step's time is without that of the steps in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import importlib
+import inspect
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from model.contract.encode import Encoder
+from service.api.admission import Admission
+from service.api.rerank import Door, RerankEndpoint
+from service.api.tokens import Tokens
+from service.features.memory_store import MemoryUserStore
+from service.inference.artifact import read_artifact
+from service.inference.worker import LoopWorker
+from service.rerank import warmup
+from service.rerank.limits import Limits
+from service.rerank.model import Model, ModelHolder
+from service.rerank.ports import ItemHolder
+from service.rerank.reranker import Reranker
+from tests.bench.bodies import FORMS, make_bodies, read_logged
+from tests.bench.plan import CANDIDATES, LISTS
+
+# module, name as it is looked up there, what to call it
+STEPS = (
+    ("service.api.rerank", "parse_request", "parse the body"),
+    ("service.rerank.reranker", "read_user", "read and unpack the user (memory)"),
+    ("service.rerank.tasks", "encode_candidates", "encode: candidates"),
+    ("service.rerank.tasks", "encode_user", "encode: user"),
+    ("service.rerank.tasks", "encode_sessions", "encode: sessions"),
+    ("service.rerank.tasks", "compile_rules", "encode: rules"),
+    ("service.rerank.reranker", "build_task", "encode: the rest"),
+    ("service.rerank.search", "request_noise", "noise"),
+    ("service.rerank.search", "lawful", "check the lists"),
+    ("service.rerank.search", "reward", "reward"),
+    ("service.rerank.search", "choose", "choose"),
+    ("service.rerank.search", "score_lists", "score"),
+    ("service.rerank.reranker", "search", "search: the rest"),
+    ("service.inference.graphs", "OrtRun._run", "call ONNX Runtime: feeds, metrics"),
+    ("service.rerank.reranker", "write_answer", "write the answer"),
+    ("service.rerank.reranker", "count_quality", "metrics: quality"),
+    ("service.rerank.reranker", "_count", "metrics: counts"),
+    ("service.api.rerank", "to_json", "answer to JSON"),
+    ("service.api.rerank", "RerankEndpoint.__call__", "HTTP, admission, stage metrics: the rest"),
+)
+GRAPHS = "ONNX Runtime"
+
+
+class Clockwork:
+    """Times of nested steps on one thread."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._inner = [0.0]
+
+    def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, its own time added up under a name."""
+
+        def done(began: float) -> None:
+            took = time.thread_time() - began
+            self.spent[name] += took - self._inner.pop()
+            self._inner[-1] += took
+
+        @functools.wraps(call)
+        def plain(*args: Any, **kwargs: Any) -> Any:
+            self._inner.append(0.0)
+            began = time.thread_time()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                done(began)
+
+        @functools.wraps(call)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            self._inner.append(0.0)
+            began = time.thread_time()
+            try:
+                return await call(*args, **kwargs)
+            finally:
+                done(began)
+
+        return awaited if inspect.iscoroutinefunction(call) else plain
+
+
+class TimedSession:
+    """A session whose runs are a step of their own."""
+
+    def __init__(self, session: Any, clockwork: Clockwork) -> None:
+        self.run = clockwork.timed(GRAPHS, session.run)
+
+
+def endpoint_of(folder: Path, users: Path, clockwork: Clockwork) -> RerankEndpoint:
+    """Everything between the HTTP server and the graphs."""
+    artifact = read_artifact(folder)
+    manifest = artifact.manifest
+    models = ModelHolder()
+    run = artifact.graphs.bind()
+    cost = warmup.measure(run, manifest, CANDIDATES)
+    graphs = artifact.graphs.counted_as("current")
+    graphs.sessions = {n: TimedSession(s, clockwork) for n, s in graphs.sessions.items()}
+    store = MemoryUserStore.from_file(users, schema_hash=manifest.schema_hash)
+    encoder, items = Encoder(manifest.features), ItemHolder(artifact.items)
+    models.swap(Model(manifest, encoder, graphs, items, store, cost))
+    door = Door(
+        admission=Admission(max_inflight=4, max_waiting=4),
+        tokens=Tokens([], open_without=True),
+        max_body_bytes=1 << 20,
+        body_timeout_ms=2000,
+        clock=time.monotonic,
+    )
+    return RerankEndpoint(Reranker(models, LoopWorker(), Limits()), door)
+
+
+def wind_up(clockwork: Clockwork) -> None:
+    """Put the clocks around the steps."""
+    for module, path, name in STEPS:
+        owner: Any = importlib.import_module(module)
+        *outer, last = path.split(".")
+        for part in outer:
+            owner = getattr(owner, part)
+        setattr(owner, last, clockwork.timed(name, getattr(owner, last)))
+
+
+async def ask(endpoint: RerankEndpoint, raw: bytes) -> None:
+    """One request through the application's interface."""
+    came = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if came.is_set():
+            await asyncio.Event().wait()  # the client stays
+        came.set()
+        return {"type": "http.request", "body": raw, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message.get("status", 200) != 200:
+            raise RuntimeError(f"answered {message['status']}")
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
+    await endpoint({"type": "http", "headers": headers}, receive, send)
+
+
+async def profile(
+    endpoint: RerankEndpoint, bodies: Sequence[bytes], clockwork: Clockwork, count: int
+) -> dict[str, float]:
+    """Median microseconds a request of each step."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for turn in range(count + 100):
+        clockwork.spent.clear()
+        await ask(endpoint, bodies[turn % len(bodies)])
+        if turn >= 100:
+            for name, seconds in clockwork.spent.items():
+                found[name].append(seconds * 1e6)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the steps of both wire forms."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.path_profile", description=__doc__)
+    parser.add_argument("--artifact", type=Path, required=True)
+    parser.add_argument("--handover", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=1000)
+    given = parser.parse_args(argv)
+    clockwork = Clockwork()
+    folder = given.artifact.resolve()
+    endpoint = endpoint_of(folder, given.handover / "users.bin", clockwork)
+    wind_up(clockwork)
+    logged = read_logged(given.handover / "requests.jsonl")
+    columns = {}
+    for form in FORMS:
+        bodies = make_bodies(logged, candidates=CANDIDATES, lists=LISTS, form=form)
+        work = profile(endpoint, bodies, clockwork, given.count)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            columns[form] = runner.run(work)
+    sys.stdout.write(f"| microseconds a request | {' | '.join(FORMS)} |\n|---|---|---|\n")
+    first = columns[FORMS[0]]
+    for name in sorted(first, key=lambda name: -first[name]):
+        cells = " | ".join(f"{columns[form].get(name, 0.0):.0f}" for form in FORMS)
+        sys.stdout.write(f"| {name} | {cells} |\n")
+    own = " | ".join(
+        f"{sum(v for name, v in columns[form].items() if name != GRAPHS):.0f}" for form in FORMS
+    )
+    sys.stdout.write(f"| all but {GRAPHS} | {own} |\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
