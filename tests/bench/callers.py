@@ -97,7 +97,7 @@ class Callers:
 
     def closed(self, seconds: float, connections: int) -> Heard:
         """Each connection asks again as soon as it is answered."""
-        heard = Heard()
+        heard = self._begin()
         began, cpu = time.perf_counter(), time.process_time()
         ends = began + seconds
         for _ in range(connections):
@@ -112,7 +112,7 @@ class Callers:
 
     def open(self, seconds: float, rate: float, rng: random.Random) -> Heard:
         """Requests are sent when they are due, whatever became of those before them."""
-        heard = Heard()
+        heard = self._begin()
         due_times = arrivals(Shape(rate=rate, duration_s=seconds), rng)
         began, cpu = time.perf_counter(), time.process_time()
         ends = began + seconds
@@ -132,6 +132,14 @@ class Callers:
         for line in self._idle:
             line.sock.close()
         self._idle.clear()
+
+    def _begin(self) -> Heard:
+        """Forget connections that their server closed since the last run: no request failed."""
+        gone, _, _ = select.select(self._idle, [], [], 0.0)
+        for line in gone:
+            self._idle.remove(line)
+            line.sock.close()
+        return Heard()
 
     def _let_go(self, due: float, heard: Heard) -> None:
         if not self._idle and len(self._busy) >= MOST_OPEN:

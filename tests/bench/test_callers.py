@@ -69,6 +69,19 @@ def test_arrivals_beyond_the_connections_fail_instead_of_waiting_unseen():
     assert heard.answers + heard.failed == len(heard.lags) + heard.failures["not sent"]
 
 
+def test_a_connection_that_was_closed_between_two_runs_fails_no_request():
+    with CannedServer() as server:
+        callers = Callers(server.port, [b"body"])
+        callers.closed(0.05, 2)
+        port = server.port
+    with CannedServer(port=port):
+        heard = callers.closed(0.05, 2)
+        callers.close()
+
+    assert heard.answers > 0
+    assert heard.failed == 0
+
+
 @pytest.mark.parametrize(
     ("percent", "milliseconds"),
     [(50.0, 2000.0), (75.0, 3000.0), (75.1, 4000.0), (100.0, 4000.0), (0.0, 1000.0)],
