@@ -13,7 +13,7 @@ from model.loop import Numbers, fit, told
 from model.train_generator.task import GeneratorTask
 from model.train_generator.validation import gain_by_noise_scale
 
-NOISE_SCALES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
+NOISE_SCALES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 
 
 def fit_generator(
