@@ -39,18 +39,6 @@ class Batch:
     index: Tensor
 
 
-def input_list(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The list shown without us: the first min(M, n) candidates.
-
-    Returns:
-        lists (B, M) int64 places in the candidates, and slot_valid (B, M) bool.
-    """
-    count, slots = batch.request.cand_valid.sum(dim=1), batch.shown.shape[1]
-    place = torch.arange(slots, device=count.device).expand(len(count), slots)
-    valid = place < count.clamp(max=slots)[:, None]
-    return torch.where(valid, place, 0), valid
-
-
 class Gatherer:
     """The tables on one device, from which batches are gathered."""
 

@@ -9,9 +9,10 @@ import torch
 
 from model.contract.schema import ITEM_ID, USER_ID
 from model.data.arrays import gather_arrays
-from model.data.batches import Gatherer, input_list
+from model.data.batches import Gatherer
 from model.data.split import TEST, TRAIN
 from model.data.tables import LogTables, prepare
+from model.nets.inputs import input_list
 from tests.logs import write_toy_log
 
 
@@ -101,10 +102,7 @@ def test_padding_is_row_zero_and_marked(tables):
 def test_the_input_list_is_the_first_candidates(tables):
     batch = Gatherer(tables).gather(np.arange(8))
 
-    lists, valid = input_list(batch)
-
-    assert lists.tolist() == [[0, 1, 2, 3]] * 8
-    assert valid.all()
+    assert input_list(batch.request).tolist() == [[0, 1, 2, 3]] * 8
 
 
 def test_cut_lists_are_prefixes_and_lose_the_labels_behind(tables):
