@@ -102,7 +102,10 @@ def test_padding_is_row_zero_and_marked(tables):
 def test_the_input_list_is_the_first_candidates(tables):
     batch = Gatherer(tables).gather(np.arange(8))
 
-    assert input_list(batch.request).tolist() == [[0, 1, 2, 3]] * 8
+    counts = [int(n) for n in tables.shown_count[:8]]
+    assert len(set(counts)) > 1
+    expected = [[j if j < count else 0 for j in range(4)] for count in counts]
+    assert input_list(batch.request).tolist() == expected
 
 
 def test_cut_lists_are_prefixes_and_lose_the_labels_behind(tables):
