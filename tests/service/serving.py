@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +19,26 @@ from typing import Any, Self
 
 import httpx
 
-_START_S = 30.0
+_START_S = 60.0  # beside everything else that the tests run
 
 
 def own_environment(**settings: object) -> dict[str, str]:
     """This process's variables with the service's settings, and no others of the service."""
     own = {f"RERANK_{name.upper()}": str(value) for name, value in settings.items()}
     return {k: v for k, v in os.environ.items() if not k.startswith("RERANK_")} | own
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` free ports in a row, below those that the system hands out itself."""
+    while True:
+        first = random.randrange(20_000, 32_000 - count)
+        with contextlib.ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue  # one of them is taken
+        return first
 
 
 class Serving:

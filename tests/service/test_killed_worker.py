@@ -13,8 +13,8 @@ import pytest
 
 from service.inference.artifact import Artifact
 from tests.service.asking import body_of
-from tests.service.serving import Serving
-from tests.service.test_process import BUSY, children, free_port
+from tests.service.serving import Serving, free_ports
+from tests.service.test_process import BUSY, children
 
 CALLERS, SECONDS, KILL_AFTER = 6, 4.0, 1.0
 
@@ -25,7 +25,7 @@ def test_a_killed_worker_costs_at_most_the_requests_it_had_in_flight(
     artifact_folder: Path, artifact: Artifact
 ):
     """Each caller has one request under way at a time, so it can lose one at most."""
-    settings = BUSY | {"workers": 2, "metrics_port": free_port()}
+    settings = BUSY | {"workers": 2, "metrics_port": free_ports(2)}
     statuses: list[list[int]] = [[] for _ in range(CALLERS)]
     lost: list[list[str]] = [[] for _ in range(CALLERS)]
     over = threading.Event()

@@ -18,7 +18,7 @@ from model.contract.errors import ManifestError
 from model.contract.manifest import MANIFEST
 from service.inference.artifact import read_artifact
 from tests.service.asking import body_of
-from tests.service.serving import Serving
+from tests.service.serving import Serving, free_ports
 
 ADMIN = "admin-token-of-tests"
 ALONE = {"worker": 0, "workers": 1}
@@ -225,16 +225,11 @@ def test_sighup_loads_what_current_points_to_now(root, artifact):
         assert httpx.get(f"{serving.url}/info").json()["artifact"] == "two"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_each_serves_its_own_metrics(
     artifact_folder, artifact
 ):
-    metrics_port = free_port()
+    metrics_port = free_ports(2)
     settings = BUSY | {"workers": 2, "metrics_port": metrics_port}
     with Serving(artifact_folder, **settings) as serving:
         for _ in range(2):

@@ -16,8 +16,8 @@ from service.inference.artifact import Artifact
 from service.main.rollout import ArtifactRollout, Sources
 from service.rerank.model import ModelHolder
 from service.rerank.ports import UserStore
-from tests.service.serving import Serving
-from tests.service.test_process import ADMIN, BUSY, copy_as, free_port, point
+from tests.service.serving import Serving, free_ports
+from tests.service.test_process import ADMIN, BUSY, copy_as, point
 
 ARTIFACTS = ("one", "two", "three")
 
@@ -34,7 +34,7 @@ def root(artifact_folder: Path, tmp_path: Path) -> Path:
 def test_an_order_reaches_one_worker_and_says_which_and_a_signal_makes_them_one_again(
     root: Path, artifact: Artifact
 ) -> None:
-    metrics_port, admin_port = free_port(), free_port()
+    metrics_port, admin_port = free_ports(2), free_ports(2)
     settings = BUSY | {
         "workers": 2,
         "metrics_port": metrics_port,
