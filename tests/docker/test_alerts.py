@@ -76,6 +76,12 @@ def test_a_rule_uses_only_what_the_service_shows_or_another_rule_records(rule):
     assert metrics_of(rule["expr"]) <= shown_metrics() | recorded
 
 
+@pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda p: p.stem)
+def test_a_unit_test_evaluates_the_groups_in_the_order_of_the_rules(path):
+    groups = [group["name"] for group in yaml.safe_load(RULES.read_text())["groups"]]
+    assert yaml.safe_load(path.read_text())["group_eval_order"] == groups
+
+
 @pytest.mark.prometheus
 def test_promtool_finds_no_fault_with_the_rules():
     done = promtool("check", "rules", RULES)
