@@ -1,4 +1,4 @@
-"""Where a list stands among ALL lists of its space, under one evaluator (exact enumeration)."""
+"""Where a list stands among ALL lists of a space, or the best that is found there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.metrics import hit_threshold, rank_in_space
-from model.search import Scorer, every_list, hill_climb, space_size
+from model.nets.inputs import input_list
+from model.search import ListScorer, every_list, hill_climb, space_size
 
 EXACT_UP_TO = 50_000
 SHARES = (0.01, 0.10)
@@ -20,7 +21,7 @@ def is_exact(candidates: int, slots: int) -> bool:
     return space_size(candidates, slots) <= EXACT_UP_TO
 
 
-def space_rewards(scorer: Scorer) -> Tensor:
+def space_rewards(scorer: ListScorer) -> Tensor:
     """(B, S) mean reward of every list, in the order of `every_list`."""
     n, m = scorer.request.cand_valid.shape[1], scorer.request.slot_valid.shape[1]
     return scorer(every_list(n, m).expand(len(scorer.request.user), -1, -1))
@@ -33,9 +34,9 @@ def place_in_space(lists: Tensor, candidates: int) -> Tensor:
     return torch.searchsorted(codes, (lists * digits).sum(dim=1))
 
 
-def climbed_reward(scorer: Scorer, start: Tensor, restarts: int) -> Tensor:
-    """(B,) the best that hill climbing with this many restarts finds."""
-    rng = torch.Generator().manual_seed(0)
+def climbed_reward(scorer: ListScorer, restarts: int) -> Tensor:
+    """(B,) the best that this many climbs find: from the input list, then from random lists."""
+    start, rng = input_list(scorer.request), torch.Generator().manual_seed(0)
     return hill_climb(scorer, start, restarts=restarts, rounds=ROUNDS, rng=rng)[1]
 
 

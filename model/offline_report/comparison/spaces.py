@@ -13,16 +13,14 @@ from model.checkpoint import read_checkpoint
 from model.data.batches import Gatherer
 from model.data.worlds import ClickWorld, load_world
 from model.loop import told
-from model.nets.inputs import RequestTensors, input_list
+from model.nets.inputs import RequestTensors
 from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.listing import BATCH, objective_of
 from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
 from model.offline_report.comparison.training import EvaluatorJob
-from model.offline_report.space import space_rewards
+from model.offline_report.space import climbed_reward, space_rewards
 from model.offline_report.truth import true_values
-from model.search import Scorer, every_list, hill_climb
-
-ROUNDS = 50  # of one climb: far more than any needed
+from model.search import Scorer, every_list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ class SpaceJob:
             if whole:
                 found.append(space_rewards(scorer).numpy())
             else:
-                found.append(_climbed(scorer, request, self.problem.restarts))
+                found.append(climbed_reward(scorer, self.problem.restarts).numpy())
         values = np.concatenate(found)
         kept = {"space": values, "best": values.max(axis=1)} if whole else {"best": values}
         store.write_arrays(self, kept)
@@ -108,7 +106,7 @@ class TruthJob:
             some = rows[at : at + BATCH]
             request = gatherer.gather(some).request
             scorer = TrueScorer(world, request, tables.user_place[some], tables.candidates[some])
-            found.append(_climbed(scorer, request, self.problem.restarts))
+            found.append(climbed_reward(scorer, self.problem.restarts).numpy())
         store.write_arrays(self, {"best": np.concatenate(found)})
 
 
@@ -140,11 +138,3 @@ def true_of_lists(problem: Problem, lists: NDArray[np.int16]) -> NDArray[np.floa
         for at in range(lists.shape[1])
     ]
     return np.stack(columns, axis=1)
-
-
-def _climbed(
-    scorer: Scorer | TrueScorer, request: RequestTensors, restarts: int
-) -> NDArray[np.float64]:
-    rng = torch.Generator().manual_seed(0)
-    _, reward = hill_climb(scorer, input_list(request), restarts=restarts, rounds=ROUNDS, rng=rng)
-    return reward.numpy().astype(np.float64)

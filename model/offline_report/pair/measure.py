@@ -80,7 +80,7 @@ def _in_space(served: Served, tables: LogTables, restarts: int) -> Columns:
     if not is_exact(tables.max_candidates, tables.slots):
         if not restarts:
             return {}
-        best = climbed_reward(served.scorer, served.lists["input"], restarts)
+        best = climbed_reward(served.scorer, restarts)
         return {"reward_best": best.numpy().astype(np.float64)}
     space = space_rewards(served.scorer).numpy().astype(np.float64)
     out: Columns = {"reward_best": space.max(axis=1)}
