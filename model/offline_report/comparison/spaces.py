@@ -19,8 +19,8 @@ from model.offline_report.comparison.listing import BATCH, objective_of
 from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
 from model.offline_report.comparison.training import EvaluatorJob
 from model.offline_report.space import climbed_reward, space_rewards
-from model.offline_report.truth import true_values
-from model.search import Scorer, every_list
+from model.offline_report.truth import best_true_values, true_values
+from model.search import Scorer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class SpaceJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruthJob:
-    """True values of all lists of the test requests in a simulated world; or the best found."""
+    """True value of the best list of each test request in a simulated world, or the best found."""
 
     problem: Problem
 
@@ -86,20 +86,11 @@ class TruthJob:
         return ()
 
     def run(self, store: Store) -> None:
-        """Write `space` (R, S) where lists are enumerated, and `best` (R,)."""
+        """Write `best` (R,)."""
         world, tables = load_world(self.problem.log), tables_of(self.problem)
         rows = test_rows(self.problem)
         if exact(self.problem):
-            lists = every_list(tables.max_candidates, tables.slots).numpy()
-            space = np.stack(
-                [
-                    world.expected_clicks(
-                        int(tables.user_place[row]), tables.candidates[row][lists]
-                    ).astype(np.float32)
-                    for row in rows
-                ]
-            )
-            store.write_arrays(self, {"space": space, "best": space.max(axis=1)})
+            store.write_arrays(self, {"best": best_true_values(world, tables, rows)})
             return
         gatherer, found = Gatherer(tables), []
         for at in range(0, len(rows), BATCH):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from model.data.batches import Gatherer
 from model.data.split import TEST
 from model.data.worlds import load_world
+from model.offline_report.comparison.jobs import Store
 from model.offline_report.comparison.problems import Problem, tables_of
-from model.offline_report.comparison.spaces import TrueScorer
+from model.offline_report.comparison.schedule import run_here
+from model.offline_report.comparison.spaces import TrueScorer, TruthJob
 from model.offline_report.space import climbed_reward, space_rewards
 from tests.model.offline_report.small_world import CANDIDATES, SLOTS, world_problem
 
@@ -50,6 +53,15 @@ def test_many_climbs_find_the_best_list_of_a_space_and_one_no_better(problem: Pr
     one = climbed_reward(scorer, 1).numpy()
     assert (one <= best + 1e-12).all()
     assert (one < best - 1e-6).any(), "a space where one climb is enough shows nothing"
+
+
+def test_the_truth_of_a_small_space_is_the_value_of_its_best_list(problem: Problem, tmp_path: Path):
+    store, job = Store(tmp_path), TruthJob(problem=problem)
+
+    run_here(job, store)
+
+    best = values_by_hand(problem).max(axis=1)
+    assert store.arrays(job)["best"] == pytest.approx(best, abs=1e-12)
 
 
 def test_the_rewards_of_a_space_stand_in_the_order_of_its_lists(problem: Problem):
