@@ -19,7 +19,7 @@ from model.data.batches import Gatherer
 from model.loop import told
 from model.nets.inputs import RequestTensors
 from model.offline_report.comparison.jobs import Job, Store, digest
-from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
+from model.offline_report.comparison.problems import Problem, exact, measured_rows, tables_of
 from model.offline_report.comparison.shuffling import Shuffle
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
 from model.proposals import Editing, generate_lists
@@ -121,7 +121,7 @@ class ListsJob:
         answer for each effort.
         """
         propose = self.proposer(store)
-        tables, rows = tables_of(self.problem), test_rows(self.problem)
+        tables, rows = tables_of(self.problem), measured_rows(self.problem)
         gatherer, shuffle = Gatherer(tables), Shuffle(tables.schema, seed=0)
         made, shuffled = [], []
         for some, rng in _batches(rows, self.source.seed):

@@ -24,7 +24,7 @@ from model.offline_report.comparison.listing import (
     ListsJob,
     objective_of,
 )
-from model.offline_report.comparison.problems import Problem, tables_of, test_rows
+from model.offline_report.comparison.problems import Problem, measured_rows, tables_of
 from model.offline_report.comparison.spaces import SpaceJob, TruthJob, true_of_lists
 from model.offline_report.comparison.training import EvaluatorJob
 from model.offline_report.space import hits, place_in_space
@@ -85,7 +85,7 @@ class MeasureJob:
         kept = store.arrays(self.lists)
         lists = _with_input(self.problem, kept["lists"])
         chosen = self._chosen(store, lists, self.lists.groups())
-        columns: Arrays = {"user": tables_of(self.problem).user_place[test_rows(self.problem)]}
+        columns: Arrays = {"user": tables_of(self.problem).user_place[measured_rows(self.problem)]}
         columns |= self._of(store, lists, chosen)
         if "shuffled" in kept:
             mixed = _with_input(self.problem, kept["shuffled"])
@@ -145,7 +145,7 @@ class MeasureJob:
         return out
 
     def _by_labels(self, picked: dict[str, NDArray[np.int64]]) -> Arrays:
-        tables, rows = tables_of(self.problem), test_rows(self.problem)
+        tables, rows = tables_of(self.problem), measured_rows(self.problem)
         return {
             f"{name}.{kind}": values
             for kind, own in picked.items()
@@ -156,7 +156,7 @@ class MeasureJob:
     def _rewards(self, store: Store, judge: EvaluatorJob, lists: NDArray[Any]) -> Floats:
         """(E, R, C + 1) rewards of the lists under an evaluator."""
         net = read_checkpoint(store.folder(judge)).evaluator()
-        gatherer, rows = Gatherer(tables_of(self.problem)), test_rows(self.problem)
+        gatherer, rows = Gatherer(tables_of(self.problem)), measured_rows(self.problem)
         parts = []
         for at in range(0, len(rows), BATCH):
             request = gatherer.gather(rows[at : at + BATCH]).request
@@ -167,6 +167,6 @@ class MeasureJob:
 
 def _with_input(problem: Problem, lists: NDArray[Any]) -> NDArray[Any]:
     """(R, C, M) -> (R, C + 1, M), the input list last."""
-    gatherer, rows = Gatherer(tables_of(problem)), test_rows(problem)
+    gatherer, rows = Gatherer(tables_of(problem)), measured_rows(problem)
     given = input_list(gatherer.gather(rows).request).numpy()
     return np.concatenate([lists, given[:, None].astype(lists.dtype)], axis=1)

@@ -14,7 +14,7 @@ from model.neighbors import all_edits
 from model.nets.inputs import RequestTensors, input_list
 from model.offline_report.comparison.jobs import Arrays, Job, Store
 from model.offline_report.comparison.listing import BATCH, ListsJob, objective_of
-from model.offline_report.comparison.problems import Problem, tables_of, test_rows
+from model.offline_report.comparison.problems import Problem, measured_rows, tables_of
 from model.offline_report.comparison.training import EvaluatorJob
 from model.search import Scorer
 
@@ -52,7 +52,7 @@ class NeighborsJob:
         `replaced`, `swapped`, `other`: neighbors that differ in one slot, that are one swap away,
         and the rest, of which there may be none.
         """
-        rows = test_rows(self.problem)[:REQUESTS]
+        rows = measured_rows(self.problem)[:REQUESTS]
         judge = read_checkpoint(store.folder(self.judge)).evaluator()
         gatherer, objective = Gatherer(tables_of(self.problem)), objective_of(self.problem)
         kept = torch.from_numpy(store.arrays(self.lists)["lists"][: len(rows), 0].astype(np.int64))

@@ -98,7 +98,7 @@ def exact(problem: Problem) -> bool:
     return is_exact(tables.max_candidates, tables.slots)
 
 
-def test_rows(problem: Problem) -> NDArray[np.intp]:
+def measured_rows(problem: Problem) -> NDArray[np.intp]:
     """Requests that are measured: the first of the test part, each candidate set once.
 
     Where spaces are enumerated only whole requests enter (all candidates, all slots).

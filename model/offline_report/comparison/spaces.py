@@ -16,7 +16,7 @@ from model.loop import told
 from model.nets.inputs import RequestTensors
 from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.listing import BATCH, objective_of
-from model.offline_report.comparison.problems import Problem, exact, tables_of, test_rows
+from model.offline_report.comparison.problems import Problem, exact, measured_rows, tables_of
 from model.offline_report.comparison.training import EvaluatorJob
 from model.offline_report.space import climbed_reward, space_rewards
 from model.offline_report.truth import best_true_values, true_values
@@ -51,7 +51,7 @@ class SpaceJob:
     def run(self, store: Store) -> None:
         """Write `space` (R, S) where lists are enumerated, and `best` (R,)."""
         judge = read_checkpoint(store.folder(self.evaluator)).evaluator()
-        gatherer, rows = Gatherer(tables_of(self.problem)), test_rows(self.problem)
+        gatherer, rows = Gatherer(tables_of(self.problem)), measured_rows(self.problem)
         whole, found = exact(self.problem), []
         for at in range(0, len(rows), BATCH):
             request = gatherer.gather(rows[at : at + BATCH]).request
@@ -88,7 +88,7 @@ class TruthJob:
     def run(self, store: Store) -> None:
         """Write `best` (R,)."""
         world, tables = load_world(self.problem.log), tables_of(self.problem)
-        rows = test_rows(self.problem)
+        rows = measured_rows(self.problem)
         if exact(self.problem):
             store.write_arrays(self, {"best": best_true_values(world, tables, rows)})
             return
@@ -123,7 +123,7 @@ class TrueScorer:
 
 def true_of_lists(problem: Problem, lists: NDArray[np.int16]) -> NDArray[np.float64]:
     """(R, C, M) lists of the test requests -> (R, C) expected clicks."""
-    world, tables, rows = load_world(problem.log), tables_of(problem), test_rows(problem)
+    world, tables, rows = load_world(problem.log), tables_of(problem), measured_rows(problem)
     columns = [
         true_values(world, tables, rows, lists[:, at].astype(np.int64))
         for at in range(lists.shape[1])

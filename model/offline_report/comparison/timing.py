@@ -19,7 +19,7 @@ from model.nets.evaluator import Evaluator
 from model.nets.inputs import RequestTensors, input_list
 from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.listing import COUNTS, ListsJob, Propose, objective_of
-from model.offline_report.comparison.problems import Problem, tables_of, test_rows
+from model.offline_report.comparison.problems import Problem, measured_rows, tables_of
 from model.offline_report.comparison.training import EvaluatorJob
 from model.search import Scorer
 
@@ -59,7 +59,8 @@ class TimesJob:
         judge = read_checkpoint(store.folder(self.judge)).evaluator()
         gatherer = Gatherer(tables_of(self.problem))
         requests = [
-            gatherer.gather(np.array([row])).request for row in test_rows(self.problem)[:REQUESTS]
+            gatherer.gather(np.array([row])).request
+            for row in measured_rows(self.problem)[:REQUESTS]
         ]
         rng = torch.Generator().manual_seed(0)
         out = {}

@@ -16,7 +16,7 @@ from model.offline_report.comparison import figures
 from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.page import Found, page_of
 from model.offline_report.comparison.plan import Plan
-from model.offline_report.comparison.problems import tables_of, test_rows
+from model.offline_report.comparison.problems import measured_rows, tables_of
 from model.offline_report.comparison.results import all_rows
 from model.offline_report.comparison.summary import Row
 
@@ -64,7 +64,7 @@ def _shape(plan: Plan) -> str:
     train, validation, test = (int((tables.part == part).sum()) for part in range(3))
     return (
         f"{train:,} training, {validation:,} validation and {test:,} test lists of {tables.slots} "
-        f"slots, up to {tables.max_candidates} candidates; {len(test_rows(problem)):,} test "
+        f"slots, up to {tables.max_candidates} candidates; {len(measured_rows(problem)):,} test "
         f"requests measured; seeds {', '.join(map(str, problem.seeds))}."
     )
 
