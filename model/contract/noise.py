@@ -10,28 +10,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from model.contract.philox_streams import draw
+
 Floats = NDArray[np.float32]
-_STREAM = 1 << 192  # one step of the highest of the counter's four words
-_BLOCK = 4  # 64-bit words that one value of the counter yields
 _BITS = 23  # (bits + .5) / 2^23 is exact in float32 and never 0 or 1
+_UNUSED_BITS = np.uint32(32 - _BITS)
+_HALF, _STEP = np.float32(0.5), np.float32(2.0**-_BITS)
 
 
 def gumbel(*, seed: int, first: int, streams: int, count: int) -> Floats:
-    """(streams, count) float32 standard Gumbel numbers of streams first, first + 1, ..
-
-    One generator walks from stream to stream: making one costs more than a list's numbers.
-    """
-    philox = np.random.Philox(key=seed)
-    words = (count + 1) // 2
-    drawn = np.empty((streams, words), dtype="<u8")
-    step = first * _STREAM
-    for s in range(streams):
-        philox.advance(step)
-        drawn[s] = philox.random_raw(words)
-        step = _STREAM - -(-words // _BLOCK)  # to the start of the next stream
-    bits = drawn.view("<u4")[:, :count] >> np.uint32(32 - _BITS)
-    uniform = (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-_BITS)
-    return -np.log(-np.log(uniform))
+    """(streams, count) float32 standard Gumbel numbers of streams first, first + 1, .."""
+    drawn = draw(seed=seed, first=first, streams=streams, words=(count + 1) // 2)
+    bits = drawn.view("<u4")[:, :count] >> _UNUSED_BITS
+    numbers = bits.astype(np.float32)
+    numbers += _HALF
+    numbers *= _STEP
+    for _ in range(2):  # in place: each step rounds as it would into a new array
+        np.log(numbers, out=numbers)
+        np.negative(numbers, out=numbers)
+    return numbers
 
 
 def request_noise(
@@ -43,8 +40,11 @@ def request_noise(
         noise_slot (K, T, M) and noise_item (K, T, N), float32, already times `scale`. List 0 has
         none: it is "the single list".
     """
-    out = np.zeros((lists, edits, slots + candidates), dtype=np.float32)
+    slot = np.zeros((lists, edits, slots), dtype=np.float32)
+    item = np.zeros((lists, edits, candidates), dtype=np.float32)
     if lists > 1:
         drawn = gumbel(seed=seed, first=1, streams=lists - 1, count=edits * (slots + candidates))
-        out[1:] = drawn.reshape(out[1:].shape) * np.float32(scale)
-    return np.ascontiguousarray(out[..., :slots]), np.ascontiguousarray(out[..., slots:])
+        cells, factor = drawn.reshape(lists - 1, edits, slots + candidates), np.float32(scale)
+        np.multiply(cells[..., :slots], factor, out=slot[1:])
+        np.multiply(cells[..., slots:], factor, out=item[1:])
+    return slot, item

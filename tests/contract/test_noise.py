@@ -1,5 +1,7 @@
 """Noise of a request: the same for a seed, apart between lists, and Gumbel."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,29 @@ def test_stream_k_is_philox_with_the_seed_as_key_and_k_in_the_highest_counter_wo
         halves = [half for word in words for half in (word & 0xFFFF_FFFF, word >> 32)][:count]
         uniform = (np.array([h >> 9 for h in halves]) + 0.5) / 2**23
         np.testing.assert_allclose(drawn[s], -np.log(-np.log(uniform)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 440])
+def test_the_numbers_are_those_of_the_mapping_written_as_one_expression_bit_by_bit(count):
+    """Training, golden answers and every served list rest on these bits."""
+    seed, first = 77, 1
+    drawn = gumbel(seed=seed, first=first, streams=3, count=count)
+
+    for s in range(3):
+        words = np.array(raw(seed, [0, 0, 0, first + s], (count + 1) // 2), dtype="<u8")
+        bits = words.view("<u4")[:count] >> np.uint32(9)
+        uniform = (bits.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
+        assert drawn[s].tobytes() == (-np.log(-np.log(uniform))).tobytes()
+
+
+def test_threads_that_draw_at_the_same_time_do_not_move_each_others_streams():
+    seeds = list(range(64))
+    alone = [gumbel(seed=s, first=1, streams=4, count=200).tobytes() for s in seeds]
+
+    with ThreadPoolExecutor(4) as threads:
+        drawn = threads.map(lambda s: gumbel(seed=s, first=1, streams=4, count=200), seeds)
+
+    assert [numbers.tobytes() for numbers in drawn] == alone
 
 
 def test_streams_share_no_word_though_with_k_in_the_lowest_word_they_would():
