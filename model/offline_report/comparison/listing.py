@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.baselines.judge import Judge
@@ -15,16 +14,14 @@ from model.baselines.ranker import Ranker
 from model.baselines.registry import METHODS, Materials
 from model.checkpoint import Checkpoint, read_checkpoint
 from model.contract.choice import Objective
-from model.data.batches import Gatherer
 from model.loop import told
 from model.nets.inputs import RequestTensors
 from model.offline_report.comparison.jobs import Job, Store, digest
-from model.offline_report.comparison.problems import Problem, exact, measured_rows, tables_of
+from model.offline_report.comparison.problems import Problem, exact, request_batches, tables_of
 from model.offline_report.comparison.shuffling import Shuffle
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
 from model.proposals import Editing, generate_lists
 
-BATCH = 50
 COUNTS = (1, 2, 4, 8, 16, 32, 64)  # K
 SERVED = 8  # the K of every table
 EFFORTS = {"hill_climbing": (1, 4, 16), "beam_search": (1, 8, 64), "exact": (1,)}
@@ -121,11 +118,10 @@ class ListsJob:
         answer for each effort.
         """
         propose = self.proposer(store)
-        tables, rows = tables_of(self.problem), measured_rows(self.problem)
-        gatherer, shuffle = Gatherer(tables), Shuffle(tables.schema, seed=0)
+        shuffle = Shuffle(tables_of(self.problem).schema, seed=0)
         made, shuffled = [], []
-        for some, rng in _batches(rows, self.source.seed):
-            request = gatherer.gather(some).request
+        for part, request in request_batches(self.problem):
+            rng = torch.Generator().manual_seed(1_000_003 * self.source.seed + part.start)
             made.append(self.answers(propose, request, rng))
             if not self.efforts():
                 mixed, back = shuffle(request)
@@ -166,14 +162,6 @@ def objective_of(problem: Problem) -> Objective:
     """What a list is worth."""
     weights = problem.config.objective
     return Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
-
-
-def _batches(
-    rows: NDArray[np.intp], seed: int
-) -> Iterator[tuple[NDArray[np.intp], torch.Generator]]:
-    """Rows in batches, each with its own draws."""
-    for at in range(0, len(rows), BATCH):
-        yield rows[at : at + BATCH], torch.Generator().manual_seed(1_000_003 * seed + at)
 
 
 def _whose(evaluator: EvaluatorJob | None) -> str:

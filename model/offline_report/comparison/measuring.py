@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 
 from model.checkpoint import read_checkpoint
 from model.contract.choice import choose
-from model.data.batches import Gatherer
 from model.loop import told
 from model.nets.inputs import input_list
 from model.offline_report.comparison.jobs import Arrays, Job, Store
 from model.offline_report.comparison.listing import (
-    BATCH,
     SERVED,
     ListsJob,
     objective_of,
 )
-from model.offline_report.comparison.problems import Problem, measured_rows, tables_of
+from model.offline_report.comparison.problems import (
+    Problem,
+    measured_rows,
+    request_batches,
+    tables_of,
+)
 from model.offline_report.comparison.spaces import SpaceJob, TruthJob, true_of_lists
 from model.offline_report.comparison.training import EvaluatorJob
 from model.offline_report.space import hits, place_in_space
@@ -156,17 +159,15 @@ class MeasureJob:
     def _rewards(self, store: Store, judge: EvaluatorJob, lists: NDArray[Any]) -> Floats:
         """(E, R, C + 1) rewards of the lists under an evaluator."""
         net = read_checkpoint(store.folder(judge)).evaluator()
-        gatherer, rows = Gatherer(tables_of(self.problem)), measured_rows(self.problem)
         parts = []
-        for at in range(0, len(rows), BATCH):
-            request = gatherer.gather(rows[at : at + BATCH]).request
-            some = torch.from_numpy(lists[at : at + BATCH].astype(np.int64))
+        for part, request in request_batches(self.problem):
+            some = torch.from_numpy(lists[part].astype(np.int64))
             parts.append(Scorer(net, request, objective_of(self.problem)).members(some))
         return torch.cat(parts, dim=1).numpy().astype(np.float64)
 
 
 def _with_input(problem: Problem, lists: NDArray[Any]) -> NDArray[Any]:
     """(R, C, M) -> (R, C + 1, M), the input list last."""
-    gatherer, rows = Gatherer(tables_of(problem)), measured_rows(problem)
-    given = input_list(gatherer.gather(rows).request).numpy()
+    parts = [input_list(request) for _, request in request_batches(problem)]
+    given = torch.cat(parts).numpy()
     return np.concatenate([lists, given[:, None].astype(lists.dtype)], axis=1)

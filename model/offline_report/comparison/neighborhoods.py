@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import read_checkpoint
-from model.data.batches import Gatherer
 from model.neighbors import all_edits
 from model.nets.inputs import RequestTensors, input_list
 from model.offline_report.comparison.jobs import Arrays, Job, Store
-from model.offline_report.comparison.listing import BATCH, ListsJob, objective_of
-from model.offline_report.comparison.problems import Problem, measured_rows, tables_of
+from model.offline_report.comparison.listing import ListsJob, objective_of
+from model.offline_report.comparison.problems import Problem, request_batches
 from model.offline_report.comparison.training import EvaluatorJob
 from model.search import Scorer
 
@@ -52,16 +51,13 @@ class NeighborsJob:
         `replaced`, `swapped`, `other`: neighbors that differ in one slot, that are one swap away,
         and the rest, of which there may be none.
         """
-        rows = measured_rows(self.problem)[:REQUESTS]
         judge = read_checkpoint(store.folder(self.judge)).evaluator()
-        gatherer, objective = Gatherer(tables_of(self.problem)), objective_of(self.problem)
-        kept = torch.from_numpy(store.arrays(self.lists)["lists"][: len(rows), 0].astype(np.int64))
+        kept = torch.from_numpy(store.arrays(self.lists)["lists"][:REQUESTS, 0].astype(np.int64))
         gains: dict[str, list[Tensor]] = {"input": [], "single": []}
         counts = dict.fromkeys(("replaced", "swapped", "other"), 0)
-        for at in range(0, len(rows), BATCH):
-            request = gatherer.gather(rows[at : at + BATCH]).request
-            scorer = Scorer(judge, request, objective)
-            starts = {"input": input_list(request), "single": kept[at : at + BATCH]}
+        for part, request in request_batches(self.problem, REQUESTS):
+            scorer = Scorer(judge, request, objective_of(self.problem))
+            starts = {"input": input_list(request), "single": kept[part]}
             for name, start in starts.items():
                 neighbors, kind = _edits(start, request)
                 base = scorer(start.unsqueeze(1))
@@ -71,7 +67,7 @@ class NeighborsJob:
         arrays: Arrays = {name: torch.cat(found).numpy() for name, found in gains.items()}
         store.write_arrays(self, arrays)
         shares = {f"better_{name}": float((g > 0).mean()) for name, g in arrays.items()}
-        store.write_numbers(self, {**counts, **shares, "requests": len(rows)})
+        store.write_numbers(self, {**counts, **shares, "requests": len(kept)})
 
 
 _REPLACED, _SWAPPED, _OTHER, _SAME = 0, 1, 2, 3

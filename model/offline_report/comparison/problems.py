@@ -5,7 +5,7 @@ A problem is plain data: everything that a result depends on stands in it, so re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,14 +16,17 @@ from numpy.typing import NDArray
 
 from model.baselines.registry import METHODS
 from model.config import Config
+from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
 from model.data.split import TEST
 from model.data.tables import load_tables
 from model.data.worlds import WORLD
+from model.nets.inputs import RequestTensors
 from model.offline_report.space import is_exact
 from model.train_generator.states import distinct_requests
 
 OURS = "nlgr"
+BATCH = 50  # requests looked at together
 LARGE_SPACE_METHODS = (
     "input_order", "pointwise", "prm", "nar4rec", "random", "hill_climbing", "beam_search",
 )  # fmt: skip
@@ -92,6 +95,16 @@ def _tables(log: Path) -> LogTables:
     return load_tables(log)
 
 
+def gatherer_of(problem: Problem) -> Gatherer:
+    """The problem's tables as tensors; a process copies them once."""
+    return _gatherer(problem.log)
+
+
+@lru_cache(maxsize=1)  # a copy of all tables: kept for the log that jobs are busy with
+def _gatherer(log: Path) -> Gatherer:
+    return Gatherer(_tables(log))
+
+
 def exact(problem: Problem) -> bool:
     """Whether all lists of a request are enumerated."""
     tables = tables_of(problem)
@@ -111,6 +124,16 @@ def measured_rows(problem: Problem) -> NDArray[np.intp]:
         )
         rows = rows[whole]
     return np.sort(rows)[: problem.requests]
+
+
+def request_batches(
+    problem: Problem, at_most: int | None = None
+) -> Iterator[tuple[slice, RequestTensors]]:
+    """The measured requests, or the first of them, in batches: which of them, and the inputs."""
+    gatherer, rows = gatherer_of(problem), measured_rows(problem)[:at_most]
+    for at in range(0, len(rows), BATCH):
+        part = slice(at, at + BATCH)
+        yield part, gatherer.gather(rows[part]).request
 
 
 def methods_for(tables: LogTables, asked: Sequence[str]) -> tuple[str, ...]:

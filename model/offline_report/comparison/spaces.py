@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoint import read_checkpoint
-from model.data.batches import Gatherer
 from model.data.worlds import ClickWorld, load_world
 from model.loop import told
 from model.nets.inputs import RequestTensors
 from model.offline_report.comparison.jobs import Job, Store
-from model.offline_report.comparison.listing import BATCH, objective_of
-from model.offline_report.comparison.problems import Problem, exact, measured_rows, tables_of
+from model.offline_report.comparison.listing import objective_of
+from model.offline_report.comparison.problems import (
+    Problem,
+    exact,
+    measured_rows,
+    request_batches,
+    tables_of,
+)
 from model.offline_report.comparison.training import EvaluatorJob
 from model.offline_report.space import climbed_reward, space_rewards
 from model.offline_report.truth import best_true_values, true_values
@@ -51,10 +56,8 @@ class SpaceJob:
     def run(self, store: Store) -> None:
         """Write `space` (R, S) where lists are enumerated, and `best` (R,)."""
         judge = read_checkpoint(store.folder(self.evaluator)).evaluator()
-        gatherer, rows = Gatherer(tables_of(self.problem)), measured_rows(self.problem)
         whole, found = exact(self.problem), []
-        for at in range(0, len(rows), BATCH):
-            request = gatherer.gather(rows[at : at + BATCH]).request
+        for _, request in request_batches(self.problem):
             scorer = Scorer(judge, request, objective_of(self.problem))
             if whole:
                 found.append(space_rewards(scorer).numpy())
@@ -92,11 +95,9 @@ class TruthJob:
         if exact(self.problem):
             store.write_arrays(self, {"best": best_true_values(world, tables, rows)})
             return
-        gatherer, found = Gatherer(tables), []
-        for at in range(0, len(rows), BATCH):
-            some = rows[at : at + BATCH]
-            request = gatherer.gather(some).request
-            scorer = TrueScorer(world, request, tables.user_place[some], tables.candidates[some])
+        users, items, found = tables.user_place[rows], tables.candidates[rows], []
+        for part, request in request_batches(self.problem):
+            scorer = TrueScorer(world, request, users[part], items[part])
             found.append(climbed_reward(scorer, self.problem.restarts).numpy())
         store.write_arrays(self, {"best": np.concatenate(found)})
 

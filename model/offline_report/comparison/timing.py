@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from model.checkpoint import read_checkpoint
-from model.data.batches import Gatherer
 from model.nets.evaluator import Evaluator
 from model.nets.inputs import RequestTensors, input_list
 from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.listing import COUNTS, ListsJob, Propose, objective_of
-from model.offline_report.comparison.problems import Problem, measured_rows, tables_of
+from model.offline_report.comparison.problems import Problem, gatherer_of, measured_rows
 from model.offline_report.comparison.training import EvaluatorJob
 from model.search import Scorer
 
@@ -57,7 +56,7 @@ class TimesJob:
         torch.set_num_threads(1)
         propose = self.lists.proposer(store)
         judge = read_checkpoint(store.folder(self.judge)).evaluator()
-        gatherer = Gatherer(tables_of(self.problem))
+        gatherer = gatherer_of(self.problem)
         requests = [
             gatherer.gather(np.array([row])).request
             for row in measured_rows(self.problem)[:REQUESTS]
