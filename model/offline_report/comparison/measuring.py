@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from model.checkpoint import read_checkpoint
 from model.contract.choice import choose
 from model.loop import told
+from model.nets.evaluator import Evaluator
 from model.nets.inputs import input_list
 from model.offline_report.comparison.jobs import Arrays, Job, Store
 from model.offline_report.comparison.listing import (
@@ -36,6 +38,7 @@ from model.search import Scorer
 
 Floats = NDArray[np.float64]
 CUTS = (6, 10)  # places looked at where all labels are known
+FIRST = "reward"  # columns of the judge that chooses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,18 +68,19 @@ class MeasureJob:
         """See `Job`."""
         return told(self.problem.config.serving)
 
-    def judges(self) -> tuple[EvaluatorJob, ...]:
-        """The first chooses; each has its say."""
-        return (self.judge,) if self.second is None else (self.judge, self.second)
+    def judges(self) -> dict[str, EvaluatorJob]:
+        """Name of its columns -> evaluator; the first chooses, each has its say."""
+        return {FIRST: self.judge} | ({} if self.second is None else {"second": self.second})
 
     def _looks_for_best(self) -> bool:
         return self.problem.restarts > 0
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""
-        spaces = [SpaceJob(evaluator=judge) for judge in self.judges() if self._looks_for_best()]
+        judges = self.judges().values()
+        spaces = [SpaceJob(evaluator=judge) for judge in judges if self._looks_for_best()]
         truth = [TruthJob(problem=self.problem)] if self.problem.simulated else []
-        return (self.lists, *self.judges(), *spaces, *truth)
+        return (self.lists, *judges, *spaces, *truth)
 
     def run(self, store: Store) -> None:
         """Write one column of R numbers for each measure and kind of list.
@@ -86,42 +90,53 @@ class MeasureJob:
         shuffled).
         """
         kept = store.arrays(self.lists)
+        nets = {
+            name: read_checkpoint(store.folder(judge)).evaluator()
+            for name, judge in self.judges().items()
+        }
         lists = _with_input(self.problem, kept["lists"])
-        chosen = self._chosen(store, lists, self.lists.groups())
+        rewards = _rewards(self.problem, nets, lists)
+        chosen = self._chosen(rewards[FIRST], self.lists.groups())
         columns: Arrays = {"user": tables_of(self.problem).user_place[measured_rows(self.problem)]}
-        columns |= self._of(store, lists, chosen)
+        columns |= self._of(store, lists, rewards, chosen)
         if "shuffled" in kept:
             mixed = _with_input(self.problem, kept["shuffled"])
-            picked = self._chosen(store, mixed, [(SERVED, 0, SERVED)])
+            rewards = _rewards(self.problem, nets, mixed)
+            picked = self._chosen(rewards[FIRST], [(SERVED, 0, SERVED)])
             kinds = {"shuffled": picked["single"], "shuffled_served": picked[f"served{SERVED}"]}
-            columns |= self._of(store, mixed, kinds)
+            columns |= self._of(store, mixed, rewards, kinds)
         store.write_arrays(self, columns)
 
     def _chosen(
-        self, store: Store, lists: NDArray[Any], groups: list[tuple[int, int, int]]
+        self, rewards: Floats, groups: list[tuple[int, int, int]]
     ) -> dict[str, NDArray[np.int64]]:
         """Kind -> (R,) place among the lists, the input list being the last."""
-        rewards = self._rewards(store, self.judge, lists)  # (E, R, C + 1)
-        last = lists.shape[1] - 1
-        out = {"single": np.zeros(len(lists), dtype=np.int64)}
-        out["input"] = np.full(len(lists), last, dtype=np.int64)
+        _, requests, lists = rewards.shape
+        last = lists - 1
+        out = {"single": np.zeros(requests, dtype=np.int64)}
+        out["input"] = np.full(requests, last, dtype=np.int64)
         for count, first, end in groups:
             some = np.concatenate([rewards[:, :, first:end], rewards[:, :, last:]], axis=2)
             place = choose(some, self.problem.config.serving.pessimism) + first
             out[f"served{count}"] = np.where(place == end, last, place)
         return out
 
-    def _of(self, store: Store, lists: NDArray[Any], kinds: dict[str, NDArray[np.int64]]) -> Arrays:
-        """Columns of these lists."""
+    def _of(
+        self,
+        store: Store,
+        lists: NDArray[Any],
+        rewards: dict[str, Floats],
+        kinds: dict[str, NDArray[np.int64]],
+    ) -> Arrays:
+        """Columns of these kinds of lists."""
         at, problem = np.arange(len(lists)), self.problem
         picked = {kind: lists[at, place].astype(np.int64) for kind, place in kinds.items()}
         given = lists[:, -1]
         out: Arrays = {f"same.{k}": (own == given).all(axis=1) for k, own in picked.items()}
-        for number, judge in enumerate(self.judges()):
-            mean = self._rewards(store, judge, lists).mean(axis=0)
-            name = "reward" if number == 0 else "second"
+        for name, by_member in rewards.items():
+            mean = by_member.mean(axis=0)
             out |= {f"{name}.{kind}": mean[at, place] for kind, place in kinds.items()}
-            out |= self._in_space(store, judge, name, picked)
+            out |= self._in_space(store, name, picked)
         if problem.simulated:
             values = true_of_lists(problem, lists)
             out |= {f"true.{kind}": values[at, place] for kind, place in kinds.items()}
@@ -130,15 +145,13 @@ class MeasureJob:
             out |= self._by_labels(picked)
         return out
 
-    def _in_space(
-        self, store: Store, judge: EvaluatorJob, name: str, picked: dict[str, NDArray[np.int64]]
-    ) -> Arrays:
+    def _in_space(self, store: Store, name: str, picked: dict[str, NDArray[np.int64]]) -> Arrays:
         """The best list's reward, and where the picked ones stand among all (first judge only)."""
         if not self._looks_for_best():
             return {}
-        space = store.arrays(SpaceJob(evaluator=judge))
+        space = store.arrays(SpaceJob(evaluator=self.judges()[name]))
         out: Arrays = {f"{name}.best": space["best"]}
-        if name != "reward" or "space" not in space:
+        if name != FIRST or "space" not in space:
             return out
         rewards, candidates = space["space"], tables_of(self.problem).max_candidates
         for kind, own in picked.items():
@@ -156,14 +169,17 @@ class MeasureJob:
             for name, values in labelled_quality(tables, rows, own, cut).items()
         }
 
-    def _rewards(self, store: Store, judge: EvaluatorJob, lists: NDArray[Any]) -> Floats:
-        """(E, R, C + 1) rewards of the lists under an evaluator."""
-        net = read_checkpoint(store.folder(judge)).evaluator()
-        parts = []
-        for part, request in request_batches(self.problem):
-            some = torch.from_numpy(lists[part].astype(np.int64))
-            parts.append(Scorer(net, request, objective_of(self.problem)).members(some))
-        return torch.cat(parts, dim=1).numpy().astype(np.float64)
+
+def _rewards(
+    problem: Problem, nets: dict[str, Evaluator], lists: NDArray[Any]
+) -> dict[str, Floats]:
+    """(E, R, C + 1) rewards of the lists under each evaluator."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in nets}
+    for part, request in request_batches(problem):
+        some = torch.from_numpy(lists[part].astype(np.int64))
+        for name, net in nets.items():
+            parts[name].append(Scorer(net, request, objective_of(problem)).members(some))
+    return {name: torch.cat(made, dim=1).numpy().astype(np.float64) for name, made in parts.items()}
 
 
 def _with_input(problem: Problem, lists: NDArray[Any]) -> NDArray[Any]:
