@@ -22,6 +22,7 @@ from model.contract.fitted import (
     columns,
     spans,
 )
+from model.contract.one_request import OneRequest
 from model.contract.raw_values import Values, numbers, several, texts
 from model.contract.schema import (
     CLICKED,
@@ -46,11 +47,7 @@ class Encoder:
             f.name: {value: FIRST_VALUE + i for i, value in enumerate(f.values or ())}
             for f in schema.fields
         }
-        self._edges = {
-            f.name: np.asarray(f.edges, dtype=np.float64)
-            for f in schema.fields
-            if f.edges is not None
-        }
+        self._buckets = {f.name: self._bucketed(f) for f in schema.fields if f.edges is not None}
         self.item_spans = _named_spans(schema.of(Scope.ITEM))
         self.candidate_spans = _named_spans(schema.candidate_fields)
 
@@ -162,6 +159,11 @@ class Encoder:
         return out
 
     @cached_property
+    def one_request(self) -> OneRequest:
+        """The same encoding for candidates of one request, faster."""
+        return OneRequest(self)
+
+    @cached_property
     def default_item(self) -> Rows:
         """(Fi,) the row of an item that nobody knows: unknown id, every field a gap."""
         return self.encode_items(np.array([-1]), {})[0]
@@ -198,10 +200,14 @@ class Encoder:
         return self.encode_field(field.name, column)
 
     def _numeric(self, field: FittedField, values: Values) -> Rows:
-        number = numbers(field.name, values)
-        local = FIRST_VALUE + np.searchsorted(self._edges[field.name], number, side="right")
-        local = np.where(np.isnan(number), field.missing, local)
-        return (local + self.schema.first_row[field.name]).astype(np.int32)
+        edges, rows = self._buckets[field.name]
+        return rows.take(edges.searchsorted(numbers(field.name, values), side="right"))
+
+    def _bucketed(self, field: FittedField) -> tuple[NDArray[np.float64], Rows]:
+        """Edges with NaN behind them, where every NaN falls behind; the row of each bucket."""
+        local = [*range(FIRST_VALUE, FIRST_VALUE + field.size), field.missing]
+        rows = np.asarray(local, dtype=np.int32) + np.int32(self.schema.first_row[field.name])
+        return np.asarray([*(field.edges or ()), np.nan], dtype=np.float64), rows
 
     def _rank_quantile(
         self, field: FittedField, scores: NDArray[np.floating[Any]], valid: NDArray[np.bool_]

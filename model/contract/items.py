@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,10 +86,10 @@ class ItemTable:
         """(n + 1, Fi): the table with the default row last, so that place -1 is the default."""
         return np.concatenate([self.rows, self.default_row[None]], axis=0)
 
-    def places(self, ids: Iterable[str]) -> NDArray[np.int64]:
+    def places(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """(n,) places of these ids, -1 for an unknown one."""
-        get = self.place.get
-        return np.asarray([get(i, UNKNOWN_ITEM) for i in ids], dtype=np.int64)
+        found = map(self.place.get, ids, repeat(UNKNOWN_ITEM))
+        return np.fromiter(found, dtype=np.int64, count=len(ids))
 
     def places_of_keys(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Places of these 64-bit keys (any shape), -1 for an unknown one."""

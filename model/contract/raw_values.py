@@ -6,7 +6,6 @@ the checked values is `encode.py`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -34,7 +33,7 @@ def numbers(name: str, values: Values) -> NDArray[np.float64]:
         if not issubclass(kind, (np.integer, np.floating)):
             raise ValueRejected(field=name, rule=f"takes a number or null, not {kind.__name__}")
     try:
-        return np.asarray([math.nan if v is None else v for v in values], dtype=np.float64)
+        return np.asarray(values, dtype=np.float64)  # None becomes NaN
     except OverflowError as error:
         raise ValueRejected(field=name, rule="takes a number that a float64 can hold") from error
 

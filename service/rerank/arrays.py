@@ -5,9 +5,9 @@ Encoding itself is the contract's; this room only says what stands where.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from model.contract.fitted import PADDING_ROW, FittedField, columns
 from model.contract.items import ItemTable
 from model.contract.manifest import Lengths
 from model.contract.request import RerankRequest
-from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE, Kind, Scope
+from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE
 from model.contract.store_layout import UserRecord
 
 _FEATURES = "candidates.features"
@@ -47,27 +47,33 @@ def encode_candidates(
     """
     places = table.places(request.item_ids)
     items = table.padded_rows[places]  # a copy: place -1 is the default row, which stands last
+    one = encoder.one_request
     own: dict[str, Sequence[Any]] = {}
     for name, values in request.features.items():
-        field = _known_field(encoder, name, _FEATURES, Scope.ITEM, Scope.CANDIDATE)
-        if field.scope is Scope.CANDIDATE:
+        if name in one.candidate_fields and name not in _OFFERED:
             own[name] = values
         else:
+            _require_known(name, one.item_fields, _FEATURES, one.candidate_fields)
             _override(items, encoder, name, values)
-    with _located(_FEATURES):
-        offered = encoder.encode_candidate_scope(
-            request.scores, np.ones(len(request), dtype=bool), own
-        )
-    return EncodedCandidates(np.concatenate([items, offered], axis=1), places)
+    try:
+        rows = one.encode_candidates(items, request.scores, own)
+    except ValueRejected as error:
+        raise _located(error, _FEATURES) from error
+    return EncodedCandidates(rows, places)
 
 
 def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: Encoder) -> Rows:
     """(Fu,) int32: stored columns (the default user's when there is no record) and context."""
-    for name in context:
-        _known_field(encoder, name, "context", Scope.CONTEXT)
     stored = encoder.default_user if record is None else record.columns
-    with _located("context"):
+    one = encoder.one_request
+    if not context:
+        return np.concatenate([stored, one.default_context])
+    for name in context:
+        _require_known(name, one.context_fields, "context")
+    try:
         own = encoder.encode_context(1, {name: [value] for name, value in context.items()})
+    except ValueRejected as error:
+        raise _located(error, "context") from error
     return np.concatenate([stored, own[0]])
 
 
@@ -98,26 +104,27 @@ def _override(items: Rows, encoder: Encoder, name: str, values: Sequence[Any]) -
     """Write an item-scope column of the request over the table's rows, where it has a value."""
     at, width = encoder.item_spans[name]
     given = np.fromiter((v is not None for v in values), dtype=bool, count=len(values))
-    with _located(_FEATURES):
+    try:
         rows = encoder.encode_field(name, [v for v in values if v is not None])
+    except ValueRejected as error:
+        raise _located(error, _FEATURES) from error
     items[given, at : at + width] = rows
 
 
-def _known_field(encoder: Encoder, name: str, where: str, *scopes: Scope) -> FittedField:
-    """The schema's field of this name and one of these scopes; raises ValueRejected."""
+def _require_known(
+    name: str,
+    takes: Mapping[str, FittedField],
+    where: str,
+    beside: Mapping[str, FittedField] = MappingProxyType({}),
+) -> None:
+    """Raise ValueRejected for a field that this place of a request does not take."""
     if name in _OFFERED:
         raise ValueRejected(field=f"{where}.{name}", rule=_OFFERED[name])
-    allowed = {f.name: f for f in encoder.schema.of(*scopes) if f.kind is not Kind.ID}
-    if name not in allowed:
-        names = sorted(set(allowed) - set(_OFFERED))
+    if name not in takes:
+        names = sorted({*takes, *beside} - set(_OFFERED))
         raise ValueRejected(field=f"{where}.{name}", rule=f"is none of {names}")
-    return allowed[name]
 
 
-@contextmanager
-def _located(where: str) -> Iterator[None]:
+def _located(error: ValueRejected, where: str) -> ValueRejected:
     """Name the place in the request, not only the field, of a value that the encoder refuses."""
-    try:
-        yield
-    except ValueRejected as error:
-        raise ValueRejected(field=f"{where}.{error.field}", rule=error.rule) from error
+    return ValueRejected(field=f"{where}.{error.field}", rule=error.rule)

@@ -1,0 +1,116 @@
+"""Candidate-scope columns of one request: `Encoder.encode_candidate_scope` without its batches.
+
+A trick for the request path: arrays of any shape with padding in them cost about 20 numpy calls a
+request; one request's candidates are all real, so rows are looked up in small tables made once.
+Measured 2026-11-21, N = 100, with the item rows: 109 -> 24 us. That both encode alike, bit by bit,
+is a test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.errors import ValueRejected
+from model.contract.fitted import FIRST_VALUE, FittedField, columns, spans
+from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE, Kind, Scope
+
+if TYPE_CHECKING:
+    from model.contract.encode import Encoder
+
+Rows = NDArray[np.int32]
+_RANKS = 1024  # places whose row is known beforehand
+
+
+class OneRequest:
+    """Encodes requests one by one with an encoder's schema. Stateless after construction.
+
+    item_fields, candidate_fields, context_fields: what a request may name, ids left out.
+    default_context: (context columns,) the row of a request that gives none.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder, schema = encoder, encoder.schema
+        self.item_fields = _nameable(schema.of(Scope.ITEM))
+        self.candidate_fields = _nameable(schema.of(Scope.CANDIDATE))
+        self.context_fields = _nameable(schema.of(Scope.CONTEXT))
+        self.default_context = encoder.encode_context(1, {})[0]
+        self.item_width = columns(schema.of(Scope.ITEM))
+        offered = schema.of(Scope.CANDIDATE)
+        self.width = self.item_width + columns(offered)
+        places = {
+            f.name: at + self.item_width for f, (at, _) in zip(offered, spans(offered), strict=True)
+        }
+        self._score_at, self._rank_at = (
+            places.pop(UPSTREAM_SCORE, None),
+            places.pop(UPSTREAM_RANK, None),
+        )
+        self._own = [
+            (name, slice(at, at + schema.field(name).width), encoder.encode_field(name, [None])[0])
+            for name, at in places.items()
+        ]
+        if self._score_at is not None:
+            self._score_rows, self._buckets = _score_rows(encoder)
+        if self._rank_at is not None:
+            self._rank_rows = self._ranks(_RANKS)
+
+    def encode_candidates(
+        self,
+        items: Rows,
+        scores: NDArray[np.floating[Any]] | None,
+        values: Mapping[str, Sequence[Any]],
+    ) -> Rows:
+        """Item rows with the candidate-scope columns behind them: (N, Fc) int32.
+
+        Args:
+            items: (N, Fi) int32.
+            scores: (N,) upstream scores, NaN where there is none; None when no score is known.
+            values: declared candidate-scope fields, N values each.
+        """
+        count = len(items)
+        rows = np.empty((count, self.width), dtype=np.int32)
+        rows[:, : self.item_width] = items
+        if self._score_at is not None:
+            rows[:, self._score_at] = self._score_column(scores)
+        if self._rank_at is not None:
+            rows[:, self._rank_at] = (
+                self._rank_rows[:count] if count <= _RANKS else self._ranks(count)
+            )
+        for name, at, gap in self._own:
+            column = values.get(name)
+            if column is not None and len(column) != count:
+                raise ValueRejected(field=name, rule=f"{len(column)} values, {count} expected")
+            rows[:, at] = gap if column is None else self.encoder.encode_field(name, column)
+        return rows
+
+    def _score_column(self, scores: NDArray[np.floating[Any]] | None) -> Rows:
+        """By the share of scored candidates that score strictly higher; NaN sorts last."""
+        if scores is None:
+            return self._score_rows[-1:]
+        falling = -scores
+        ordered = np.sort(falling)
+        known = int(ordered.searchsorted(math.nan))
+        if not known:
+            return self._score_rows[-1:]
+        # NaN has all the scored ones before it, so its bucket is the one behind the last: the gap's
+        higher = ordered.searchsorted(falling)
+        return self._score_rows.take(higher * self._buckets // known)
+
+    def _ranks(self, count: int) -> Rows:
+        return self.encoder.encode_field(UPSTREAM_RANK, np.arange(count, dtype=np.float64))[:, 0]
+
+
+def _nameable(fields: Sequence[FittedField]) -> dict[str, FittedField]:
+    return {f.name: f for f in fields if f.kind is not Kind.ID}
+
+
+def _score_rows(encoder: Encoder) -> tuple[Rows, int]:
+    """(buckets + 1,) row of each bucket, then that of a gap; and how many buckets."""
+    field, first = encoder.schema.field(UPSTREAM_SCORE), encoder.schema.first_row[UPSTREAM_SCORE]
+    buckets = field.rank_buckets or field.size
+    local = [*range(FIRST_VALUE, FIRST_VALUE + buckets), field.missing]
+    return np.asarray(local, dtype=np.int32) + np.int32(first), buckets
