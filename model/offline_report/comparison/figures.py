@@ -15,6 +15,7 @@ from model.baselines.registry import METHODS
 from model.offline_report.comparison.plan import ABLATIONS
 from model.offline_report.comparison.problems import OURS
 from model.offline_report.comparison.summary import Row, find
+from model.offline_report.comparison.tables import at_kind, served
 
 COLORS = {"order": "#8c8c8c", "listwise": "#3b78b5", "generator": "#3a9a5c", "search": "#b07d2b"}
 OUR_COLOR = "#c8343a"
@@ -47,8 +48,7 @@ def _curve(axis: Axes, rows: Sequence[Row], what: tuple[str, str, str], marker: 
     problem, method, measure = what
     ms = {row.lists: row.value for row in find(rows, problem=problem, part="times", method=method)}
     own = find(rows, problem=problem, part="comparison", method=method, measure=measure, seed=None)
-    own = [row for row in own if row.lists in ms and _served(row.lists)]
-    at = [(ms[row.lists], row.value) for row in sorted(own, key=lambda row: int(row.lists[6:]))]
+    at = [(ms[row.lists], row.value) for row in served(own) if row.lists in ms]
     if not at:
         return
     family = METHODS[method].family if method in METHODS else ""
@@ -70,7 +70,8 @@ def three_judges(rows: Sequence[Row], problem: str, path: Path) -> bool:
         return False
     figure, axis = plt.subplots(figsize=(9.5, 3.8))
     for number, (measure, label) in enumerate(measures.items()):
-        held = [_best_served(part, m, measure) for m in methods]
+        found = find(part, measure=measure)
+        held = [at_kind(find(found, method=m), "served") for m in methods]
         if any(row is not None for row in held):
             x = np.arange(len(methods)) + 0.27 * (number - 1)
             color = (COLORS["listwise"], COLORS["search"], OUR_COLOR)[number]
@@ -147,13 +148,6 @@ def _courses(course: dict[str, list[dict[str, float]]], names: dict[str, str], p
     return _save(figure, path)
 
 
-def _best_served(part: Sequence[Row], method: str, measure: str) -> Row | None:
-    """Of the largest effort that was made with at most 8 lists; searches have their own counts."""
-    found = find(part, method=method, measure=measure)
-    served = [row for row in found if _served(row.lists) and int(row.lists[6:]) <= 8]
-    return max(served, key=lambda row: int(row.lists[6:]), default=None)
-
-
 def _bars(rows: Sequence[Row | None]) -> np.ndarray:
     """Distances to the interval's ends, (2, n)."""
     return np.array([_ends(row) for row in rows]).T
@@ -168,10 +162,6 @@ def _ends(row: Row | None) -> tuple[float, float]:
 def _has(rows: Sequence[Row], problem: str, measure: str) -> bool:
     found = find(rows, problem=problem, part="comparison", measure=measure, seed=None)
     return any(not np.isnan(row.value) for row in found)
-
-
-def _served(lists: str) -> bool:
-    return lists.startswith("served") and lists[6:].isdigit()
 
 
 def _save(figure: Figure, path: Path) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from model.baselines.registry import METHODS
+from model.offline_report.comparison.listing import SERVED
 from model.offline_report.comparison.plan import ABLATIONS
 from model.offline_report.comparison.problems import OURS
 from model.offline_report.comparison.summary import Row, find
@@ -60,9 +61,17 @@ def at_kind(rows: Sequence[Row], kind: str) -> Row | None:
     """The row of this kind of list; `served` is the largest K up to 8."""
     if kind != "served":
         return next(iter(find(rows, lists=kind)), None)
-    served = [row for row in rows if row.lists.startswith("served")]
-    few = [row for row in served if int(row.lists[6:]) <= 8]
-    return max(few, key=lambda row: int(row.lists[6:]), default=None)
+    few = [row for row in served(rows) if _effort(row) <= SERVED]
+    return few[-1] if few else None
+
+
+def served(rows: Sequence[Row]) -> list[Row]:
+    """The rows of what is served, by K or effort."""
+    return sorted((row for row in rows if row.lists.startswith("served")), key=_effort)
+
+
+def _effort(row: Row) -> int:
+    return int(row.lists.removeprefix("served"))
 
 
 def formatted(row: Row) -> str:
