@@ -70,8 +70,8 @@ class ItemTable:
         return {item_id: i for i, item_id in enumerate(self.ids)}
 
     @cached_property
-    def _order(self) -> NDArray[np.intp]:
-        return np.argsort(self._keys, kind="stable")
+    def _order(self) -> NDArray[np.int64]:
+        return np.argsort(self._keys, kind="stable").astype(np.int64)
 
     @cached_property
     def _keys(self) -> NDArray[np.uint64]:
@@ -95,10 +95,9 @@ class ItemTable:
         """Places of these 64-bit keys (any shape), -1 for an unknown one."""
         if not len(self.ids):
             return np.full(keys.shape, UNKNOWN_ITEM, dtype=np.int64)
-        at = np.searchsorted(self._sorted_keys, keys)
-        at = np.minimum(at, len(self.ids) - 1)
-        found = self._sorted_keys[at] == keys
-        return np.where(found, self._order[at], UNKNOWN_ITEM).astype(np.int64)
+        at = self._sorted_keys.searchsorted(keys)
+        found = self._sorted_keys.take(at, mode="clip") == keys
+        return np.where(found, self._order.take(at, mode="clip"), UNKNOWN_ITEM)
 
     def write(self, path: Path) -> None:
         """Write as .npz without pickles."""

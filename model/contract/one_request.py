@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.errors import ValueRejected
-from model.contract.fitted import FIRST_VALUE, FittedField, columns, spans
+from model.contract.fitted import FIRST_VALUE, PADDING_ROW, FittedField, columns, spans
 from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE, Kind, Scope
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class OneRequest:
 
     item_fields, candidate_fields, context_fields: what a request may name, ids left out.
     default_context: (context columns,) the row of a request that gives none.
+    feedback: (9, 2) rows of clicked and converted; see `encode_sessions`.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -39,6 +40,7 @@ class OneRequest:
         self.candidate_fields = _nameable(schema.of(Scope.CANDIDATE))
         self.context_fields = _nameable(schema.of(Scope.CONTEXT))
         self.default_context = encoder.encode_context(1, {})[0]
+        self.feedback = _feedback_rows(encoder)
         self.item_width = columns(schema.of(Scope.ITEM))
         offered = schema.of(Scope.CANDIDATE)
         self.width = self.item_width + columns(offered)
@@ -87,6 +89,22 @@ class OneRequest:
             rows[:, at] = gap if column is None else self.encoder.encode_field(name, column)
         return rows
 
+    def encode_sessions(
+        self, items: Rows, clicked: NDArray[np.int8], converted: NDArray[np.int8]
+    ) -> Rows:
+        """Past items with their feedback behind them: (H, M, Fs) int32, padding where empty.
+
+        Args:
+            items: (H, M, Fi) int32.
+            clicked: (H, M) int8: 0, 1, -1 in an empty slot.
+            converted: (H, M) int8: 0, 1, -1 not known.
+        """
+        rows = np.empty((*clicked.shape, self.item_width + 2), dtype=np.int32)
+        np.multiply(items, (clicked >= 0)[..., None], out=rows[..., : self.item_width])
+        # an empty slot's place is negative and comes to one of the last three: padding
+        rows[..., self.item_width :] = self.feedback.take(clicked * 3 + converted + 1, axis=0)
+        return rows
+
     def _score_column(self, scores: NDArray[np.floating[Any]] | None) -> Rows:
         """By the share of scored candidates that score strictly higher; NaN sorts last."""
         if scores is None:
@@ -106,6 +124,13 @@ class OneRequest:
 
 def _nameable(fields: Sequence[FittedField]) -> dict[str, FittedField]:
     return {f.name: f for f in fields if f.kind is not Kind.ID}
+
+
+def _feedback_rows(encoder: Encoder) -> Rows:
+    """By 3 clicked + converted + 1: not clicked, clicked, and padding three times."""
+    clicked, converted = np.repeat([0, 1], 3), np.tile([-1, 0, 1], 2)
+    padding = np.full((3, 2), PADDING_ROW, dtype=np.int32)
+    return np.concatenate([encoder.encode_feedback(clicked, converted), padding])
 
 
 def _score_rows(encoder: Encoder) -> tuple[Rows, int]:

@@ -46,7 +46,7 @@ def encode_candidates(
     gap. Raises ValueRejected for a field that the schema does not know or a value of another type.
     """
     places = table.places(request.item_ids)
-    items = table.padded_rows[places]  # a copy: place -1 is the default row, which stands last
+    items = table.padded_rows.take(places, axis=0)  # a copy; -1 is the default row, the last
     one = encoder.one_request
     own: dict[str, Sequence[Any]] = {}
     for name, values in request.features.items():
@@ -87,16 +87,13 @@ def encode_sessions(
     valid = np.zeros(shape, dtype=bool)
     if record is None or not record.item_keys.size:
         return rows, valid
-    held, slots = (min(a, b) for a, b in zip(record.item_keys.shape, shape, strict=True))
-    keys = record.item_keys[:held, :slots]
+    held, slots = map(min, record.item_keys.shape, shape)
     clicked = record.clicked[:held, :slots]
-    real = clicked >= 0
-    items = table.padded_rows[table.places_of_keys(keys)]
-    feedback = encoder.encode_feedback(np.maximum(clicked, 0), record.converted[:held, :slots])
-    rows[:held, :slots] = np.where(
-        real[..., None], np.concatenate([items, feedback], axis=-1), PADDING_ROW
+    places = table.places_of_keys(record.item_keys[:held, :slots])
+    rows[:held, :slots] = encoder.one_request.encode_sessions(
+        table.padded_rows.take(places, axis=0), clicked, record.converted[:held, :slots]
     )
-    valid[:held, :slots] = real
+    np.greater_equal(clicked, 0, out=valid[:held, :slots])
     return rows, valid
 
 

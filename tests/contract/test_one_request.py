@@ -73,3 +73,28 @@ def test_a_schema_without_rank_and_with_several_values_a_field_encodes_alike():
         fast = encoder.one_request.encode_candidates(items, scores, values)
         batched = encoder.encode_candidate_scope(scores, np.ones(3, dtype=bool), values)
         assert fast[:, 1:].tolist() == batched.tolist()
+
+
+def test_sessions_encode_as_items_and_feedback_apart_and_empty_slots_are_padding(encoder):
+    clicked = np.array([[0, 1, -1], [1, 0, 1]], dtype=np.int8)
+    converted = np.array([[0, 1, -1], [-1, -1, 0]], dtype=np.int8)
+    items = np.arange(1, 2 * 3 * WIDTH + 1, dtype=np.int32).reshape(2, 3, WIDTH)
+
+    rows = encoder.one_request.encode_sessions(items, clicked, converted)
+
+    feedback = encoder.encode_feedback(np.maximum(clicked, 0), converted)
+    expected = np.concatenate([items, feedback], axis=-1)
+    expected[0, 2] = 0  # the empty slot
+    assert rows.dtype == np.int32
+    assert rows.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("converted", [-1, 0, 1])
+def test_an_empty_slot_is_padding_whatever_else_its_record_says(encoder, converted):
+    items = np.ones((1, 2, WIDTH), dtype=np.int32)
+    clicked = np.array([[-1, 0]], dtype=np.int8)
+
+    rows = encoder.one_request.encode_sessions(items, clicked, np.full_like(clicked, converted))
+
+    assert not rows[0, 0].any()
+    assert rows[0, 1].all()
