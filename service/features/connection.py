@@ -89,10 +89,7 @@ def _open_cluster(url: str, connections: int, connect_timeout_s: float) -> Redis
 
 def open_bulk_client(url: str, *, cluster: bool) -> BulkClient:
     """A synchronous client for the loader: patient, because nobody waits for an answer."""
-    if cluster:
-        return BulkRedisCluster.from_url(
-            url, socket_connect_timeout=_BULK_CONNECT_S, socket_timeout=_BULK_ANSWER_S
-        )
-    return BulkRedis.from_url(
+    client: type[BulkClient] = BulkRedisCluster if cluster else BulkRedis
+    return client.from_url(
         url, socket_connect_timeout=_BULK_CONNECT_S, socket_timeout=_BULK_ANSWER_S
     )
