@@ -30,8 +30,7 @@ def write_answer(
 
     facts: request_id, artifact.
     """
-    size = int(task.slot_valid.sum())
-    places = (task.start if found is None else found.list)[:size].tolist()
+    places = (task.start if found is None else found.list)[: task.size].tolist()
     answer: dict[str, Any] = {
         "request_id": facts["request_id"],
         "items": _items(request, places, found),

@@ -40,7 +40,7 @@ def neighbors(task: Task, served: Lists) -> Edits:
 
     A candidate that already stands in the list swaps places, as in generation.
     """
-    size = int(task.slot_valid.sum())
+    size = task.size
     slots = [j for j in range(size) if task.rules.editable[j]]
     per_slot = MAX_NEIGHBORS // max(len(slots), 1)
     lists, slot, place = [], [], []
@@ -75,7 +75,7 @@ def explain(
     gains = np.zeros(0)
     if len(edits.lists):
         gains = judge(graphs, task, edits.lists)[2].mean(axis=0) - own
-    size = int(task.slot_valid.sum())
+    size = task.size
     return {
         "slots": [_slot(j, task, found, edits, gains, item_ids) for j in range(size)],
         "lists": _compared(found, size, item_ids),

@@ -11,7 +11,7 @@ from service.telemetry import metrics
 
 def count_quality(model: Model, task: Task, found: Found | None) -> None:
     """Predicted quality under the model's role; `found` is None when no model answered."""
-    if int(task.slot_valid.sum()) not in model.manifest.lengths.list_sizes:
+    if task.size not in model.manifest.lengths.list_sizes:
         metrics.UNSEEN_LIST_SIZE.labels(model.role).inc()
     if found is None:
         metrics.LISTS_EVALUATED.labels(model.role).observe(0)

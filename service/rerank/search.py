@@ -29,12 +29,14 @@ class Task:
 
     context: the graphs' inputs that no list changes (candidates, user, sessions, their masks).
     start: (M,) int32, the input list, repaired by the rules; 0 in slots that the list has not.
+    slot_valid: (M,) bool, the first `size` slots.
     values: (N,) float, value of each candidate; None when the objective does not ask.
     """
 
     context: dict[str, NDArray[Any]]
     start: Lists
     slot_valid: NDArray[np.bool_]
+    size: int
     rules: RuleArrays
     objective: Objective
     values: NDArray[np.float32] | None

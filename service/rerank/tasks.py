@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ async def build_task(
     user = encode_user(record, request.body.context, encoder)
     sessions, sess_valid = encode_sessions(record, encoder, table, manifest.lengths)
     compiled = await _compile(request, model, encoded, size)
-    slot_valid = np.arange(manifest.lengths.slots) < size
+    slot_valid = _slot_valid(manifest.lengths.slots, size)
     values = None
     if objective.value:
         values = _values(request, encoded, table, manifest.objective)
@@ -52,21 +52,30 @@ async def build_task(
             "sessions": sessions[None],
             "sess_valid": sess_valid[None],
         },
-        start=np.where(slot_valid, compiled.start, 0).astype(np.int32),
+        start=compiled.start,
         slot_valid=slot_valid,
+        size=size,
         rules=compiled.arrays,
         objective=objective,
         values=values,
         num_lists=request.body.num_lists,
         seed=seed,
     )
-    return task, int((encoded.places < 0).sum())
+    return task, int(np.count_nonzero(encoded.places < 0))
 
 
 def derive_seed(request_id: str) -> int:
     """The seed of a request that names none: equal wherever the same request id is served."""
     digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") & MAX_SEED
+
+
+@lru_cache(maxsize=512)
+def _slot_valid(slots: int, size: int) -> NDArray[np.bool_]:
+    """(M,) the list's slots, shared by all requests of this size."""
+    valid = np.arange(slots) < size
+    valid.flags.writeable = False
+    return valid
 
 
 async def _compile(

@@ -55,7 +55,8 @@ def _seconds(  # sizes of one measured run
 def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: bool) -> Task:
     """A request of default items, user and sessions, at the size asked for."""
     sizes, schema = manifest.lengths, manifest.features
-    slot_valid = np.arange(sizes.slots) < min(sizes.slots, candidates)
+    size = min(sizes.slots, candidates)
+    slot_valid = np.arange(sizes.slots) < size
     rows = np.broadcast_to(encoder.default_item, (candidates, len(encoder.default_item)))
     offered = encoder.encode_candidate_scope(None, np.ones(candidates, dtype=bool), {})
     history = (1, sizes.sessions, sizes.session_slots)
@@ -71,6 +72,7 @@ def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: boo
         },
         start=np.where(slot_valid, np.arange(sizes.slots), 0).astype(np.int32),
         slot_valid=slot_valid,
+        size=size,
         rules=RuleArrays(
             allowed=np.ones(candidates, dtype=bool),
             editable=slot_valid,

@@ -1,7 +1,12 @@
 """Constraints become rows, a start list and a verdict."""
 
-import numpy as np
+import dataclasses
 
+import numpy as np
+import pytest
+
+from model.contract.constraints import Constraints
+from model.contract.rule_arrays import RuleArrays
 from model.contract.rules import compile_rules, verify_answer
 from tests.contract.rule_requests import SLOTS, compiled, offer, start_of
 
@@ -14,6 +19,29 @@ def test_without_rules_the_start_is_the_input_list_and_every_slot_of_the_list_is
     assert rules.arrays.allowed.all()
     assert rules.arrays.member.shape == (0, 7)
     assert rules.names == []
+
+
+@pytest.mark.parametrize("list_size", [1, 3, SLOTS])
+def test_constraints_without_effect_compile_to_what_requests_without_any_share(schema, list_size):
+    ids, rows = offer(schema, ["acme"] * 7)
+    sizes = {"slots": SLOTS, "list_size": list_size}
+    shared = compile_rules(None, schema=schema, item_ids=ids, rows=rows, **sizes)
+    own = compile_rules(
+        Constraints(exclude=["never offered"]), schema=schema, item_ids=ids, rows=rows, **sizes
+    )
+
+    for field in dataclasses.fields(RuleArrays):
+        ours, theirs = (getattr(rules.arrays, field.name) for rules in (shared, own))
+        assert (ours.shape, ours.dtype, ours.tolist()) == (
+            theirs.shape,
+            theirs.dtype,
+            theirs.tolist(),
+        )
+        assert not ours.flags.writeable
+    assert shared.start.dtype == own.start.dtype
+    assert shared.start.tolist() == own.start.tolist()
+    assert not shared.start.flags.writeable
+    assert shared.pinned.tolist() == own.pinned.tolist()
 
 
 def test_pins_stand_excluded_items_are_out_and_the_rest_keeps_its_order(schema):
