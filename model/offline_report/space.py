@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.data.log_tables import LogTables
 from model.metrics import hit_threshold, rank_in_space
 from model.nets.inputs import input_list
 from model.search import ListScorer, every_list, hill_climb, space_size
@@ -19,6 +20,16 @@ ROUNDS = 50  # of one climb: far more than any needed
 def is_exact(candidates: int, slots: int) -> bool:
     """Whether a space of this size is enumerated."""
     return space_size(candidates, slots) <= EXACT_UP_TO
+
+
+def measurable_rows(tables: LogTables, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """All of these rows; where spaces are enumerated, those with all candidates and all slots."""
+    if not is_exact(tables.max_candidates, tables.slots):
+        return rows
+    return rows[
+        (tables.cand_count[rows] == tables.max_candidates)
+        & (tables.shown_count[rows] == tables.slots)
+    ]
 
 
 def space_rewards(scorer: ListScorer) -> Tensor:
@@ -40,17 +51,11 @@ def climbed_reward(scorer: ListScorer, restarts: int) -> Tensor:
     return hill_climb(scorer, start, restarts=restarts, rounds=ROUNDS, rng=rng)[1]
 
 
-def hits(space: NDArray[np.floating], own: NDArray[np.floating]) -> dict[str, NDArray[np.bool_]]:
-    """For each share: whether the list's rank is within ceil(share * size)."""
-    rank = rank_in_space(space, own)
+def hits(
+    space: NDArray[np.floating], lists: Tensor, candidates: int
+) -> dict[str, NDArray[np.bool_]]:
+    """For each share: whether the rank of lists (B, M) among rewards (B, S) is within its part."""
+    own = np.take_along_axis(space, place_in_space(lists, candidates).numpy()[:, None], axis=1)
+    rank = rank_in_space(space, own[:, 0])
     size = space.shape[1]
     return {f"hr@{share:.0%}": rank <= hit_threshold(size, share) for share in SHARES}
-
-
-__all__ = [
-    "climbed_reward",
-    "hits",
-    "is_exact",
-    "place_in_space",
-    "space_rewards",
-]

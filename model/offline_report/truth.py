@@ -11,6 +11,7 @@ from model.metrics import label_quality
 from model.search import every_list
 
 Floats = NDArray[np.float64]
+WORSE_BY = 1e-9  # a true value that is lower by more than rounding
 
 
 def true_values(

@@ -32,7 +32,7 @@ from model.offline_report.comparison.problems import (
 )
 from model.offline_report.comparison.spaces import SpaceJob, TruthJob, true_of_lists
 from model.offline_report.comparison.training import EvaluatorJob
-from model.offline_report.space import hits, place_in_space
+from model.offline_report.space import hits
 from model.offline_report.truth import labelled_quality
 from model.search import Scorer
 
@@ -155,9 +155,8 @@ class MeasureJob:
             return out
         rewards, candidates = space["space"], tables_of(self.problem).max_candidates
         for kind, own in picked.items():
-            place = place_in_space(torch.from_numpy(own), candidates).numpy()
-            for hit, flags in hits(rewards, rewards[np.arange(len(rewards)), place]).items():
-                out[f"{hit}.{kind}"] = flags
+            found = hits(rewards, torch.from_numpy(own), candidates)
+            out |= {f"{hit}.{kind}": flags for hit, flags in found.items()}
         return out
 
     def _by_labels(self, picked: dict[str, NDArray[np.int64]]) -> Arrays:

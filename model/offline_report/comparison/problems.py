@@ -22,7 +22,7 @@ from model.data.split import TEST
 from model.data.tables import load_tables
 from model.data.worlds import WORLD
 from model.nets.inputs import RequestTensors
-from model.offline_report.space import is_exact
+from model.offline_report.space import is_exact, measurable_rows
 from model.train_generator.states import distinct_requests
 
 OURS = "nlgr"
@@ -114,15 +114,10 @@ def exact(problem: Problem) -> bool:
 def measured_rows(problem: Problem) -> NDArray[np.intp]:
     """Requests that are measured: the first of the test part, each candidate set once.
 
-    Where spaces are enumerated only whole requests enter (all candidates, all slots).
+    Where spaces are enumerated only whole ones enter (`measurable_rows`).
     """
     tables = tables_of(problem)
-    rows = distinct_requests(tables, tables.rows_of(TEST))
-    if exact(problem):
-        whole = (tables.cand_count[rows] == tables.max_candidates) & (
-            tables.shown_count[rows] == tables.slots
-        )
-        rows = rows[whole]
+    rows = measurable_rows(tables, distinct_requests(tables, tables.rows_of(TEST)))
     return np.sort(rows)[: problem.requests]
 
 

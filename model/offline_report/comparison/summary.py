@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.metrics import ratio_intervals
+from model.offline_report.truth import WORSE_BY
 
 Columns = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
 Parts = dict[str, tuple[Floats, Floats]]  # measure -> numerator and denominator, one a request
-WORSE_BY = 1e-9  # a true value that is lower by more than rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

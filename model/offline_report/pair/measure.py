@@ -16,8 +16,14 @@ from model.data.split import TEST
 from model.data.worlds import WORLD, ClickWorld, load_world
 from model.metrics import bootstrap_interval, value_ratio
 from model.offline_report.pair.served import Served, serve
-from model.offline_report.space import climbed_reward, hits, is_exact, place_in_space, space_rewards
-from model.offline_report.truth import best_true_values, labelled_quality, true_values
+from model.offline_report.space import (
+    climbed_reward,
+    hits,
+    is_exact,
+    measurable_rows,
+    space_rewards,
+)
+from model.offline_report.truth import WORSE_BY, best_true_values, labelled_quality, true_values
 
 Columns = dict[str, NDArray[np.float64]]
 Measured = dict[str, tuple[float, float, float]]  # value, low, high
@@ -37,15 +43,9 @@ def measure_pair(
 ) -> Measured:
     """Measure the single and the served list on the first test requests.
 
-    Only whole requests (all candidates, all slots) enter where spaces are enumerated.
+    Only whole ones enter where spaces are enumerated (`measurable_rows`).
     """
-    rows = tables.rows_of(TEST)
-    if is_exact(tables.max_candidates, tables.slots):
-        whole = (tables.cand_count[rows] == tables.max_candidates) & (
-            tables.shown_count[rows] == tables.slots
-        )
-        rows = rows[whole]
-    rows = rows[: effort.requests]
+    rows = measurable_rows(tables, tables.rows_of(TEST))[: effort.requests]
     world = load_world(log_dir) if (log_dir / WORLD).exists() else None
     parts: list[Columns] = []
     with tqdm(total=len(rows), desc="test requests", unit="request", disable=None) as show:
@@ -85,9 +85,8 @@ def _in_space(served: Served, tables: LogTables, restarts: int) -> Columns:
     space = space_rewards(served.scorer).numpy().astype(np.float64)
     out: Columns = {"reward_best": space.max(axis=1)}
     for kind in KINDS:
-        place = place_in_space(served.lists[kind], tables.max_candidates).numpy()
-        own = space[np.arange(len(space)), place]
-        out |= {f"{name}_{kind}": hit.astype(float) for name, hit in hits(space, own).items()}
+        found = hits(space, served.lists[kind], tables.max_candidates)
+        out |= {f"{name}_{kind}": hit.astype(float) for name, hit in found.items()}
     return out
 
 
@@ -121,7 +120,7 @@ def _summarize(columns: Columns, users: NDArray[np.int32]) -> Measured:
                 best = columns[f"{worth}_best"]
                 statistics[f"{worth}_share_of_best_gain_{kind}"] = _ratio_of(own, given, best)
             if worth == "true":
-                statistics[f"true_worse_{kind}"] = _mean_of((own < given - 1e-9).astype(float))
+                statistics[f"true_worse_{kind}"] = _mean_of((own < given - WORSE_BY).astype(float))
     rng = np.random.default_rng(0)
     every = np.arange(len(users))
     return {
