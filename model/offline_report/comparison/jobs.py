@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,10 +58,6 @@ class Store:
     def finish(self, job: Job) -> None:
         """Mark the result as whole."""
         (self.folder(job) / DONE).touch()
-
-    def forget(self, job: Job) -> None:
-        """Drop the result."""
-        shutil.rmtree(self.folder(job), ignore_errors=True)
 
     def write_arrays(self, job: Job, arrays: Arrays) -> None:
         """Keep arrays."""

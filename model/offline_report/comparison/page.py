@@ -27,11 +27,6 @@ LABELS: tables.Columns = tuple(
     for cut in (6, 10)
     for name in ("Precision", "NDCG", "MAP", "F1")
 )
-HITS: tables.Columns = tuple(
-    (f"HR@{share}%, {kind}", kind, f"hr@{share}%")
-    for kind in ("single", "served")
-    for share in (1, 10)
-)
 JUDGES: tables.Columns = (
     ("by the first evaluator", "served", "value_ratio"),
     ("by the second", "served", "second_ratio"),
