@@ -83,20 +83,6 @@ def three_judges(rows: Sequence[Row], problem: str, path: Path) -> bool:
     return _save(figure, path)
 
 
-def gradients(course: dict[str, list[dict[str, float]]], path: Path) -> bool:
-    """Norms of L1's gradient at the CRU and L2's at the PDU by epoch, a line a temperature."""
-    return _courses(course, {
-        "train_grad_cru": "|gradient of L1| at the CRU",
-        "train_grad_pdu": "|gradient of alpha L2| at the PDU",
-        "gain": "gain of the single list, validation",
-    }, path)  # fmt: skip
-
-
-def stability(course: dict[str, list[dict[str, float]]], names: dict[str, str], path: Path) -> bool:
-    """Whatever training measured after each epoch, a line a run."""
-    return _courses(course, names, path)
-
-
 def neighbor_gains(input_: np.ndarray, single: np.ndarray, path: Path) -> bool:
     """Distribution of the gains one edit away from the input list and from the generator's."""
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
@@ -132,7 +118,8 @@ def ablations(rows: Sequence[Row], problem: str, path: Path) -> bool:
     return _save(figure, path)
 
 
-def _courses(course: dict[str, list[dict[str, float]]], names: dict[str, str], path: Path) -> bool:
+def courses(course: dict[str, list[dict[str, float]]], names: dict[str, str], path: Path) -> bool:
+    """What training measured after each epoch: a panel a name, a line a run; False without runs."""
     if not course:
         return False
     figure, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.0), squeeze=False)

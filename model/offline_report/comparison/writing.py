@@ -31,6 +31,11 @@ GENERATOR_COURSE = {
     "entropy_cru": "entropy of the CRU, nats",
     "unchanged": "share left unchanged",
 }
+GRADIENT_COURSE = {
+    "train_grad_cru": "|gradient of L1| at the CRU",
+    "train_grad_pdu": "|gradient of alpha L2| at the PDU",
+    "gain": "gain of the single list, validation",
+}
 Course = dict[str, list[dict[str, float]]]
 
 
@@ -88,10 +93,10 @@ def _figures(plan: Plan, store: Store, rows: Sequence[Row], folder: Path) -> dic
         "value": figures.value_against_time(rows, name, path("value")),
         "judges": figures.three_judges(rows, name, path("judges")),
         "ablations": figures.ablations(rows, name, path("ablations")),
-        "gradients": figures.gradients(tau, path("gradients")),
-        "evaluators": figures.stability(evaluators, EVALUATOR_COURSE, path("evaluators")),
-        "generators": figures.stability(generators, GENERATOR_COURSE, path("generators")),
-        "collapse": figures.stability(collapse, GENERATOR_COURSE, path("collapse")),
+        "gradients": figures.courses(tau, GRADIENT_COURSE, path("gradients")),
+        "evaluators": figures.courses(evaluators, EVALUATOR_COURSE, path("evaluators")),
+        "generators": figures.courses(generators, GENERATOR_COURSE, path("generators")),
+        "collapse": figures.courses(collapse, GENERATOR_COURSE, path("collapse")),
     }
     neighbors = plan.neighbors()
     if neighbors is not None:
