@@ -48,11 +48,11 @@ COPYING: tables.Columns = (
     ("true gain where changed, served", "served", "true_gain_changed"),
     ("truly worse where changed, served", "served", "truly_worse_changed"),
     ("true share, single", "single", "true_share"),
-    ("single, order shuffled", "shuffled", "true_share"),
+    ("true share, single, order shuffled", "shuffled", "true_share"),
     ("value ratio, single", "single", "value_ratio"),
-    ("single, order shuffled ", "shuffled", "value_ratio"),
+    ("value ratio, single, order shuffled", "shuffled", "value_ratio"),
     ("NDCG@10, single", "single", "ndcg@10"),
-    ("single, order shuffled  ", "shuffled", "ndcg@10"),
+    ("NDCG@10, single, order shuffled", "shuffled", "ndcg@10"),
 )
 
 
