@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,9 +37,12 @@ class Against:
     @property
     def clear(self) -> bool:
         """Whether the intervals stand apart."""
-        if None in (self.row.low, self.row.high, self.ours.low, self.ours.high):
-            return False
-        return bool(self.row.low > self.ours.high or self.row.high < self.ours.low)  # type: ignore[operator]  # none is None
+        return _above(self.row, self.ours) or _above(self.ours, self.row)
+
+
+def _above(one: Row, other: Row) -> bool:
+    """Whether the interval of one lies above that of the other; False where one has none."""
+    return one.low is not None and other.high is not None and one.low > other.high
 
 
 def verdict(rows: Sequence[Row], problem: Problem) -> list[str]:
@@ -48,7 +52,7 @@ def verdict(rows: Sequence[Row], problem: Problem) -> list[str]:
         part = "judges" if measure == "second_ratio" else "comparison"
         found = find(some, part=part, measure=measure)
         ours = at_kind(find(found, method=OURS), "served")
-        if ours is not None and ours.value == ours.value:
+        if ours is not None and not math.isnan(ours.value):
             return _sentences(named, ours, _others(found, ours))
     return []
 
