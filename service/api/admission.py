@@ -26,6 +26,9 @@ class Admission:
         self._closed = False
         self._idle = asyncio.Event()
         self._idle.set()
+        # read when somebody looks, not written three times a request
+        metrics.IN_FLIGHT.set_function(lambda: self._in_flight)
+        metrics.WAITING.set_function(lambda: self._admitted - self._in_flight)
 
     @property
     def in_flight(self) -> int:
@@ -48,23 +51,25 @@ class Admission:
             raise Overloaded(in_flight=self._in_flight, waiting=self._admitted - self._in_flight)
         self._admitted += 1
         self._idle.clear()
-        self._show()
         return Visitor(self)
 
-    async def take_turn(self) -> None:
-        """Wait until one of the places in flight is free, and take it."""
+    def take_free(self) -> bool:
+        """Take a place in flight if one is free; then nobody waits for one."""
         if self._in_flight >= self._max_inflight:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue.append(turn)
-            try:
-                await turn  # who wakes us has kept our place
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._give_place()
-                raise
-        else:
-            self._in_flight += 1
-        self._show()
+            return False
+        self._in_flight += 1
+        return True
+
+    async def take_turn(self) -> None:
+        """Wait for a place in flight, and take it."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn  # who wakes us has kept our place
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give_place()
+            raise
 
     def leave(self, *, was_in_flight: bool) -> None:
         """One request is gone."""
@@ -73,7 +78,6 @@ class Admission:
             self._give_place()
         if self._admitted == 0:
             self._idle.set()
-        self._show()
 
     def _give_place(self) -> None:
         """Hand a place in flight to the first who still waits, or free it."""
@@ -83,10 +87,6 @@ class Admission:
                 turn.set_result(None)
                 return
         self._in_flight -= 1
-
-    def _show(self) -> None:
-        metrics.IN_FLIGHT.set(self._in_flight)
-        metrics.WAITING.set(self._admitted - self._in_flight)
 
 
 class Visitor:
@@ -102,11 +102,12 @@ class Visitor:
         Who has none by then goes on without: no time is left for the model, so that all it still
         does is to answer in input order. It keeps counting as waiting.
         """
-        try:
-            async with asyncio.timeout(max(0.0, within_s)):
-                await self._admission.take_turn()
-        except TimeoutError:
-            return
+        if not self._admission.take_free():
+            try:
+                async with asyncio.timeout(max(0.0, within_s)):
+                    await self._admission.take_turn()
+            except TimeoutError:
+                return
         self._in_flight = True
 
     def __enter__(self) -> Visitor:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from itertools import product
 from typing import Literal, get_args
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import Counter, Gauge, disable_created_metrics
+
+from service.telemetry.histogram import Histogram
 
 Outcome = Literal["ok", "degraded", "refused", "failed", "gone"]
 StageLabel = Literal["queue", "parse", "features", "encode", "generate", "evaluate", "total"]

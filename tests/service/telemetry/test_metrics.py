@@ -17,18 +17,20 @@ from model.contract.manifest import MANIFEST
 from model.contract.store_layout import user_key
 from service.features.bulk_load import load_items
 from service.telemetry import metrics
+from service.telemetry.histogram import Histogram
 from tests.docker.traffic import Callers
 from tests.service.asking import USER, ask, body_of, model_of, reranker_of, user_blob
 from tests.service.serving import Serving
 
 ADMIN = "admin-token-of-tests"
 STRANGERS = [f"u{n}" for n in range(40)]
-DECLARED = [m for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)]
+Metric = MetricWrapperBase | Histogram
+DECLARED = [m for m in vars(metrics).values() if isinstance(m, Metric)]
 # The faults of a generator that no real one has; their own test is below.
 NEVER_SEEN = {"rerank_unlawful_lists_total"}
 
 
-def names(metric: MetricWrapperBase) -> str:
+def names(metric: Metric) -> str:
     """Name of the series that says how much was counted."""
     [family] = metric.collect()
     return {"counter": f"{family.name}_total", "histogram": f"{family.name}_count"}.get(

@@ -1,0 +1,41 @@
+"""Our histogram beside the library's: the same text for the same observations."""
+
+import random
+
+import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from service.telemetry import histogram
+
+BOUNDS = (0.0, 0.25, 1, 2.5)
+
+
+def test_it_shows_what_the_library_shows_for_the_same_values_at_and_between_the_bounds():
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    rng = random.Random(3)
+    values = [*BOUNDS, -0.5, 2.5000001, 1e9, *(rng.gauss(1, 1) for _ in range(50))]
+    for kind, registry in ((histogram.Histogram, ours), (Histogram, theirs)):
+        plain = kind("waited_seconds", "Waited", buckets=BOUNDS, registry=registry)
+        named = kind("took_seconds", "Took", ("what", "who"), buckets=BOUNDS, registry=registry)
+        named.labels("nothing", "nobody")  # a series exists from the start
+        for at, value in enumerate(values):
+            plain.observe(value)
+            named.labels(["a", "b"][at % 2], "c").observe(value)
+
+    assert generate_latest(ours) == generate_latest(theirs)
+    assert b'took_seconds_bucket{le="2.5",what="a",who="c"}' in generate_latest(ours)
+
+
+def test_a_metric_of_two_labels_takes_no_series_of_one():
+    metric = histogram.Histogram(
+        "took_seconds", "Took", ("what", "who"), buckets=BOUNDS, registry=CollectorRegistry()
+    )
+    with pytest.raises(ValueError, match=r"what.*who"):
+        metric.labels("a")
+
+
+def test_two_metrics_of_one_name_are_refused_like_the_librarys():
+    registry = CollectorRegistry()
+    histogram.Histogram("took_seconds", "Took", buckets=BOUNDS, registry=registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        Histogram("took_seconds", "Took", registry=registry)
