@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.baselines.registry import METHODS
-from model.config import Config
+from model.config import Config, ConfigError
 from model.data.click_world import WorldConfig, write_click_world
 from model.data.log_info import BY_TIME
 from model.data.movielens import MovielensConfig, write_movielens
@@ -142,7 +142,16 @@ def _sized(problem: Problem, size: Size) -> Problem:
 
 
 def own_problem(log: Path, config: Config, size: Size) -> Problem:
-    """A user's own log: every method that its lists allow, every experiment."""
+    """A user's own log: every method that its lists allow, every experiment.
+
+    Raises:
+        ConfigError: the objective asks for item values, which the methods compared never see.
+    """
+    if config.objective.value:
+        raise ConfigError(
+            f"[objective] value = {config.objective.value:g}: the comparison measures clicks and "
+            "conversions only; relist-measure knows values"
+        )
     tables = load_tables(log)
     problem = Problem(
         name="log", title=tables.info.name, log=log, fingerprint=tables.fingerprint,
