@@ -18,6 +18,8 @@ from model.offline_report.comparison.training import EvaluatorJob
 from model.search import Scorer
 
 REQUESTS = 200
+_REPLACED, _SWAPPED, _OTHER, _SAME = range(4)  # how a neighbor differs from its list
+KINDS = {"replaced": _REPLACED, "swapped": _SWAPPED, "other": _OTHER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +31,8 @@ class NeighborsJob:
 
     @property
     def problem(self) -> Problem:
-        """Of the evaluator."""
-        return self.judge.problem
+        """Of the lists."""
+        return self.lists.problem
 
     @property
     def title(self) -> str:
@@ -54,7 +56,7 @@ class NeighborsJob:
         judge = read_checkpoint(store.folder(self.judge)).evaluator()
         kept = torch.from_numpy(store.arrays(self.lists)["lists"][:REQUESTS, 0].astype(np.int64))
         gains: dict[str, list[Tensor]] = {"input": [], "single": []}
-        counts = dict.fromkeys(("replaced", "swapped", "other"), 0)
+        counts = dict.fromkeys(KINDS, 0)
         for part, request in request_batches(self.problem, REQUESTS):
             scorer = Scorer(judge, request, objective_of(self.problem))
             starts = {"input": input_list(request), "single": kept[part]}
@@ -62,15 +64,12 @@ class NeighborsJob:
                 neighbors, kind = _edits(start, request)
                 base = scorer(start.unsqueeze(1))
                 gains[name].append((scorer(neighbors) - base)[kind != _SAME])
-                for number, what in enumerate(counts):
+                for what, number in KINDS.items():
                     counts[what] += int((kind == number).sum())
         arrays: Arrays = {name: torch.cat(found).numpy() for name, found in gains.items()}
         store.write_arrays(self, arrays)
         shares = {f"better_{name}": float((g > 0).mean()) for name, g in arrays.items()}
         store.write_numbers(self, {**counts, **shares, "requests": len(kept)})
-
-
-_REPLACED, _SWAPPED, _OTHER, _SAME = 0, 1, 2, 3
 
 
 def _edits(start: Tensor, request: RequestTensors) -> tuple[Tensor, Tensor]:
