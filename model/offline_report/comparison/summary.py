@@ -74,9 +74,9 @@ def _of_kind(columns: Columns, kind: str) -> Parts:
     out: Parts = {"unchanged": (columns[f"same.{kind}"].astype(np.float64), ones)}
     changed = 1.0 - out["unchanged"][0]
     for name, label in (("reward", "value_ratio"), ("second", "second_ratio")):
-        out |= _gains(columns, kind, (name, label, ones))
+        out |= _gains(columns, kind, name, label)
     if f"true.{kind}" in columns:
-        out |= _gains(columns, kind, ("true", "true_share", ones))
+        out |= _gains(columns, kind, "true", "true_share")
         gain = columns[f"true.{kind}"] - columns["true.input"]
         out["true"] = (columns[f"true.{kind}"], ones)
         worse = (gain < -WORSE_BY).astype(np.float64)
@@ -91,15 +91,14 @@ def _of_kind(columns: Columns, kind: str) -> Parts:
     return out
 
 
-def _gains(columns: Columns, kind: str, names: tuple[str, str, Floats]) -> Parts:
+def _gains(columns: Columns, kind: str, name: str, share: str) -> Parts:
     """Mean gain over the input list, and its share of the best list's gain."""
-    name, label, ones = names
     if f"{name}.{kind}" not in columns:
         return {}
     gain = columns[f"{name}.{kind}"] - columns[f"{name}.input"]
-    out: Parts = {f"{name}_gain": (gain, ones)}
+    out: Parts = {f"{name}_gain": (gain, np.ones(len(gain)))}
     if f"{name}.best" in columns:
-        out[label] = (gain, columns[f"{name}.best"] - columns[f"{name}.input"])
+        out[share] = (gain, columns[f"{name}.best"] - columns[f"{name}.input"])
     return out
 
 
