@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from model.contract.errors import MalformedJson, RequestRejected
 from service.api.errors import ANSWERED, code_of, render
+from service.api.front import RERANK_PATH
 from service.api.openapi import describe
 from service.api.rerank import RerankEndpoint
 from service.api.trace import trace_id
@@ -34,7 +35,7 @@ def build_app(
     """An application of these routes; `example` is a request that works when pasted."""
     app = FastAPI(title=TITLE, version=VERSION, redirect_slashes=False)
     if rerank is not None:  # first, because routes are tried in order
-        app.router.routes.insert(0, Route("/rerank", rerank, methods=["POST"]))
+        app.router.routes.insert(0, Route(RERANK_PATH, rerank, methods=["POST"]))
     for router in routers:
         app.include_router(router)
     for kind in ANSWERED:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Generator
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from model.contract.errors import ManifestError
 from service.main.protocol import BoundedProtocol
@@ -50,7 +50,7 @@ class Process:
         service = assemble(self._settings, self._index)
         self._mind_signals(service)
         sockets = [self._listening, *service.open_side_sockets()]
-        self._servers = [_Server(self._config(app)) for app in service.apps]
+        self._servers = [_Server(self._config(app)) for app in service.served]
         async with asyncio.TaskGroup() as group:
             for server, sock in zip(self._servers, sockets, strict=True):
                 group.create_task(server.serve(sockets=[sock]))
@@ -105,10 +105,12 @@ class Process:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    def _config(self, app: FastAPI) -> uvicorn.Config:
+    def _config(self, app: ASGIApp) -> uvicorn.Config:
         return uvicorn.Config(
             app,
             http=BoundedProtocol,
+            interface="asgi3",
+            proxy_headers=False,  # nothing here asks who called, or by which scheme
             ws="none",
             lifespan="off",
             access_log=False,

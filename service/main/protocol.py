@@ -38,13 +38,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unread_bytes += len(data)
             if self._unread_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
+            elif self._timer is None:  # a head that came whole never needed one
+                self._wait_for_head()
 
     def on_message_begin(self) -> None:
         """The head of a request begins."""
         super().on_message_begin()
         self._in_head, self._head_bytes, self._unread_bytes = True, 0, 0
-        if self._timer is None:
-            self._wait_for_head()
 
     def on_url(self, url: bytes) -> None:
         """Part of the request line."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from service.api.admin import admin_routes
 from service.api.admission import Admission
 from service.api.app import build_app
 from service.api.errors import codes
+from service.api.front import Front
 from service.api.pages import Facts, health_routes, info_routes, metrics_routes
 from service.api.playground.routes import playground_routes
 from service.api.readiness import Readiness
@@ -45,9 +47,15 @@ class Service:
     candidate: ArtifactRollout | None
     readiness: Readiness
     apps: list[FastAPI]
+    endpoint: RerankEndpoint
     side_ports: list[int]
     offered: Offered
     traces: Traces | None
+
+    @property
+    def served(self) -> list[ASGIApp]:
+        """The applications as servers call them."""
+        return [Front(self.apps[0], self.endpoint), *self.apps[1:]]
 
     def open_side_sockets(self) -> list[socket.socket]:
         """Listening sockets of the metrics and admin ports."""
@@ -96,7 +104,18 @@ def assemble(settings: Settings, index: int) -> Service:
     endpoint = RerankEndpoint(reranker, _door(settings, traces))
     apps, ports = _apps(settings, index, endpoint, rollout, readiness, offered)
     return Service(
-        settings, models, worker, rollout, trial, candidate, readiness, apps, ports, offered, traces
+        settings,
+        models,
+        worker,
+        rollout,
+        trial,
+        candidate,
+        readiness,
+        apps,
+        endpoint,
+        ports,
+        offered,
+        traces,
     )
 
 
