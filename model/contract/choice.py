@@ -48,7 +48,8 @@ def reward(
         if values is not None and objective.value:
             gained = gained + objective.value * np.where(np.isnan(values), 0.0, values)
         worth = worth + p_conversion * gained
-    return np.where(slot_valid[:, None, :], p_click * worth, 0.0).sum(axis=-1)
+    # reductions as ufuncs here and below: the methods' checks cost more than sums this small
+    return np.add.reduce(np.where(slot_valid[:, None, :], p_click * worth, 0.0), axis=-1)
 
 
 def score_lists(rewards: Floats, pessimism: float) -> Floats:
@@ -62,19 +63,30 @@ def score_lists(rewards: Floats, pessimism: float) -> Floats:
         (B, L - 1); each member's gain is against its own reward of the input list.
     """
     gain = rewards[..., :-1] - rewards[..., -1:]
-    score = gain.mean(axis=0)
-    return score - pessimism * gain.std(axis=0) if pessimism else score
+    members = len(gain)
+    score = np.add.reduce(gain, axis=0) / members
+    if pessimism:
+        apart = gain - score
+        apart *= apart
+        score = score - pessimism * np.sqrt(np.add.reduce(apart, axis=0) / members)
+    return score
 
 
-def choose(rewards: Floats, pessimism: float) -> NDArray[np.int64]:
-    """Which list is served: (B,) places among the L lists; L - 1 is the input list.
+def decide(rewards: Floats, pessimism: float) -> tuple[NDArray[np.int64], Floats]:
+    """Which list is served, (B,) places among the L lists, and the scores that say so (B, L - 1).
 
-    Ties go to the lower list; the input list wins when no score is above 0 (NaN never is).
+    L - 1 is the input list. Ties go to the lower list; the input list wins when no score is above
+    0 (NaN never is).
     """
     score = score_lists(rewards, pessimism)
     last = rewards.shape[-1] - 1
     if last == 0:
-        return np.zeros(rewards.shape[1], dtype=np.int64)
-    best = np.where(np.isnan(score), -np.inf, score).argmax(axis=-1)
-    above = np.take_along_axis(score, best[:, None], axis=-1)[:, 0] > 0
-    return np.where(above, best, last).astype(np.int64)
+        return np.zeros(rewards.shape[1], dtype=np.int64), score
+    sure = np.fmax(score, -np.inf)  # NaN is no score
+    chosen = np.where(sure.max(axis=-1) > 0, sure.argmax(axis=-1), last)
+    return chosen.astype(np.int64, copy=False), score
+
+
+def choose(rewards: Floats, pessimism: float) -> NDArray[np.int64]:
+    """Which list is served; see `decide`."""
+    return decide(rewards, pessimism)[0]

@@ -43,9 +43,8 @@ def write_answer(
         "seed": task.seed,
     }
     if found is not None:
-        mean = found.rewards.mean(axis=0)
-        answer["reward"] = round(float(mean[found.chosen]), _DIGITS)
-        answer["input_reward"] = round(float(mean[-1]), _DIGITS)
+        answer["reward"] = round(found.reward, _DIGITS)
+        answer["input_reward"] = round(found.input_reward, _DIGITS)
         answer["lists_evaluated"] = len(found.lists)
     if explanation is not None:
         answer["explanation"] = explanation
@@ -68,7 +67,7 @@ def weights(objective: Objective) -> dict[str, float]:
 
 def plain(values: NDArray[np.floating[Any]]) -> list[float]:
     """Floats of an answer, short on the wire."""
-    rounded: list[float] = np.round(values.astype(np.float64), _DIGITS).tolist()
+    rounded: list[float] = values.astype(np.float64).round(_DIGITS).tolist()
     return rounded
 
 
@@ -79,13 +78,13 @@ def _items(request: RerankRequest, places: list[int], found: Found | None) -> li
             {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": None}
             for slot, place in enumerate(places)
         ]
-    p_click = plain(found.p_click[found.chosen])
+    p_click = plain(found.p_click)
     items = [
         {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": p_click[slot]}
         for slot, place in enumerate(places)
     ]
     if found.p_conversion is not None:
-        p_conversion = plain(found.p_conversion[found.chosen])
+        p_conversion = plain(found.p_conversion)
         for slot, item in enumerate(items):
             item["p_conversion"] = p_conversion[slot]
     return items

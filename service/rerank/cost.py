@@ -49,8 +49,8 @@ class CostLine:
 
     def seconds(self, candidates: int, lists: int) -> float:
         """What a run takes now, by the line and the pace."""
-        line = sum(w * t for w, t in zip(self.weights, _terms(candidates, lists), strict=True))
-        return line * self.pace
+        a, n, k, nk = self.weights
+        return (a + n * candidates + k * lists + nk * (candidates * lists)) * self.pace
 
     def affordable(self, *, candidates: int, wanted: int, left_s: float) -> int:
         """How many lists of `wanted` fit into `left_s` with room to spare; 0: not even one."""

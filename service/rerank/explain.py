@@ -94,7 +94,7 @@ def _slot(  # one slot of the answer, from the shared batch
     return {
         "slot": j,
         "item_id": item_ids[served[j]],
-        "p_click": plain(found.p_click[found.chosen])[j],
+        "p_click": plain(found.p_click)[j],
         "input_item_id": item_ids[task.start[j]],
         "gain_over_input_item": -numbers[back[0]] if len(back) else None,
         "neighbors": [

@@ -18,12 +18,9 @@ def count_quality(model: Model, task: Task, found: Found | None) -> None:
         return
     if found.unlawful:
         metrics.UNLAWFUL_LISTS.labels(model.role).inc(found.unlawful)
-    mean = found.rewards.mean(axis=0)
-    served = found.list[task.slot_valid]
-    shown = found.p_click[found.chosen][task.slot_valid]
-    changed = np.count_nonzero(served != task.start[task.slot_valid])
+    changed = np.count_nonzero(found.list != task.start)  # both are 0 beyond the list
     metrics.LISTS_EVALUATED.labels(model.role).observe(len(found.lists))
-    metrics.UPLIFT.labels(model.role).observe(float(mean[found.chosen] - mean[-1]))
-    metrics.REWARD.labels(model.role).observe(float(mean[found.chosen]))
-    metrics.P_CLICK.labels(model.role).observe(float(shown.mean()))
+    metrics.UPLIFT.labels(model.role).observe(found.reward - found.input_reward)
+    metrics.REWARD.labels(model.role).observe(found.reward)
+    metrics.P_CLICK.labels(model.role).observe(float(found.p_click[: task.size].mean()))
     metrics.CHANGED_SLOTS.labels(model.role).observe(int(changed))

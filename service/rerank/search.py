@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.choice import Objective, choose, reward, score_lists
+from model.contract.choice import Objective, decide, reward
 from model.contract.manifest import Manifest
 from model.contract.noise import request_noise
 from model.contract.rule_arrays import RuleArrays
@@ -30,6 +30,7 @@ class Task:
     context: the graphs' inputs that no list changes (candidates, user, sessions, their masks).
     start: (M,) int32, the input list, repaired by the rules; 0 in slots that the list has not.
     slot_valid: (M,) bool, the first `size` slots.
+    ruled: whether the request has constraints; without any, the rules allow every list.
     values: (N,) float, value of each candidate; None when the objective does not ask.
     """
 
@@ -42,6 +43,7 @@ class Task:
     values: NDArray[np.float32] | None
     num_lists: int
     seed: int
+    ruled: bool = True
 
     @property
     def candidates(self) -> int:
@@ -58,11 +60,15 @@ class Task:
 class Found:
     """Outcome of a search; the last list is the input list.
 
-    lists: (L, M) int32.  rewards: (E, L).  p_click, p_conversion: (L, M), mean over members.
+    lists: (L, M) int32.  rewards: (E, L).
+    p_click, p_conversion: (M,) of the served list, mean over members, as `reward` is and
+    `input_reward`.
     """
 
     lists: Lists
     rewards: NDArray[np.floating[Any]]
+    reward: float
+    input_reward: float
     p_click: NDArray[np.floating[Any]]
     p_conversion: NDArray[np.floating[Any]] | None
     chosen: int
@@ -131,15 +137,19 @@ def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> List
             "rule_max": task.rules.maximum[None],
         }
     out = graphs.generate(arrays, rules=task.has_rows)[0]
-    return out[lawful(out, task)]
+    ok = lawful(out, task)
+    return out if ok.all() else out[ok]
 
 
 def lawful(lists: Lists, task: Task) -> NDArray[np.bool_]:
     """(K,) whether each list holds candidates only, none twice, obeys the rules, keeps the pins."""
-    shown = lists[:, task.slot_valid]
-    inside = ((shown >= 0) & (shown < task.candidates)).all(axis=-1)
-    ok = np.zeros(len(lists), dtype=bool)
-    ok[inside] = task.rules.obeyed(lists[inside], task.slot_valid)
+    ordered = np.sort(lists[:, : task.size], axis=-1)
+    ok = np.logical_and.reduce(ordered[:, 1:] != ordered[:, :-1], axis=-1)
+    ok &= ordered[:, 0] >= 0
+    ok &= ordered[:, -1] < task.candidates
+    if not task.ruled:
+        return ok
+    ok[ok] = task.rules.obeyed(lists[ok], task.slot_valid)
     pinned = task.slot_valid & ~task.rules.editable
     if pinned.any():
         ok &= (lists[:, pinned] == task.start[pinned]).all(axis=-1)
@@ -148,16 +158,24 @@ def lawful(lists: Lists, task: Task) -> NDArray[np.bool_]:
 
 def evaluate(graphs: Graphs, task: Task, manifest: Manifest, proposed: Lists) -> Found:
     """Score the proposed lists and the input list, and choose."""
-    lists = np.where(task.slot_valid, np.concatenate([proposed, task.start[None]]), 0)
-    lists = lists.astype(np.int32, copy=False)
+    lists = np.zeros((len(proposed) + 1, len(task.start)), dtype=np.int32)
+    lists[:-1, : task.size] = proposed[:, : task.size]
+    lists[-1] = task.start
     p_click, p_conversion, rewards = judge(graphs, task, lists)
+    places, scores = decide(rewards[:, None], manifest.pessimism)
+    chosen, members = int(places[0]), len(rewards)
+    mean = np.add.reduce(rewards, axis=0) / members
     return Found(
         lists=lists,
         rewards=rewards,
-        p_click=p_click.mean(axis=0),
-        p_conversion=None if p_conversion is None else p_conversion.mean(axis=0),
-        chosen=int(choose(rewards[:, None], manifest.pessimism)[0]),
-        scores=score_lists(rewards[:, None], manifest.pessimism)[0],
+        reward=float(mean[chosen]),
+        input_reward=float(mean[-1]),
+        p_click=np.add.reduce(p_click[:, chosen], axis=0) / members,
+        p_conversion=None
+        if p_conversion is None
+        else np.add.reduce(p_conversion[:, chosen], axis=0) / members,
+        chosen=chosen,
+        scores=scores[0],
         ran_lists=len(proposed),
         unlawful=0,
         began=0.0,

@@ -60,6 +60,7 @@ async def build_task(
         values=values,
         num_lists=request.body.num_lists,
         seed=seed,
+        ruled=bool(request.body.constraints),
     )
     return task, int(np.count_nonzero(encoded.places < 0))
 

@@ -85,4 +85,5 @@ def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: boo
         values=None,
         num_lists=1,
         seed=0,
+        ruled=rules,
     )

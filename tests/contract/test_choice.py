@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.contract.choice import Objective, choose, reward, score_lists
+from model.contract.choice import Objective, choose, decide, reward, score_lists
 
 NAN = float("nan")
 
@@ -110,3 +110,21 @@ def test_answers_move_with_the_requests_and_come_as_int64():
     assert got.dtype == np.int64
     assert len(set(got.tolist())) > 1
     assert choose(rewards[:, order], 0.4).tolist() == got[order].tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("members", [1, 2, 3, 5])
+def test_scores_are_numpys_mean_and_deviation_to_the_last_bit(dtype, members):
+    """Golden answers were written by them."""
+    rewards = np.random.default_rng(members).uniform(0, 9, (members, 40, 9)).astype(dtype)
+    gain = rewards[..., :-1] - rewards[..., -1:]
+
+    for pessimism in (0.0, 0.5):
+        scores = score_lists(rewards, pessimism)
+        expected = gain.mean(axis=0) - pessimism * gain.std(axis=0)
+        assert scores.dtype == dtype
+        assert scores.tobytes() == expected.tobytes()
+        chosen, told = decide(rewards, pessimism)
+        assert told.tobytes() == scores.tobytes()
+        assert chosen.dtype == np.int64
+        assert chosen.tolist() == choose(rewards, pessimism).tolist()
