@@ -20,7 +20,7 @@ import numpy as np
 from export.batching_queue import SIZES, Costs, replay
 from export.golden import INPUT, Arrays
 from export.parity import Runner, batch, rows
-from model.contract.manifest import EVALUATOR, GENERATOR, GOLDEN, read_manifest
+from model.contract.manifest import GOLDEN, read_manifest
 
 _LOADS = (0.5, 0.7, 0.8, 0.9)  # of what one request a run can do
 _ARRIVALS = 100_000
@@ -73,9 +73,7 @@ def measure(
             parts = [rows(inputs, slice(at, at + size)) for at in range(first, first + most, size)]
             began = time.thread_time()
             for part in parts:
-                (lists,) = runner.run(GENERATOR, part)
-                judged = np.concatenate([lists, part["start"][:, None]], axis=1)
-                runner.run(EVALUATOR, {**part, "lists": judged})
+                runner.answer(part)
             spent[size].append((time.thread_time() - began) / most)
     return spent
 

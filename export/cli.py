@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from export.golden import Arrays, answer, chosen_lists, read_inputs, write_golden
-from export.graph import AXES, graph_specs
+from export.graph import AXES, KNOWN, REQUEST, graph_specs
 from export.parity import Parity, ParityError, Runner, require_parity
 from export.publish import publish
 from export.to_onnx import export_graph
@@ -30,6 +30,8 @@ from model.contract.manifest import (
     ObjectiveWeights,
     Tolerance,
 )
+from model.nets.evaluator import Evaluator
+from model.nets.inputs import RequestTensors
 
 GOLDEN_INPUTS = "golden_inputs.npz"
 _TOOLS = ("torch", "onnx", "onnxruntime", "numpy")
@@ -73,9 +75,10 @@ def _build(
     stop = config.generator.stop_on_no_change
     inputs = read_inputs(trained.handover / GOLDEN_INPUTS)
     graphs = {}
+    examples = example_inputs(inputs, evaluator)
     for spec in graph_specs(generator, evaluator, stop_on_no_change=stop):
         say(f"exporting {spec.name} ..")
-        graphs[spec.name] = export_graph(spec, example_inputs(inputs), folder / f"{spec.name}.onnx")
+        graphs[spec.name] = export_graph(spec, examples, folder / f"{spec.name}.onnx")
     say("verifying against PyTorch ..")
     expected = answer(generator, evaluator, inputs, stop_on_no_change=stop)
     most = config.serving.max_candidates
@@ -110,8 +113,8 @@ def _build(
     return describe
 
 
-def example_inputs(inputs: Arrays) -> dict[str, torch.Tensor]:
-    """Two golden requests to trace with, plus rules and lists of the same sizes."""
+def example_inputs(inputs: Arrays, evaluator: Evaluator) -> dict[str, torch.Tensor]:
+    """Two golden requests to trace with, their encoding, rules and lists of the same sizes."""
     some = {name: array[:2] for name, array in inputs.items() if name in AXES}
     n, m, k = some["cand_valid"].shape[1], some["slot_valid"].shape[1], 3
     some["noise_slot"], some["noise_item"] = some["noise_slot"][:, :k], some["noise_item"][:, :k]
@@ -120,7 +123,10 @@ def example_inputs(inputs: Arrays) -> dict[str, torch.Tensor]:
     some["rule_min"] = np.zeros((2, 2), dtype=np.float32)
     some["rule_max"] = np.full((2, 2), m, dtype=np.float32)
     some["lists"] = np.repeat(some["start"][:, None], k + 1, axis=1)
-    return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in some.items()}
+    made = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in some.items()}
+    with torch.no_grad():
+        known = evaluator.encode(RequestTensors(*(made[name] for name in REQUEST)))
+    return made | dict(zip(KNOWN, known, strict=True))
 
 
 def _lengths(trained: Trained, inputs: Arrays) -> Lengths:

@@ -18,6 +18,7 @@ from model.nets.edits import EditStart, propose
 from model.nets.evaluator import Evaluator
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
+from model.nets.layers import take_lists
 
 Arrays = dict[str, NDArray[Any]]
 INPUT = "in_"  # prefix of a graph input's name
@@ -41,8 +42,10 @@ def answer(
     begin = EditStart(
         start.unsqueeze(1).expand(-1, noise_slot.shape[1], -1), editable, noise_slot, noise_item
     )
-    lists = propose(generator, request, begin, stop_on_no_change=stop_on_no_change)
-    p_click, p_conversion = evaluator(request, with_input_list(lists, start))
+    known = evaluator.encode(request)
+    lists = propose(generator, request, known, begin, stop_on_no_change=stop_on_no_change)
+    judged = take_lists(known.candidates, with_input_list(lists, start))
+    p_click, p_conversion = evaluator.score(known, judged, request.slot_valid)
     return {
         "lists": lists.to(torch.int32).numpy(),
         "p_click": p_click.numpy(),

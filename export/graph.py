@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES
 from model.nets.edits import EditStart, Rules, propose
-from model.nets.evaluator import Evaluator
+from model.nets.evaluator import Encoded, Evaluator
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
+from model.nets.layers import take_lists
 
 AXES: dict[str, tuple[str, ...]] = {
     "candidates": ("B", "N", "Fc"),
@@ -32,10 +33,13 @@ AXES: dict[str, tuple[str, ...]] = {
     "rule_min": ("B", "R"),
     "rule_max": ("B", "R"),
     "lists": ("B", "L", "M"),
+    "known": ("E", "B", "N", "Z"),
+    "context": ("E", "B", "1", "1", "H"),
 }
 DYNAMIC = frozenset("BNKRL")
 REQUEST = ("candidates", "cand_valid", "slot_valid", "user", "sessions", "sess_valid")
 EDITING = ("start", "editable", "noise_slot", "noise_item")
+KNOWN = ("known", "context")  # what the evaluator has computed of the request (`Encoded`)
 RULES = ("rule_member", "rule_slots", "rule_min", "rule_max")
 
 
@@ -50,11 +54,15 @@ class GraphSpec:
 
 
 class GeneratorGraph(nn.Module):
-    """lists (B, K, M) int32 from a request, a start list and noise."""
+    """Lists (B, K, M) int32 from a request, a start list and noise.
 
-    def __init__(self, net: Generator, *, stop_on_no_change: bool) -> None:
+    The evaluator's encoding of the request comes with them, so nothing is computed twice: a guided
+    generator reads it, and the evaluator's graph takes it from here.
+    """
+
+    def __init__(self, net: Generator, evaluator: Evaluator, *, stop_on_no_change: bool) -> None:
         super().__init__()
-        self.net, self.stop = net, stop_on_no_change
+        self.net, self.evaluator, self.stop = net, evaluator, stop_on_no_change
 
     def forward(  # noqa: PLR0913 one argument a graph input
         self,
@@ -72,9 +80,10 @@ class GeneratorGraph(nn.Module):
         rule_slots: Tensor | None = None,
         rule_min: Tensor | None = None,
         rule_max: Tensor | None = None,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """See `AXES` for shapes."""
         request = RequestTensors(candidates, cand_valid, slot_valid, user, sessions, sess_valid)
+        known = self.evaluator.encode(request)
         lists = start.unsqueeze(1).expand(-1, noise_slot.shape[1], -1)
         begin = EditStart(lists, editable, noise_slot, noise_item)
         rules = None
@@ -85,30 +94,23 @@ class GeneratorGraph(nn.Module):
             and rule_max is not None
         ):
             rules = Rules(rule_member, rule_slots, rule_min, rule_max)
-        out = propose(self.net, request, begin, rules, stop_on_no_change=self.stop)
-        return out.to(torch.int32)
+        out = propose(self.net, request, known, begin, rules, stop_on_no_change=self.stop)
+        return out.to(torch.int32), known.candidates, known.context
 
 
 class EvaluatorGraph(nn.Module):
-    """p_click and p_conversion (E, B, L, M) of lists."""
+    """p_click and p_conversion (E, B, L, M) of lists, from what the generator's graph says."""
 
     def __init__(self, net: Evaluator) -> None:
         super().__init__()
         self.net = net
 
-    def forward(  # noqa: PLR0913 one argument a graph input
-        self,
-        candidates: Tensor,
-        cand_valid: Tensor,
-        slot_valid: Tensor,
-        user: Tensor,
-        sessions: Tensor,
-        sess_valid: Tensor,
-        lists: Tensor,
+    def forward(
+        self, slot_valid: Tensor, known: Tensor, context: Tensor, lists: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `AXES` for shapes."""
-        request = RequestTensors(candidates, cand_valid, slot_valid, user, sessions, sess_valid)
-        p_click, p_conversion = self.net(request, lists)
+        shown = take_lists(known, lists)
+        p_click, p_conversion = self.net.score(Encoded(known, context), shown, slot_valid)
         return p_click, p_conversion
 
 
@@ -116,11 +118,11 @@ def graph_specs(
     generator: Generator, evaluator: Evaluator, *, stop_on_no_change: bool
 ) -> tuple[GraphSpec, ...]:
     """The three graphs of an artifact: rules cost time, so only requests with rules pay."""
-    editing = GeneratorGraph(generator, stop_on_no_change=stop_on_no_change)
+    editing = GeneratorGraph(generator, evaluator, stop_on_no_change=stop_on_no_change)
+    judging = EvaluatorGraph(evaluator)
+    made = ("lists", *KNOWN)
     return (
-        GraphSpec(GENERATOR, editing, REQUEST + EDITING, ("lists",)),
-        GraphSpec(GENERATOR_RULES, editing, REQUEST + EDITING + RULES, ("lists",)),
-        GraphSpec(
-            EVALUATOR, EvaluatorGraph(evaluator), (*REQUEST, "lists"), ("p_click", "p_conversion")
-        ),
+        GraphSpec(GENERATOR, editing, REQUEST + EDITING, made),
+        GraphSpec(GENERATOR_RULES, editing, REQUEST + EDITING + RULES, made),
+        GraphSpec(EVALUATOR, judging, ("slot_valid", *KNOWN, "lists"), ("p_click", "p_conversion")),
     )

@@ -56,10 +56,18 @@ class Runner:
 
     def answer(self, inputs: Arrays) -> Arrays:
         """Same keys as `golden.answer`."""
-        (lists,) = self.run(GENERATOR, inputs)
+        lists, told = proposed(self.sessions[GENERATOR], inputs)
         judged = np.concatenate([lists, inputs["start"][:, None]], axis=1)
-        p_click, p_conversion = self.run(EVALUATOR, {**inputs, "lists": judged})
+        p_click, p_conversion = self.run(EVALUATOR, {**inputs, **told, "lists": judged})
         return {"lists": lists, "p_click": p_click, "p_conversion": p_conversion}
+
+
+def proposed(generator: ort.InferenceSession, inputs: Arrays) -> tuple[np.ndarray, Arrays]:
+    """Lists (B, K, M), and by name what else the graph says: inputs of the evaluator's graph."""
+    names = [value.name for value in generator.get_inputs()]
+    made = generator.run(None, {name: inputs[name] for name in names})
+    told = dict(zip([value.name for value in generator.get_outputs()], made, strict=True))
+    return told.pop("lists"), told
 
 
 def compare(expected: Arrays, found: Arrays) -> Parity:
@@ -112,8 +120,7 @@ def lists_under_a_rule_without_effect(runner: Runner, inputs: Arrays) -> np.ndar
         "rule_min": np.zeros((b, 1), dtype=np.float32),
         "rule_max": np.full((b, 1), m, dtype=np.float32),
     }
-    (lists,) = runner.run(GENERATOR_RULES, {**inputs, **rule})
-    return lists
+    return runner.run(GENERATOR_RULES, {**inputs, **rule})[0]
 
 
 def batch(inputs: Arrays) -> int:

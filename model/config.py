@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+CRU_LOSSES = ("straight_through", "expected", "sampled")
 MOST_SAMPLES = 100  # neighbors a slot and step
 
 
@@ -41,14 +42,18 @@ class EvaluatorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorConfig:
-    """Size of the generator."""
+    """Size of the generator. `kind`: "nlgr" is the published net, "guided" reads the evaluator."""
 
+    kind: str = "nlgr"
     hidden: int = 64
+    heads: int = 4  # ways in which items go together; "guided" only
+    head_width: int = 24  # numbers a head; "guided" only
     edits: int = 4  # T
     stop_on_no_change: bool = False
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "hidden", "edits")
+        _one_of("generator.kind", self.kind, ("nlgr", "guided"))
+        _at_least_one(self, "hidden", "heads", "head_width", "edits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +105,7 @@ class GeneratorTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of(
-            "train_generator.cru_loss", self.cru_loss, ("straight_through", "expected", "sampled")
-        )
+        _one_of("train_generator.cru_loss", self.cru_loss, CRU_LOSSES)
         _one_of("train_generator.replacement", self.replacement, ("cru", "uniform", "popularity"))
         if not 0 < self.samples_per_slot <= MOST_SAMPLES:
             raise ValueError(

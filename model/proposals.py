@@ -11,6 +11,7 @@ from torch import Tensor
 from model.contract.choice import choose
 from model.contract.noise import request_noise
 from model.nets.edits import EditStart, in_turn, propose
+from model.nets.evaluator import Encoded
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors, input_list
 from model.search import Scorer
@@ -44,7 +45,7 @@ class Proposals:
     rewards: Tensor
 
 
-def generate_lists(net: Generator, request: RequestTensors, how: Editing) -> Tensor:
+def generate_lists(net: Generator, request: RequestTensors, known: Encoded, how: Editing) -> Tensor:
     """(B, K, M) lists as serving would propose them; request b of the batch has seed b."""
     given = input_list(request)
     b, m = given.shape
@@ -70,13 +71,13 @@ def generate_lists(net: Generator, request: RequestTensors, how: Editing) -> Ten
         torch.from_numpy(np.stack([i for _, i in drawn])).to(given.device),
     )
     with torch.no_grad():
-        return propose(net, request, start, stop_on_no_change=how.stop)
+        return propose(net, request, known, start, stop_on_no_change=how.stop)
 
 
 def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
     """K lists a request and the input list, and what the evaluator says of them."""
     given = input_list(scorer.request).unsqueeze(1)
-    lists = torch.cat([generate_lists(net, scorer.request, how), given], dim=1)
+    lists = torch.cat([generate_lists(net, scorer.request, scorer.encoded, how), given], dim=1)
     return Proposals(lists, scorer.members(lists))
 
 

@@ -28,26 +28,38 @@ ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".pytest_cache" / "tiny-artifacts"
 SOURCES = ("model/contract", "model/nets", "model/data", "export", "tests/logs.py", __file__)
 EDITS, NOISE_SCALE, MAX_CANDIDATES = 2, 1.0, 500
-CONFIG = Config.from_mapping(
-    {
-        "evaluator": {"hidden": 8, "members": 2},
-        "generator": {"hidden": 8, "edits": EDITS},
-        "serving": {"pessimism": 0.1, "max_candidates": MAX_CANDIDATES},
-        "objective": {"click": 1.0, "conversion": 0.5},
-    }
-)
+KINDS: dict[str, dict[str, dict[str, object]]] = {  # the published nets, and ours
+    "nlgr": {"evaluator": {"hidden": 8, "members": 2}, "generator": {"hidden": 8}},
+    "pair": {
+        "evaluator": {"kind": "pair", "hidden": 8, "members": 2},
+        "generator": {"kind": "guided", "hidden": 8},
+    },
+}
 
 
-def tiny_artifact(folder: Path) -> Path:
+def config_of(kind: str) -> Config:
+    """Of small nets of a kind."""
+    nets = KINDS[kind]
+    return Config.from_mapping(
+        {
+            "evaluator": nets["evaluator"],
+            "generator": nets["generator"] | {"edits": EDITS},
+            "serving": {"pessimism": 0.1, "max_candidates": MAX_CANDIDATES},
+            "objective": {"click": 1.0, "conversion": 0.5},
+        }
+    )
+
+
+def tiny_artifact(folder: Path, kind: str = "nlgr") -> Path:
     """Put a tiny artifact into `folder` and return its own folder.
 
     Beside it: `folder/current`, and `folder/handover` with users.bin and requests.jsonl.
     """
-    kept = KEPT / _digest()
+    kept = KEPT / f"{kind}-{_digest()}"
     if not kept.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=KEPT, prefix=".part-"))
-        _make(part)
+        _make(part, kind)
         try:
             part.rename(kept)
         except OSError:  # another process was faster
@@ -57,13 +69,14 @@ def tiny_artifact(folder: Path) -> Path:
     return folder / (folder / CURRENT).readlink()
 
 
-def tiny_trained(folder: Path) -> Trained:
+def tiny_trained(folder: Path, kind: str = "nlgr") -> Trained:
     """Untrained nets over the toy log with their hand-over, as training would leave them."""
+    config = config_of(kind)
     tables = load_tables(write_toy_log(folder / "log", requests=400, users=30))
     torch.manual_seed(0)
     fields = Fields.of(tables.schema)
-    evaluator = build_evaluator(CONFIG.evaluator, fields, tables.slots)
-    generator = build_generator(CONFIG.generator, CONFIG.evaluator, fields, tables.slots)
+    evaluator = build_evaluator(config.evaluator, fields, tables.slots)
+    generator = build_generator(config.generator, config.evaluator, fields, tables.slots)
     start_from_evaluator(generator, evaluator)
     _spread(evaluator)
     _spread(generator)
@@ -75,12 +88,12 @@ def tiny_trained(folder: Path) -> Trained:
         "converts": True,
         "noise_scale": NOISE_SCALE,
     }
-    for kind, net in (("evaluator", evaluator), ("generator", generator)):
+    for name, net in (("evaluator", evaluator), ("generator", generator)):
         write_checkpoint(
-            folder / kind / BEST,
+            folder / name / BEST,
             Checkpoint(
-                kind=kind,
-                config=CONFIG,
+                kind=name,
+                config=config,
                 schema=tables.schema,
                 slots=tables.slots,
                 sessions=tables.history,
@@ -90,7 +103,7 @@ def tiny_trained(folder: Path) -> Trained:
                 facts=facts,
             ),
         )
-    read = {kind: read_checkpoint(folder / kind) for kind in ("evaluator", "generator")}
+    read = {name: read_checkpoint(folder / name) for name in ("evaluator", "generator")}
     return Trained(read["evaluator"], read["generator"], handover)
 
 
@@ -101,10 +114,10 @@ def _spread(net: torch.nn.Module) -> None:
             parameter.mul_(3.0)
 
 
-def _make(root: Path) -> None:
+def _make(root: Path, kind: str) -> None:
     work = Path(tempfile.mkdtemp(dir=KEPT, prefix=".work-"))
     try:
-        trained = tiny_trained(work)
+        trained = tiny_trained(work, kind)
         export_artifact(trained, root, lambda _: None)
         shutil.copytree(trained.handover, root / "handover")
     finally:

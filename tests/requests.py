@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from model.config import EvaluatorConfig, GeneratorConfig
+from model.nets.build import build_evaluator, build_generator
+from model.nets.evaluator import Encoded
+from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
 from model.nets.shape import Fields
 
@@ -50,3 +54,17 @@ def first_candidates(request: RequestTensors) -> torch.Tensor:
     """(B, M) the input list; slots that are not there hold 0."""
     places = torch.arange(request.slot_valid.shape[1]).expand(request.slot_valid.shape)
     return places.masked_fill(~request.slot_valid, 0)
+
+
+def small_generator(kind: str = "nlgr") -> Generator:
+    """A generator with the same fresh weights every time, for the default evaluator."""
+    torch.manual_seed(0)
+    config = GeneratorConfig(kind=kind, hidden=8, head_width=3)
+    return build_generator(config, EvaluatorConfig(), FIELDS, SLOTS).eval()
+
+
+def encoded(request: RequestTensors) -> Encoded:
+    """What the default evaluator with fresh weights knows of the request."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return build_evaluator(EvaluatorConfig(), FIELDS, SLOTS).eval().encode(request)

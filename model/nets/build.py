@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
+
 from model.config import EvaluatorConfig, GeneratorConfig
 from model.nets.context_evaluator import ContextEvaluator
 from model.nets.evaluator import Evaluator
 from model.nets.generator import Generator
+from model.nets.guided_generator import GuidedGenerator
 from model.nets.nlgr_evaluator import NlgrEvaluator
+from model.nets.nlgr_generator import NlgrGenerator
 from model.nets.pair_evaluator import PairEvaluator
 from model.nets.shape import Fields
 
@@ -45,12 +49,32 @@ def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Eval
 def build_generator(
     config: GeneratorConfig, evaluator: EvaluatorConfig, fields: Fields, slots: int
 ) -> Generator:
-    """A generator with fresh weights; it shares the evaluator's embedding width."""
-    return Generator(fields, slots=slots, width=evaluator.width, hidden=config.hidden)
+    """A generator with fresh weights, for an evaluator of this configuration.
+
+    The published one shares the evaluator's embedding width, ours reads what it encodes.
+    """
+    if config.kind == "nlgr":
+        return NlgrGenerator(fields, slots=slots, width=evaluator.width, hidden=config.hidden)
+    with torch.device("meta"):  # only its sizes are asked for
+        judge = build_evaluator(evaluator, fields, slots)
+    return GuidedGenerator(
+        members=judge.members,
+        known=judge.known,
+        shared=judge.shared,
+        slots=slots,
+        hidden=config.hidden,
+        heads=config.heads,
+        head_width=config.head_width,
+    )
 
 
 def start_from_evaluator(generator: Generator, evaluator: Evaluator) -> None:
-    """Copy embeddings, and the user encoder if it has one, of the evaluator's first member."""
+    """Copy embeddings, and the user encoder if it has one, of the evaluator's first member.
+
+    A generator that reads what the evaluator encodes has nothing to start from.
+    """
+    if not isinstance(generator, NlgrGenerator):
+        return
     width = generator.width
     mine = generator.state_dict()
     for name, value in evaluator.state_dict().items():

@@ -48,6 +48,7 @@ class ContextEvaluator(Evaluator):
         self.history_query = Dense(flat, width, members=members, bias=False)
         self.history_key = Dense(width * len(fields.session), width, members=members, bias=False)
         self.history_value = Dense(width * len(fields.session), width, members=members)
+        self.known = self.shared = hidden
         self.from_item = Dense(flat + width + len(fields.candidate), hidden, members=members)
         self.from_user = Dense(self.user.size, hidden, members=members, bias=False)
         self.from_position = nn.Parameter(torch.randn(members, slots, hidden) * 0.05)

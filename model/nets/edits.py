@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.nets.generator import Generator, GeneratorState
+from model.nets.evaluator import Encoded
+from model.nets.generator import Generator, GeneratorState, Place
 from model.nets.inputs import RequestTensors
 
 FORCED = 1e6  # larger than any logit
@@ -48,13 +49,22 @@ class EditStart(NamedTuple):
 def propose(
     net: Generator,
     request: RequestTensors,
+    known: Encoded,
     start: EditStart,
     rules: Rules | None = None,
     *,
     stop_on_no_change: bool = False,
 ) -> Tensor:
-    """Edit T times and return the lists, (B, K, M) int like `start.lists`."""
-    state = net.encode(request)
+    """Edit T times and return the lists, (B, K, M) int like `start.lists`.
+
+    Args:
+        net, request: the generator and the batch.
+        known: what the evaluator has computed of it.
+        start: where editing begins.
+        rules: counts that no edit may break; None when there are none.
+        stop_on_no_change: the paper's stopping rule.
+    """
+    state = net.encode(request, known)
     lists = start.lists
     open_slots = (start.editable & request.slot_valid).unsqueeze(1).expand(lists.shape)
     for t in range(start.noise_slot.shape[2]):
@@ -103,23 +113,28 @@ def choose_edit(
     h = h.masked_fill(~open_slots, torch.finfo(h.dtype).min)
     slot = functional.one_hot(h.argmax(dim=-1), lists.shape[-1]).bool()
     here = (lists * slot).sum(dim=-1)  # (B, K) the item that stands there
-    g = net.item_logits(state, looked, request.slot_valid, slot.to(h.dtype)) + noise[1]
-    allowed = allowed_items(request, lists, slot, editable, rules)
+    stands = standing(request, lists)
+    g = net.item_logits(state, Place(looked, stands, slot.to(h.dtype)), request.slot_valid)
+    g = g + noise[1]
+    allowed = allowed_items(request, stands, slot, editable, rules)
     item = g.masked_fill(~allowed, torch.finfo(g.dtype).min).argmax(dim=-1)
     item = torch.where(open_slots.any(dim=-1), item, here).to(lists.dtype)
     return slot, item
 
 
+def standing(request: RequestTensors, lists: Tensor) -> Tensor:
+    """(B, K, M, N) bool: which candidate stands in which slot."""
+    places = torch.arange(request.cand_valid.shape[-1], device=lists.device, dtype=lists.dtype)
+    return (lists.unsqueeze(-1) == places) & request.slot_valid[:, None, :, None]
+
+
 def allowed_items(
-    request: RequestTensors, lists: Tensor, slot: Tensor, editable: Tensor, rules: Rules | None
+    request: RequestTensors, stands: Tensor, slot: Tensor, editable: Tensor, rules: Rules | None
 ) -> Tensor:
     """(B, K, N) bool: candidates that may go into the chosen slot. What is there always may.
 
     A candidate in a slot that may not be edited would have to move, so it is not allowed.
     """
-    places = torch.arange(request.cand_valid.shape[-1], device=lists.device, dtype=lists.dtype)
-    stands = lists.unsqueeze(-1) == places  # (B, K, M, N)
-    stands = stands & request.slot_valid[:, None, :, None]
     fixed = (stands & ~editable[:, None, :, None]).any(dim=2)
     allowed = request.cand_valid.unsqueeze(1) & ~fixed
     if rules is None:

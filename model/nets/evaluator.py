@@ -20,7 +20,7 @@ class Encoded(NamedTuple):
 
     candidates: (E, B, N, Z), everything a slot needs of a candidate; linear mixtures of it are
         meaningful, which is what the straight-through gradient uses.
-    context: (E, B or 1, 1, 1, hidden), the part that no list changes.
+    context: (E, B, 1, 1, hidden), the part that no list changes.
     """
 
     candidates: Tensor
@@ -32,6 +32,8 @@ class Evaluator(nn.Module, ABC):
 
     members: int
     embedding: FieldEmbedding
+    known: int  # Z of `Encoded.candidates`
+    shared: int  # width of `Encoded.context`
 
     def tables(self) -> list[nn.Parameter]:
         """Weights of rows, each met in few lists: they are decayed on their own."""

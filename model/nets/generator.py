@@ -1,29 +1,26 @@
-"""NLGR-G, the generator (METHOD section 3): the PDU picks a slot, the CRU the item for it.
+"""What every generator offers (METHOD section 3): the PDU picks a slot, the CRU the item for it.
 
-Decisions are returned as logits: how they are sampled is `edits.py`, how they learn `losses.py`.
+`nlgr_generator.py` is the published net, `guided_generator.py` is ours. Decisions are returned as
+logits: how they are sampled is `edits.py`, how they learn `losses.py`.
 """
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from model.nets.d_attention import DAttention
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.evaluator import Encoded
 from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense, Head, masked_softmax, take_lists
-from model.nets.shape import Fields
-from model.nets.user_encoder import UserEncoder
+from model.nets.layers import take_lists
 
 
 class GeneratorState(NamedTuple):
     """A request as the generator sees it, computed once for all its lists and edits.
 
     in_list: (B, N, Zg), what a candidate contributes when it stands in a slot.
-    on_offer: (B, N, hidden), the CRU's first-layer part of a candidate.
+    on_offer: (B, N, Zo), what the CRU looks at of a candidate that may be put into a slot.
     pdu_context, cru_context: (B, 1, 1, hidden) and (B, 1, hidden), parts that no list changes.
     """
 
@@ -33,62 +30,36 @@ class GeneratorState(NamedTuple):
     cru_context: Tensor
 
 
-class Generator(nn.Module):
-    """h_j = MLP(X_j | e_l | e_u | u | PE_j) and g_k = MLP(c_k | e_m | e_u | u | PE_j)."""
+class Place(NamedTuple):
+    """Which slot of which list is to be filled.
 
-    pool: Tensor
+    looked: (B, L, M, Zg) from `Generator.look`.
+    stands: (B, L, M, N) bool, which candidate stands where; all false in slots not there.
+    slot: (B, L, M) float one-hot of the slot to fill.
+    """
 
-    def __init__(self, fields: Fields, *, slots: int, width: int, hidden: int) -> None:
-        super().__init__()
-        self.slots, self.width, self.hidden = slots, width, hidden
-        self.embedding = FieldEmbedding(fields.table_rows, width)
-        self.user = UserEncoder(fields, width)
-        self.relations = DAttention(len(fields.candidate), width)
-        flat = width * len(fields.candidate)
-        # PDU
-        self.pdu_from_item = Dense(flat, hidden)
-        self.pdu_from_list = Dense(width, hidden, bias=False)
-        self.pdu_from_user = Dense(self.user.size, hidden, bias=False)
-        self.pdu_from_position = nn.Parameter(torch.randn(slots, hidden) * 0.05)
-        self.pdu_head = Head(hidden, 1)
-        # CRU
-        self.position = nn.Parameter(torch.randn(slots, flat) * 0.05)
-        self.masked = nn.Parameter(torch.randn(flat) * 0.05)  # stands in the slot to be filled
-        self.cru_query = Dense(flat, width, bias=False)
-        self.cru_key = Dense(flat, width, bias=False)
-        self.cru_value = Dense(flat, width, bias=False)
-        self.cru_from_item = Dense(flat, hidden)
-        self.cru_from_list = Dense(width, hidden, bias=False)
-        self.cru_from_user = Dense(self.user.size, hidden, bias=False)
-        self.cru_from_position = nn.Parameter(torch.randn(slots, hidden) * 0.05)
-        self.cru_head = Head(hidden, 1)
-        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
+    looked: Tensor
+    stands: Tensor
+    slot: Tensor
 
-    def encode(self, request: RequestTensors) -> GeneratorState:
-        """Compute what all lists and edits of a request share."""
-        x = self.embedding(request.candidates, self.pool)  # (B, N, F, D)
-        flat = x.flatten(-2)
-        user = self.user(self.embedding, request)  # (B, size)
-        in_list = torch.cat(
-            [
-                self.relations.project(x),
-                self.cru_key(flat),
-                self.cru_value(flat),
-                self.pdu_from_item(flat),
-            ],
-            dim=-1,
-        )
-        return GeneratorState(
-            in_list,
-            self.cru_from_item(flat),
-            self.pdu_from_user(user)[:, None, None, :],
-            self.cru_from_user(user)[:, None, :],
-        )
+
+class Generator(nn.Module, ABC):
+    """Both decision units. Nothing of a list enters `encode`, so it runs once a request."""
+
+    @abstractmethod
+    def encode(self, request: RequestTensors, known: Encoded) -> GeneratorState:
+        """Compute what all lists and edits of a request share.
+
+        Args:
+            request: the batch.
+            known: what the evaluator that judges the lists has computed of it.
+        """
 
     def look(self, state: GeneratorState, lists: Tensor) -> Tensor:
         """What stands in the slots of lists (B, L, M): (B, L, M, Zg)."""
         return take_lists(state.in_list, lists)
 
+    @abstractmethod
     def slot_logits(self, state: GeneratorState, looked: Tensor, slot_valid: Tensor) -> Tensor:
         """PDU: h (B, L, M), which slot is worth replacing. Masking is the caller's.
 
@@ -97,39 +68,13 @@ class Generator(nn.Module):
             looked: (B, L, M, Zg) from `look`.
             slot_valid: (B, M) bool.
         """
-        size = self.relations.size
-        e_l = self.relations.aggregate(looked[..., :size], slot_valid[:, None, :])
-        first = looked[..., size + 2 * self.width :] + self.pdu_from_list(e_l).unsqueeze(-2)
-        first = first + state.pdu_context + self.pdu_from_position
-        return self.pdu_head(first).squeeze(-1)
 
-    def item_logits(
-        self, state: GeneratorState, looked: Tensor, slot_valid: Tensor, slot: Tensor
-    ) -> Tensor:
+    @abstractmethod
+    def item_logits(self, state: GeneratorState, at: Place, slot_valid: Tensor) -> Tensor:
         """CRU: g (B, L, N), which candidate goes into the slot. Masking is the caller's.
 
         Args:
             state: of the request.
-            looked: (B, L, M, Zg) from `look`.
+            at: lists and the slot of each.
             slot_valid: (B, M) bool.
-            slot: (B, L, M) float one-hot of the slot to fill.
         """
-        e_m = self._surroundings(looked, slot_valid, slot)
-        first = self.cru_from_list(e_m) + slot @ self.cru_from_position + state.cru_context
-        hidden = state.on_offer.unsqueeze(1) + first.unsqueeze(2)  # (B, L, N, hidden)
-        return self.cru_head(hidden).squeeze(-1)
-
-    def _surroundings(self, looked: Tensor, slot_valid: Tensor, slot: Tensor) -> Tensor:
-        """e_m (B, L, D): self-attention's output at the slot, which a learned vector masks."""
-        at = self.relations.size
-        width = self.width
-        key = looked[..., at : at + width] + self.cru_key(self.position)
-        value = looked[..., at + width : at + 2 * width] + self.cru_value(self.position)
-        here = self.masked + self.position  # (M, F * D): the masked slot, wherever it is
-        chosen = slot.unsqueeze(-1)  # (B, L, M, 1)
-        key = key + chosen * (self.cru_key(here) - key)
-        value = value + chosen * (self.cru_value(here) - value)
-        query = slot @ self.cru_query(here)  # (B, L, D)
-        logits = (key @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(width)  # (B, L, M)
-        weight = masked_softmax(logits, slot_valid[:, None, :])
-        return (weight.unsqueeze(-2) @ value).squeeze(-2)

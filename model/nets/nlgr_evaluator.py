@@ -31,6 +31,7 @@ class NlgrEvaluator(Evaluator):
         self.user = UserEncoder(fields, width, members=members)
         self.relations = DAttention(len(fields.candidate), width, members=members)
         flat = width * len(fields.candidate)
+        self.known, self.shared = self.relations.size + hidden, hidden
         self.from_item = Dense(flat, hidden, members=members)
         self.from_list = Dense(width, hidden, members=members, bias=False)
         self.from_user = Dense(self.user.size, hidden, members=members, bias=False)

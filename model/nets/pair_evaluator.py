@@ -64,6 +64,7 @@ class PairEvaluator(Evaluator):
         self.taste = nn.Parameter(torch.ones(members, 1, 1, candidate))
         first, last = _item_fields(session)
         self.item_fields, heads = slice(first, last), last - first
+        self.known, self.shared = 2 + heads * factors, 1
         self.near = nn.Parameter(torch.zeros(members, heads, slots, slots))
         self.contrast = nn.Parameter(torch.zeros(members, slots, slots))
         self.attention = nn.Parameter(torch.zeros(members, slots, slots))
@@ -104,7 +105,7 @@ class PairEvaluator(Evaluator):
         alike = self.kinds(request.candidates, self.pool)[..., self.item_fields, :]
         alike = functional.normalize(alike, dim=-1, eps=_STILL).flatten(-2)  # (E, B, N, h * K)
         made = torch.cat([click, logits[..., 1:], alike], dim=-1)
-        return Encoded(made, made.new_zeros(self.members, 1, 1, 1, 1))
+        return Encoded(made, torch.zeros_like(made[:, :, :1, None, :1]))
 
     def _factor_products(self, request: RequestTensors) -> Tensor:
         """(E, B, N, 1): factors of the user times those of each field, and the biases of all."""

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.nets.edits import allowed_items
-from model.nets.generator import Generator, GeneratorState
+from model.nets.edits import allowed_items, standing
+from model.nets.generator import Generator, GeneratorState, Place
 from model.nets.inputs import RequestTensors
 
 
@@ -70,14 +70,9 @@ def choose_for_every_slot(
     log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, floor), dim=-1)
     slots = torch.eye(m, device=lists.device).expand(b, m, m)
     several = looked.expand(b, m, m, looked.shape[-1])
-    g = net.item_logits(state, several, request.slot_valid, slots)
-    allowed = allowed_items(
-        request,
-        lists.unsqueeze(1).expand(b, m, m),
-        slots.bool(),
-        request.slot_valid,
-        None,
-    )
+    stands = standing(request, lists.unsqueeze(1)).expand(b, m, m, -1)
+    g = net.item_logits(state, Place(several, stands, slots), request.slot_valid)
+    allowed = allowed_items(request, stands, slots.bool(), request.slot_valid, None)
     g = g.masked_fill(~allowed, floor)
     noisy = (g + draw.noise).masked_fill(~allowed, floor)
     blind = draw.noise if draw.prior is None else draw.noise + draw.prior.unsqueeze(1)

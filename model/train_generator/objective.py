@@ -60,7 +60,7 @@ class NeighborObjective:
             prior: (B, N) log popularity, for `replacement = "popularity"`.
         """
         training, request = self.training, scorer.request
-        state = net.encode(request)
+        state = net.encode(request, scorer.encoded)
         base = self._shaped(scorer(lists.unsqueeze(1)))  # (B, 1)
         if not training.relative_reward:
             base = torch.zeros_like(base)

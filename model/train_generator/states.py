@@ -10,14 +10,15 @@ from torch import Tensor
 from model.data.log_tables import LogTables
 from model.nets.edits import apply_edit, choose_edit
 from model.nets.generator import Generator
-from model.nets.inputs import RequestTensors, input_list
+from model.nets.inputs import input_list
 from model.nets.policy import gumbel_noise
+from model.search import Scorer
 
 
 @torch.no_grad()
 def training_states(
     net: Generator,
-    request: RequestTensors,
+    scorer: Scorer,
     *,
     turns: Tensor,
     share: float,
@@ -28,7 +29,7 @@ def training_states(
 
     Args:
         net: the present policy; no gradient reaches it.
-        request: of the batch.
+        scorer: the evaluator on the batch.
         turns: (T, M), added to the slots' noise: zeros leave the slot to the PDU.
         share: probability that a row is edited.
         scale: of the noise.
@@ -37,13 +38,14 @@ def training_states(
     Returns:
         (B, M) int lists.
     """
+    request = scorer.request
     lists = input_list(request)
     b, m = lists.shape
     n, edits = request.cand_valid.shape[1], len(turns)
     count = torch.randint(1, edits + 1, (b,), generator=rng)
     edited = torch.rand(b, generator=rng) < share
     count = torch.where(edited, count, 0).to(lists.device)
-    state = net.encode(request)
+    state = net.encode(request, scorer.encoded)
     at = lists.unsqueeze(1)
     everywhere = request.slot_valid.unsqueeze(1)
     for t in range(edits):

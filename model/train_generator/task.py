@@ -77,8 +77,12 @@ class GeneratorTask:
         self.mean_reward = self._mean_reward()
         self._objective = NeighborObjective(training, self.mean_reward, self.rng)
         edits, slots = config.generator.edits, tables.slots
-        self._turns = in_turn(edits, slots) if training.left_to_right else torch.zeros(edits, slots)
-        self._popularity = torch.from_numpy(ItemCounts.of(tables).log_shows()).float().to(device)
+        turns = in_turn(edits, slots) if training.left_to_right else torch.zeros(edits, slots)
+        self._turns = turns.to(device)
+        self._popularity: Tensor | None = None
+        if training.replacement == "popularity":
+            shows = ItemCounts.of(tables).log_shows()
+            self._popularity = torch.from_numpy(shows).float().to(device)
         self._best: Tensor | None = None
 
     def train_rows(self) -> Tensor:
@@ -93,18 +97,19 @@ class GeneratorTask:
         """One step of Adam on mean(L1 + alpha L2)."""
         training = self.config.train_generator
         batch = self.gatherer.gather(rows, prefix_share=training.prefix_share, rng=self.rng)
+        scorer = self._scorer(batch)
         lists = training_states(
             self.net,
-            batch.request,
-            turns=self._turns.to(self.device),
+            scorer,
+            turns=self._turns,
             share=training.edited_share,
             scale=training.noise_scale,
             rng=self.rng,
         )
         prior = None
-        if training.replacement == "popularity":
+        if self._popularity is not None:
             prior = self._popularity[batch.request.candidates[..., 0].long()]
-        learned = self._objective(self.net, self._scorer(batch), lists, done, prior)
+        learned = self._objective(self.net, scorer, lists, done, prior)
         loss = (learned.item + training.alpha * learned.slot).mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -154,7 +159,7 @@ class GeneratorTask:
         given = scorer(input_list(batch.request).unsqueeze(1)).squeeze(1)
         if self._best is None:  # the evaluator is frozen: its best lists never change
             self._best = best_reward(scorer, torch.Generator().manual_seed(0))
-        slot_entropy, item_entropy = entropies(self.net, batch)
+        slot_entropy, item_entropy = entropies(self.net, scorer)
         return {
             "negative_gain": -float(gain.mean()),
             "gain": float(gain.mean()),

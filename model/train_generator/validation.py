@@ -11,7 +11,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from model.data.batches import Batch
 from model.losses import entropy
 from model.metrics import value_ratio
 from model.nets.generator import Generator
@@ -45,17 +44,18 @@ def best_reward(scorer: Scorer, rng: torch.Generator) -> Tensor:
     return best
 
 
-def entropies(net: Generator, batch: Batch) -> tuple[float, float]:
+def entropies(net: Generator, scorer: Scorer) -> tuple[float, float]:
     """Mean entropy in nats of PDU and CRU at the input list, without noise."""
-    given = input_list(batch.request)
+    request = scorer.request
+    given = input_list(request)
     b, m = given.shape
-    n = batch.request.cand_valid.shape[1]
+    n = request.cand_valid.shape[1]
     with torch.no_grad():
-        state = net.encode(batch.request)
+        state = net.encode(request, scorer.encoded)
         quiet = torch.zeros(b, m, n, device=given.device)
         none = torch.zeros(b, m, dtype=torch.bool, device=given.device)
-        made = choose_for_every_slot(net, state, batch.request, given, Draw(quiet, none))
-    item = entropy(torch.log_softmax(made.g, dim=-1))[batch.request.slot_valid]
+        made = choose_for_every_slot(net, state, request, given, Draw(quiet, none))
+    item = entropy(torch.log_softmax(made.g, dim=-1))[request.slot_valid]
     return float(entropy(made.log_p).mean()), float(item.mean())
 
 

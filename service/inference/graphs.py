@@ -60,6 +60,9 @@ class OrtGraphs:
         self.inputs = {
             name: [i.name for i in session.get_inputs()] for name, session in sessions.items()
         }
+        self.outputs = {
+            name: [o.name for o in session.get_outputs()] for name, session in sessions.items()
+        }
 
     def counted_as(self, role: metrics.Role) -> OrtGraphs:
         """The same sessions, their runs timed as those of this role.
@@ -74,21 +77,29 @@ class OrtGraphs:
 
 
 class OrtRun:
-    """Both graphs for the length of one job."""
+    """Both graphs for the length of one job: lists are judged of the request they were made for.
+
+    What the generator's graph says beside the lists is an input of the evaluator's graph.
+    """
 
     def __init__(self, graphs: OrtGraphs) -> None:
         self._graphs = graphs
         self._options = ort.RunOptions()
         self._options.log_severity_level = 4
         self._stopped = False
+        self._known: Arrays = {}
 
     def generate(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
         """(B, K, M) places in the candidates."""
-        return np.asarray(self._run(GENERATOR_RULES if rules else GENERATOR, arrays)[0])
+        name = GENERATOR_RULES if rules else GENERATOR
+        made = dict(zip(self._graphs.outputs[name], self._run(name, arrays), strict=True))
+        lists = made.pop("lists")
+        self._known = made
+        return np.asarray(lists)
 
     def evaluate(self, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """p_click and p_conversion, each (E, B, L, M)."""
-        p_click, p_conversion = self._run(EVALUATOR, arrays)[:2]
+        p_click, p_conversion = self._run(EVALUATOR, {**arrays, **self._known})[:2]
         return p_click, p_conversion if self._graphs.manifest.converts else None
 
     def stop(self) -> None:
@@ -100,7 +111,10 @@ class OrtRun:
         if self._stopped:
             raise BudgetSpent(stage=name, left_ms=0.0)
         session = self._graphs.sessions[name]
-        feeds = {key: arrays[key] for key in self._graphs.inputs[name]}
+        try:
+            feeds = {key: arrays[key] for key in self._graphs.inputs[name]}
+        except KeyError as error:
+            raise GraphFailed(graph=name, why=f"nothing was given for input {error}") from error
         began = time.perf_counter()
         try:
             return list(session.run(None, feeds, self._options))

@@ -73,8 +73,9 @@ class ItemHolder:
 class Graphs(Protocol):
     """The nets of one artifact; called on the worker, never on the event loop's thread.
 
-    Array names and shapes are the graph contract's (DESIGN section 8), with B = 1. Both calls raise
-    `BudgetSpent` when the deadline of the job ends them.
+    Array names and shapes are the graph contract's (DESIGN section 8), with B = 1. A job generates
+    before it evaluates: what is computed of the request is kept from one to the other. Both calls
+    raise `BudgetSpent` when the deadline of the job ends them.
     """
 
     def generate(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:

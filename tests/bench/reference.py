@@ -147,7 +147,7 @@ class Reference:
             "noise_slot": noise_slot[None],
             "noise_item": noise_item[None],
         }
-        (proposed,) = self._run(self.generator, arrays)
+        proposed, arrays["known"], arrays["context"] = self._run(self.generator, arrays)
         arrays["lists"] = np.concatenate([proposed, start[:, None]], axis=1)
         p_click, p_conversion = self._run(self.evaluator, arrays)
         rewards = reward(

@@ -11,12 +11,12 @@ from export.golden import Arrays
 from export.parity import PROBABILITY_TOLERANCE, ParityError, Runner, compare, require_parity
 from model.contract.choice import Objective, choose, reward
 from model.contract.manifest import Graph, read_manifest
-from tests.artifacts import MAX_CANDIDATES, tiny_artifact
+from tests.artifacts import KINDS, MAX_CANDIDATES, tiny_artifact
 
 
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_artifact(tmp_path_factory.mktemp("artifact"))
+@pytest.fixture(scope="module", params=sorted(KINDS))
+def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_artifact(tmp_path_factory.mktemp("artifact"), request.param)
 
 
 @pytest.fixture(scope="module")

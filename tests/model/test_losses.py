@@ -55,10 +55,11 @@ def a_step(*, swap: bool = False) -> Step:
     if swap:  # slot j wants the item of slot j + 1
         noise = noise + 100.0 * torch.eye(n)[(torch.arange(m) + 1) % m]
     none = torch.zeros(b, m, dtype=torch.bool)
-    choices = choose_for_every_slot(net, net.encode(request), request, lists, Draw(noise, none))
+    encoded = evaluator.encode(request)
+    state = net.encode(request, encoded)
+    choices = choose_for_every_slot(net, state, request, lists, Draw(noise, none))
     hard = torch.nn.functional.one_hot(choices.items, n).float()
     q = straight_through(choices.noisy, hard, 1.0)
-    encoded = evaluator.encode(request)
     mixed = mix_edit(encoded.candidates, lists, q, request.slot_valid)
     p_click, p_conversion = evaluator.score(encoded, mixed, request.slot_valid)
     value = list_reward(p_click, p_conversion, None, Objective()).mean(dim=0)

@@ -11,7 +11,9 @@ from model.contract.manifest import ObjectiveWeights
 from model.contract.request import parse_request
 from service.errors import BudgetSpent, LimitExceeded
 from service.rerank.cost import CostLine
-from service.rerank.search import judge
+from service.rerank.model import Model
+from service.rerank.ports import BoundGraphs
+from service.rerank.search import Task, generate, judge
 from service.rerank.tasks import build_task
 from tests.service.asking import (
     USER,
@@ -85,6 +87,13 @@ async def test_answers_hold_candidates_only_none_twice_and_are_never_worse_than_
     assert changed > 20  # else none of the above says much
 
 
+def bound(model: Model, task: Task) -> BoundGraphs:
+    """Graphs that have seen the request, so that they can judge its lists."""
+    graphs = model.graphs.bind()
+    generate(graphs, task, model.manifest, 1)
+    return graphs
+
+
 async def reward_by_hand(model, body, answer, worth_of) -> float:
     """Mean over members of sum over slots of p_click * worth(p_conversion, item id)."""
     request = parse_request(json.dumps(body).encode())
@@ -92,7 +101,8 @@ async def reward_by_hand(model, body, answer, worth_of) -> float:
     task, _ = await build_task(request, model, record, seed=5)
     places = [request.item_ids.index(i) for i in served_ids(answer)]
     lists = np.array([[places]], dtype=np.int32)
-    p_click, p_conversion = model.graphs.bind().evaluate(task.context | {"lists": lists})
+    p_click, p_conversion = bound(model, task).evaluate(task.context | {"lists": lists})
+    assert p_conversion is not None
     return sum(
         float(p_click[e, 0, 0, j]) * worth_of(float(p_conversion[e, 0, 0, j]), item_id)
         for e in range(len(p_click))
@@ -280,7 +290,7 @@ async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(a
                 edited[tried["swapped_with"]] = edited[slot["slot"]]
             edited[slot["slot"]] = tried["item_id"]
             lists = np.array([[ids.index(i) for i in edited]], dtype=np.int32)
-            rewards = judge(model.graphs.bind(), task, lists)[2]
+            rewards = judge(bound(model, task), task, lists)[2]
             assert tried["gain"] == pytest.approx(rewards.mean() - answer["reward"], abs=3e-6)
             checked += 1
 

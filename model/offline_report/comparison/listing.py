@@ -15,6 +15,7 @@ from model.baselines.registry import METHODS, Materials
 from model.checkpoint import Checkpoint, read_checkpoint
 from model.contract.choice import Objective
 from model.loop import told
+from model.nets.evaluator import Evaluator
 from model.nets.inputs import RequestTensors
 from model.offline_report.comparison.jobs import Job, Store, digest
 from model.offline_report.comparison.problems import Problem, exact, request_batches, tables_of
@@ -155,7 +156,8 @@ class ListsJob:
         """The trained method as a function."""
         if isinstance(self.source, FitJob):
             return self.source.ranker(store).propose
-        return _ours(read_checkpoint(store.folder(self.source)))
+        evaluator = read_checkpoint(store.folder(self.source.evaluator)).evaluator()
+        return _ours(read_checkpoint(store.folder(self.source)), evaluator)
 
 
 def objective_of(problem: Problem) -> Objective:
@@ -168,8 +170,8 @@ def _whose(evaluator: EvaluatorJob | None) -> str:
     return "" if evaluator is None or evaluator.users == "all" else f" {evaluator.users}"
 
 
-def _ours(made: Checkpoint) -> Propose:
-    """The generator as serving would use it."""
+def _ours(made: Checkpoint, evaluator: Evaluator) -> Propose:
+    """The generator as serving would use it, beside the evaluator that taught it."""
     net, config = made.generator(), made.config
     how = Editing(
         edits=config.generator.edits,
@@ -179,6 +181,8 @@ def _ours(made: Checkpoint) -> Propose:
     )
 
     def propose(request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        return generate_lists(net, request, replace(how, num_lists=num_lists))
+        with torch.no_grad():
+            known = evaluator.encode(request)
+        return generate_lists(net, request, known, replace(how, num_lists=num_lists))
 
     return propose

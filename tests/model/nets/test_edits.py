@@ -1,20 +1,42 @@
 import pytest
 import torch
 
-from model.config import EvaluatorConfig, GeneratorConfig
-from model.nets.build import build_evaluator, build_generator, start_from_evaluator
-from model.nets.edits import EditStart, Rules, apply_edit, propose
+from model.config import EvaluatorConfig
+from model.nets.build import build_evaluator, start_from_evaluator
+from model.nets.edits import EditStart, Rules, apply_edit
+from model.nets.edits import propose as propose_from
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
 from model.nets.nlgr_evaluator import NlgrEvaluator
-from tests.requests import FIELDS, SLOTS, first_candidates, random_request
+from model.nets.nlgr_generator import NlgrGenerator
+from tests.requests import (
+    FIELDS,
+    SLOTS,
+    encoded,
+    first_candidates,
+    random_request,
+    small_generator,
+)
 
 EDITS, LISTS = 4, 16
 
 
-def generator() -> Generator:
-    torch.manual_seed(0)
-    return build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), FIELDS, SLOTS).eval()
+@pytest.fixture(params=["nlgr", "guided"])
+def net(request: pytest.FixtureRequest) -> Generator:
+    """Both kinds edit by the same rules."""
+    return small_generator(request.param)
+
+
+def propose(
+    net: Generator,
+    request: RequestTensors,
+    start: EditStart,
+    rules: Rules | None = None,
+    *,
+    stop_on_no_change: bool = False,
+) -> torch.Tensor:
+    known = encoded(request)
+    return propose_from(net, request, known, start, rules, stop_on_no_change=stop_on_no_change)
 
 
 def start_of(request: RequestTensors, *, seed: int = 0, scale: float = 3.0) -> EditStart:
@@ -33,10 +55,10 @@ def shown(request: RequestTensors, lists: torch.Tensor, b: int, k: int) -> list[
     return lists[b, k][request.slot_valid[b]].tolist()
 
 
-def test_every_proposed_list_holds_real_candidates_and_none_twice():
+def test_every_proposed_list_holds_real_candidates_and_none_twice(net: Generator):
     request = random_request(batch=6, candidates=6)
 
-    lists = propose(generator(), request, start_of(request))
+    lists = propose(net, request, start_of(request))
 
     changed = 0
     for b in range(6):
@@ -48,22 +70,22 @@ def test_every_proposed_list_holds_real_candidates_and_none_twice():
     assert changed > 6 * LISTS / 2  # the noise does make lists differ
 
 
-def test_with_as_many_candidates_as_slots_every_edit_is_a_swap():
+def test_with_as_many_candidates_as_slots_every_edit_is_a_swap(net: Generator):
     request = random_request(batch=3, candidates=SLOTS, ragged=False)
 
-    lists = propose(generator(), request, start_of(request))
+    lists = propose(net, request, start_of(request))
 
     assert torch.equal(lists.sort(dim=-1).values, torch.arange(SLOTS).expand(3, LISTS, SLOTS))
     assert (lists != torch.arange(SLOTS)).any()
 
 
-def test_no_edit_moves_a_pinned_item():
+def test_no_edit_moves_a_pinned_item(net: Generator):
     request = random_request(batch=3, ragged=False)
     start = start_of(request)
     editable = torch.ones(3, SLOTS, dtype=torch.bool)
     editable[0, 1] = editable[1, 3] = editable[2, 0] = False
 
-    lists = propose(generator(), request, start._replace(editable=editable))
+    lists = propose(net, request, start._replace(editable=editable))
 
     for b, slot in ((0, 1), (1, 3), (2, 0)):
         assert (lists[b, :, slot] == slot).all()
@@ -72,14 +94,14 @@ def test_no_edit_moves_a_pinned_item():
         assert (lists[b] != first_candidates(request)[b]).any()
 
 
-def test_a_list_whose_slots_are_all_pinned_stays_as_it_is():
+def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(net: Generator):
     request = random_request(batch=2, ragged=False)
     start = start_of(request)._replace(editable=torch.zeros(2, SLOTS, dtype=torch.bool))
 
-    assert torch.equal(propose(generator(), request, start), start.lists)
+    assert torch.equal(propose(net, request, start), start.lists)
 
 
-def test_every_edit_keeps_the_rules_that_the_start_list_obeys():
+def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator):
     request = random_request(batch=2, candidates=7, ragged=False)
     member = torch.zeros(2, 3, 7, dtype=torch.bool)
     member[:, 0, [0, 4, 5]] = True  # at most one of these
@@ -93,7 +115,6 @@ def test_every_edit_keeps_the_rules_that_the_start_list_obeys():
         torch.tensor([[0.0, 1.0, 0.0]]).expand(2, 3),
         torch.tensor([[1.0, 4.0, 0.0]]).expand(2, 3),
     )
-    net = generator()
 
     free = propose(net, request, start_of(request))
     bound = propose(net, request, start_of(request), rules)
@@ -115,7 +136,7 @@ def test_every_edit_keeps_the_rules_that_the_start_list_obeys():
     assert (bound != start_of(request).lists).any()
 
 
-def test_rules_without_effect_change_nothing():
+def test_rules_without_effect_change_nothing(net: Generator):
     request = random_request(batch=3)
     everywhere = torch.ones(3, 1, SLOTS, dtype=torch.bool)
     rules = Rules(
@@ -124,14 +145,13 @@ def test_rules_without_effect_change_nothing():
         torch.zeros(3, 1),
         torch.full((3, 1), float(SLOTS)),
     )
-    net = generator()
 
     assert torch.equal(
         propose(net, request, start_of(request)), propose(net, request, start_of(request), rules)
     )
 
 
-def test_a_slot_that_kept_its_item_is_closed_for_the_lists_later_edits():
+def test_a_slot_that_kept_its_item_is_closed_for_the_lists_later_edits(net: Generator):
     request = random_request(batch=2, ragged=False)
     start = start_of(request)
     slot = torch.zeros_like(start.noise_slot)
@@ -139,13 +159,13 @@ def test_a_slot_that_kept_its_item_is_closed_for_the_lists_later_edits():
     slot[..., 0] = 100.0  # every edit wants slot 0,
     item[:, :, 0, 0], item[:, :, 1:, 5] = 100.0, 100.0  # which first keeps 0; then comes 5
 
-    lists = propose(generator(), request, start._replace(noise_slot=slot, noise_item=item))
+    lists = propose(net, request, start._replace(noise_slot=slot, noise_item=item))
 
     assert (lists[..., 0] == 0).all()
     assert (lists[..., 1:] == 5).any(dim=-1).all()
 
 
-def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on():
+def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on(net: Generator):
     request = random_request(batch=2, ragged=False)
     start = start_of(request)
     slot = torch.full_like(start.noise_slot, -100.0)
@@ -154,8 +174,8 @@ def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on():
     slot[:, :, 1:, 1], item[:, :, 1:, 5] = 100.0, 100.0  # then slot 1 takes candidate 5
     begin = start._replace(noise_slot=slot, noise_item=item)
 
-    goes_on = propose(generator(), request, begin)
-    ends = propose(generator(), request, begin, stop_on_no_change=True)
+    goes_on = propose(net, request, begin)
+    ends = propose(net, request, begin, stop_on_no_change=True)
 
     assert (goes_on == 5).any(dim=-1).all()
     assert torch.equal(ends, start.lists)
@@ -175,11 +195,10 @@ def test_an_edit_is_a_replacement_or_a_swap(item: int, expected: list[int]):
     assert done.tolist() == [[expected]]
 
 
-def test_permuting_the_batch_permutes_the_lists():
+def test_permuting_the_batch_permutes_the_lists(net: Generator):
     request = random_request(batch=3)
     start = start_of(request)
     order = torch.tensor([1, 2, 0])
-    net = generator()
 
     shuffled = propose(
         net,
@@ -190,7 +209,7 @@ def test_permuting_the_batch_permutes_the_lists():
     assert torch.equal(shuffled, propose(net, request, start)[order])
 
 
-def test_padding_of_candidates_does_not_change_the_lists():
+def test_padding_of_candidates_does_not_change_the_lists(net: Generator):
     request = random_request(batch=3, candidates=6, ragged=False)
     start = start_of(request)
     wider = request._replace(
@@ -198,7 +217,6 @@ def test_padding_of_candidates_does_not_change_the_lists():
         cand_valid=torch.cat([request.cand_valid, torch.zeros(3, 4, dtype=torch.bool)], dim=1),
     )
     loud = torch.cat([start.noise_item, torch.full((3, LISTS, EDITS, 4), 50.0)], dim=-1)
-    net = generator()
 
     assert torch.equal(
         propose(net, request, start), propose(net, wider, start._replace(noise_item=loud))
@@ -209,7 +227,8 @@ def test_the_generator_starts_from_the_embeddings_and_user_encoder_of_the_first_
     torch.manual_seed(3)
     evaluator = build_evaluator(EvaluatorConfig(kind="nlgr", members=2), FIELDS, SLOTS)
     assert isinstance(evaluator, NlgrEvaluator)
-    net = generator()
+    net = small_generator()
+    assert isinstance(net, NlgrGenerator)
 
     start_from_evaluator(net, evaluator)
 

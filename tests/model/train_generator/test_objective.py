@@ -13,7 +13,7 @@ from model.proposals import Editing, propose_lists
 from model.rewards import shape
 from model.search import Scorer
 from model.train_generator.objective import NeighborObjective, StepLosses
-from tests.requests import FIELDS, SLOTS, first_candidates, random_request
+from tests.requests import FIELDS, SLOTS, encoded, first_candidates, random_request
 
 MEAN = 2.0
 
@@ -72,7 +72,7 @@ def test_replacements_are_drawn_by_whom_the_config_names(who: str):
     noise[..., 0] = 1.0  # without a prior, candidate 0 wins the blind draw
     draw = Draw(noise, blind, favorite if who == "popularity" else None)
 
-    made = choose_for_every_slot(net, net.encode(request), request, lists, draw)
+    made = choose_for_every_slot(net, net.encode(request, encoded(request)), request, lists, draw)
 
     expected = {"cru": made.noisy.argmax(dim=-1), "uniform": 0, "popularity": 1}[who]
     assert torch.equal(made.items, torch.as_tensor(expected).expand(b, m))

@@ -1,0 +1,148 @@
+"""The generator that reads the evaluator's encoding."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from model.config import EvaluatorConfig, GeneratorConfig, GeneratorTraining
+from model.contract.choice import Objective
+from model.neighbors import all_edits
+from model.nets.build import build_evaluator, build_generator
+from model.nets.edits import standing
+from model.nets.generator import Generator, Place
+from model.nets.inputs import RequestTensors
+from model.proposals import Editing, generate_lists
+from model.search import Scorer
+from model.train_generator.objective import NeighborObjective
+from tests.requests import (
+    FIELDS,
+    SLOTS,
+    encoded,
+    first_candidates,
+    random_request,
+    small_generator,
+)
+
+KINDS = [
+    EvaluatorConfig(kind="nlgr", hidden=8, members=2),
+    EvaluatorConfig(kind="context", hidden=8, members=2),
+    EvaluatorConfig(kind="pair", hidden=8, members=2, factors=4),
+]
+
+
+def logits(net: Generator, request: RequestTensors, lists: torch.Tensor, slot: int):
+    """PDU's (B, M) and CRU's (B, N) for lists (B, M) and one slot."""
+    state = net.encode(request, encoded(request))
+    several = lists.unsqueeze(1)
+    looked = net.look(state, several)
+    there = torch.zeros(*several.shape)
+    there[..., slot] = 1.0
+    at = Place(looked, standing(request, several), there)
+    slots = net.slot_logits(state, looked, request.slot_valid)
+    return slots.squeeze(1), net.item_logits(state, at, request.slot_valid).squeeze(1)
+
+
+@pytest.mark.parametrize("config", KINDS, ids=lambda c: c.kind)
+def test_it_proposes_lists_beside_every_kind_of_evaluator(config: EvaluatorConfig):
+    torch.manual_seed(0)
+    evaluator = build_evaluator(config, FIELDS, SLOTS).requires_grad_(False).eval()
+    net = build_generator(GeneratorConfig(kind="guided", hidden=8), config, FIELDS, SLOTS)
+    request = random_request()
+    how = Editing(edits=3, num_lists=6, scale=2.0)
+
+    lists = generate_lists(net, request, evaluator.encode(request), how)
+
+    assert (lists != first_candidates(request).unsqueeze(1)).any(dim=-1).any(dim=-1).all()
+
+
+def test_no_gradient_reaches_the_evaluator():
+    config = EvaluatorConfig(hidden=8)
+    evaluator = build_evaluator(config, FIELDS, SLOTS)
+    net = build_generator(GeneratorConfig(kind="guided"), config, FIELDS, SLOTS)
+    request = random_request()
+
+    state = net.encode(request, evaluator.encode(request))
+    sum(part.sum() for part in state).backward()
+
+    assert all(p.grad is None for p in evaluator.parameters())
+    assert any(p.grad is not None for p in net.parameters())
+
+
+def test_the_choice_for_a_slot_sees_the_other_slots_and_not_what_stands_in_it():
+    net, request = small_generator("guided"), random_request(batch=2, ragged=False)
+    assert isinstance(net, GuidedGenerator)
+    with torch.no_grad():
+        net.cru_from_swap.zero_()  # else item 6, now standing in the list, would be marked
+    lists = first_candidates(request)
+    here, other = lists.clone(), lists.clone()
+    here[:, 1] = 6
+    other[:, 2] = 6
+
+    _, given = logits(net, request, lists, slot=1)
+    _, changed_here = logits(net, request, here, slot=1)
+    _, changed_beside = logits(net, request, other, slot=1)
+
+    assert torch.allclose(given, changed_here, atol=1e-6)
+    assert not torch.allclose(given, changed_beside, atol=1e-3)
+
+
+def test_a_slot_that_is_not_there_changes_no_choice():
+    net, request = small_generator("guided"), random_request(batch=3)  # rows 1, 2: fewer slots
+    lists = first_candidates(request)
+    filled = torch.where(request.slot_valid, lists, 5)
+
+    for given, other in zip(
+        logits(net, request, lists, 0), logits(net, request, filled, 0), strict=True
+    ):
+        there = request.slot_valid if given.shape[1] == SLOTS else request.cand_valid
+        assert torch.allclose(given[there], other[there], atol=1e-6)
+
+
+def test_candidates_that_are_not_there_change_no_choice():
+    net, request = small_generator("guided"), random_request(batch=3, candidates=6, ragged=False)
+    more = torch.full((3, 2, 4), 7, dtype=torch.int32)
+    wider = request._replace(
+        candidates=torch.cat([request.candidates, more], dim=1),
+        cand_valid=torch.cat([request.cand_valid, torch.zeros(3, 2, dtype=torch.bool)], dim=1),
+    )
+    lists = first_candidates(request)
+
+    slots, items = logits(net, request, lists, 0)
+    wide_slots, wide_items = logits(net, wider, lists, 0)
+
+    assert torch.allclose(slots, wide_slots, atol=1e-6)
+    assert torch.allclose(items, wide_items[:, :6], atol=1e-6)
+
+
+def test_it_learns_what_a_pair_evaluator_likes():
+    torch.manual_seed(0)
+    config = EvaluatorConfig(kind="pair", hidden=8, members=2, factors=4)
+    evaluator = build_evaluator(config, FIELDS, SLOTS).requires_grad_(False).eval()
+    assert isinstance(evaluator, PairEvaluator)
+    with torch.no_grad():  # likes and dislikes, alone and side by side
+        evaluator.bias.table.mul_(100.0)
+        evaluator.near.normal_()
+    net = build_generator(GeneratorConfig(kind="guided", hidden=16, heads=2), config, FIELDS, SLOTS)
+    training = GeneratorTraining(cru_loss="expected")
+    objective = NeighborObjective(training, 1.0, torch.Generator().manual_seed(1))
+    scorer = Scorer(evaluator, random_request(batch=64, candidates=7, ragged=False), Objective())
+    lists = first_candidates(scorer.request)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for step in range(150):
+        learned = objective(net, scorer, lists, step / 150)
+        optimizer.zero_grad()
+        (learned.item + learned.slot).mean().backward()
+        optimizer.step()
+
+    once = generate_lists(net, scorer.request, scorer.encoded, Editing(edits=1))
+
+    given = scorer(lists.unsqueeze(1)).squeeze(1)
+    every = scorer(all_edits(lists, 7, scorer.request.slot_valid).flatten(1, 2))
+    best = every.max(dim=1).values - given
+    assert (scorer(once).squeeze(1) - given).mean() > 0.8 * best.mean()
+
+
+def test_a_wrong_size_is_refused_by_name():
+    with pytest.raises(ValueError, match="head_width=0 must be at least 1"):
+        dataclasses.replace(GeneratorConfig(), head_width=0)
