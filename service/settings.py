@@ -34,7 +34,9 @@ class Settings(BaseSettings):
         default=False, description="redis_url is that of any node of a Redis Cluster"
     )
     redis_prefix: str = Field(default="relist", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    redis_connections: int = Field(default=16, ge=1, le=1024)
+    redis_connections: int = Field(
+        default=16, ge=1, le=1024, description="to a cluster; a single Redis is read over one"
+    )
     requests_file: Path | None = Field(
         default=None, description="requests.jsonl, for the documents' example and the playground"
     )

@@ -5,32 +5,42 @@ Knows neither HTTP nor the use case; satisfies `UserStore` of the rerank room by
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import NoReturn, Self, cast
+from typing import NoReturn, Protocol, Self
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from model.contract.errors import BlobError
 from model.contract.store_layout import UserRecord, unpack_user, user_key
 from service.errors import FeaturesUnavailable, StoreFault
-from service.features.connection import STORE_ERRORS, Client, open_client
+from service.features.cluster_reader import ClusterReader
+from service.features.connection import STORE_ERRORS
+from service.features.line_reader import LineReader
 
 STORE = "redis"
-_MEND_TIMEOUT_S = 2.0
+
+
+class Reader(Protocol):
+    """What reads keys within a time, or raises TimeoutError or one of STORE_ERRORS."""
+
+    async def get(self, key: str, timeout_s: float) -> bytes | None:
+        """The value, None where there is none."""
+        ...
+
+    async def ping(self, timeout_s: float) -> None:
+        """Return when the far end answers."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections; no call follows."""
+        ...
 
 
 class RedisUserStore:
-    """Reads one user's blob of one schema.
+    """Reads one user's blob of one schema."""
 
-    A request's time may be too short to open a connection (TLS, a far host). So a fetch that failed
-    starts one mending PING in the background, with more time, whose connection the pool keeps for
-    the next request. There is at most one at a time.
-    """
-
-    def __init__(self, client: Client, *, prefix: str, schema_hash: str) -> None:
-        self._client, self._prefix, self._schema_hash = client, prefix, schema_hash
-        self._mending: asyncio.Task[None] | None = None
+    def __init__(self, reader: Reader, *, prefix: str, schema_hash: str) -> None:
+        self._reader, self._prefix, self._schema_hash = reader, prefix, schema_hash
 
     @classmethod
     def connect(
@@ -42,23 +52,24 @@ class RedisUserStore:
         connections: int = 16,
         cluster: bool = False,
     ) -> Self:
-        """A store with its own bounded pool; connects when first used."""
-        client = open_client(url, connections=connections, cluster=cluster)
-        return cls(client, prefix=prefix, schema_hash=schema_hash)
+        """A store that connects when first used.
+
+        connections: to a cluster; a Redis by itself is read over one.
+        """
+        reader: Reader = ClusterReader(url, connections) if cluster else LineReader(url)
+        return cls(reader, prefix=prefix, schema_hash=schema_hash)
 
     async def fetch_user(self, user_id: str, *, timeout_s: float) -> UserRecord | None:
         """One user, None for one never seen; raises FeaturesUnavailable within `timeout_s`."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(timeout_s):
-                blob = await self._client.get(user_key(self._prefix, user_id))
+            blob = await self._reader.get(user_key(self._prefix, user_id), timeout_s)
         except STORE_ERRORS as error:
-            self._mend()
             _raise(_fault(error), began, timeout_s, error)
         if blob is None:
             return None
         try:
-            return unpack_user(cast(bytes, blob), self._schema_hash)  # replies are not decoded
+            return unpack_user(blob, self._schema_hash)
         except BlobError as error:
             _raise("unreadable", began, timeout_s, error)
 
@@ -66,28 +77,13 @@ class RedisUserStore:
         """Return when Redis answers within `timeout_s`, else raise FeaturesUnavailable."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._client.ping()
+            await self._reader.ping(timeout_s)
         except STORE_ERRORS as error:
             _raise(_fault(error), began, timeout_s, error)
 
     async def close(self) -> None:
         """Close the connections; no call follows."""
-        if self._mending is not None:
-            self._mending.cancel()
-            await asyncio.wait([self._mending])
-        await self._client.aclose()
-
-    def _mend(self) -> None:
-        """Open a connection for the next request, beside the one that just failed."""
-        if self._mending is None or self._mending.done():
-            self._mending = asyncio.create_task(self._reconnect())
-
-    async def _reconnect(self) -> None:
-        try:
-            await self.ping(timeout_s=_MEND_TIMEOUT_S)
-        except FeaturesUnavailable:
-            return  # still down: the next failing request starts the next attempt
+        await self._reader.close()
 
 
 def _fault(error: Exception) -> StoreFault:

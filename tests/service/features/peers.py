@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from service.features.embedded import HOST
 
@@ -12,8 +14,10 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @asynccontextmanager
-async def serving(handle: Handler) -> AsyncIterator[str]:
-    """A TCP server on loopback; yields its address."""
+async def serving(
+    handle: Handler, *, path: Path | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """A server on loopback, or on the socket at `path`; yields its address."""
     handlers: list[asyncio.Task[None]] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,10 +30,15 @@ async def serving(handle: Handler) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(accept, HOST, 0)
-    port = server.sockets[0].getsockname()[1]
+    if path is not None:
+        server = await asyncio.start_unix_server(accept, path)
+        address = f"unix://{path}"
+    else:
+        server = await asyncio.start_server(accept, HOST, 0, ssl=tls)
+        port = server.sockets[0].getsockname()[1]
+        address = f"redis://{HOST}:{port}" if tls is None else f"rediss://localhost:{port}"
     try:
-        yield f"redis://{HOST}:{port}"
+        yield address
     finally:
         server.close()
         for handler in handlers:

@@ -1,0 +1,122 @@
+"""One connection to Redis that all fetches share: commands leave at once, replies come in order.
+
+Why not the client's pool: a GET through it takes 62 us of CPU with four at a time and 80 alone,
+over this 21 and 37 (in turn, uvloop). And whoever gives up there closes a connection and the next
+one opens another, which under load is a storm; here a late reply is read and dropped. Understands
+what GET, PING, AUTH and SELECT are answered with, and no other reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from typing import cast
+
+from redis.exceptions import InvalidResponse, ResponseError
+
+Reply = bytes | None
+_LONGEST_LINE = 1024  # of a reply that is no blob, and of a blob's length
+_BLOB, _ERROR, _PLAIN = b"$-+"
+
+
+def command(*words: bytes) -> bytes:
+    """A command as it is sent."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
+
+
+class Line(asyncio.Protocol):
+    """An open connection, until `lost`."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._held = b""
+        self._quiet_since = 0.0
+
+    def ask(self, sent: bytes) -> asyncio.Future[Reply]:
+        """Send a command; its reply may be given up at any time, by cancelling or settling it."""
+        reply: asyncio.Future[Reply] = self._loop.create_future()
+        if not self._waiting:
+            self._quiet_since = self._loop.time()
+        self._waiting.append(reply)
+        self._transport.write(sent)
+        return reply
+
+    def quiet_s(self) -> float:
+        """For how long somebody has waited and nothing was heard."""
+        return self._loop.time() - self._quiet_since if self._waiting else 0.0
+
+    def drop(self, why: Exception | None = None) -> None:
+        """Close at once; whoever waits hears why."""
+        if not self.lost:
+            self.lost = True
+            self._transport.abort()
+        for reply in self._waiting:
+            if not reply.done():
+                reply.set_exception(why or ConnectionResetError("the connection to Redis is lost"))
+        self._waiting.clear()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready; a peer that vanishes is noticed by the system."""
+        self._transport = cast(asyncio.Transport, transport)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def eof_received(self) -> None:
+        """The far end says goodbye."""
+        self.drop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The far end is gone."""
+        self.drop(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Settle those whose replies are whole; bytes that are no reply end the connection."""
+        held = self._held + data if self._held else data
+        self._quiet_since = self._loop.time()
+        at = 0
+        try:
+            while at < len(held) and not self.lost:
+                at, left = self._read(held, at), at
+                if at == left:
+                    break
+        except ValueError:
+            self.drop(InvalidResponse("bytes that are no reply of Redis"))
+        self._held = held[at:]
+
+    def _read(self, held: bytes, at: int) -> int:
+        """Settle the reply that begins here; where it ends, or `at` while it is not whole."""
+        end = held.find(b"\r\n", at, at + _LONGEST_LINE)
+        if end < 0:
+            if len(held) - at >= _LONGEST_LINE:
+                raise ValueError
+            return at
+        kind, text, after = held[at], held[at + 1 : end], end + 2
+        outcome: Reply | Exception = text
+        if kind == _BLOB:
+            size = int(text)
+            outcome = None
+            if size >= 0:
+                stop = after + size
+                if len(held) < stop + 2:
+                    return at
+                outcome, after = held[after:stop], stop + 2
+        elif kind == _ERROR:
+            outcome = ResponseError(text[:40].decode("ascii", "replace"))
+        elif kind != _PLAIN:
+            raise ValueError
+        self._settle(outcome)
+        return after
+
+    def _settle(self, outcome: Reply | Exception) -> None:
+        if not self._waiting:
+            raise ValueError
+        reply = self._waiting.popleft()
+        if reply.done():
+            return  # whoever asked has given up
+        if isinstance(outcome, Exception):
+            reply.set_exception(outcome)
+        else:
+            reply.set_result(outcome)

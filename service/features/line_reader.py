@@ -1,0 +1,118 @@
+"""Reads keys of one Redis over one shared connection, which it opens again by itself.
+
+A request's time may be too short to open a connection (TLS, a far host). So it is opened beside
+the requests, with more time; all who find none meanwhile wait for it within their own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+from redis.asyncio.connection import SSLConnection, parse_url
+
+from service.features.line import Line, Reply, command
+
+_OPEN_S = 2.0  # of one attempt
+_STALE_S = 1.0  # a connection on which replies are overdue for so long is taken for dead
+_DEFAULT_PORT = 6379
+
+
+class LineReader:
+    """GET and PING; connects when first used."""
+
+    def __init__(self, url: str, *, stale_s: float = _STALE_S) -> None:
+        self._address: dict[str, Any] = dict(parse_url(url))
+        self._stale_s = stale_s
+        self._line: Line | None = None
+        self._opening: asyncio.Task[Line] | None = None
+
+    async def get(self, key: str, timeout_s: float) -> bytes | None:
+        """The value, None where there is none; raises TimeoutError or one of STORE_ERRORS."""
+        name = key.encode()
+        return await self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(name), name), timeout_s)
+
+    async def ping(self, timeout_s: float) -> None:
+        """Return when Redis answers; raises as `get` does."""
+        await self._ask(command(b"PING"), timeout_s)
+
+    async def close(self) -> None:
+        """Close the connection, and the attempt to open one."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._line is not None:
+            self._line.drop()
+
+    async def _ask(self, sent: bytes, timeout_s: float) -> Reply:
+        line = self._line
+        if line is None or line.lost:
+            async with asyncio.timeout(timeout_s):
+                return await (await self._open()).ask(sent)
+        # a timer of our own: asyncio.timeout is four times this
+        reply = line.ask(sent)
+        timer = asyncio.get_running_loop().call_later(timeout_s, self._expire, line, reply)
+        try:
+            return await reply
+        finally:
+            timer.cancel()
+
+    async def _open(self) -> Line:
+        """A connection, opened by whoever asks first; giving up the wait does not end the try."""
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._connect())
+            self._opening.add_done_callback(_look_at)
+        return await asyncio.shield(self._opening)
+
+    async def _connect(self) -> Line:
+        async with asyncio.timeout(_OPEN_S):
+            line = await self._dial()
+            try:
+                for sent in self._greetings():
+                    await line.ask(sent)
+            except BaseException:
+                line.drop()
+                raise
+        self._line = line
+        return line
+
+    async def _dial(self) -> Line:
+        loop, at = asyncio.get_running_loop(), self._address
+        if "path" in at:
+            _, line = await loop.create_unix_connection(Line, at["path"])
+            return line
+        _, line = await loop.create_connection(
+            Line, at.get("host", "localhost"), at.get("port", _DEFAULT_PORT), ssl=self._tls()
+        )
+        return line
+
+    def _expire(self, line: Line, reply: asyncio.Future[Reply]) -> None:
+        """The time of one fetch is over; its reply, when it comes, is dropped."""
+        if not reply.done():
+            reply.set_exception(TimeoutError())
+            if line.quiet_s() > self._stale_s:
+                line.drop()
+
+    def _tls(self) -> ssl.SSLContext | None:
+        """By the options of the url, as the client reads them."""
+        if self._address.get("connection_class") is not SSLConnection:
+            return None
+        options = {k: v for k, v in self._address.items() if k.startswith("ssl_")}
+        return SSLConnection(**options).ssl_context.get()
+
+    def _greetings(self) -> list[bytes]:
+        at, sent = self._address, []
+        user, password = at.get("username"), at.get("password", "")
+        if user or password:
+            words = ([user.encode()] if user else []) + [password.encode()]
+            sent.append(command(b"AUTH", *words))
+        if at.get("db"):
+            sent.append(command(b"SELECT", b"%d" % int(at["db"])))
+        return sent
+
+
+def _look_at(task: asyncio.Task[Line]) -> None:
+    """Nobody may be left to hear how it went."""
+    if not task.cancelled():
+        task.exception()

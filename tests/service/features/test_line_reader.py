@@ -1,0 +1,143 @@
+"""The shared connection itself: replies in pieces, dead connections, passwords, databases, TLS."""
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import trustme
+from redis import Redis
+from redis.exceptions import InvalidResponse, ResponseError
+
+from service.features.embedded import HOST
+from service.features.line_reader import LineReader
+from tests.redis_fixture import command
+from tests.service.features.peers import serving
+
+AMPLE_S, BUDGET_S = 2.0, 0.03
+ASKED = b"*2\r\n$3\r\nGET\r\n$1\r\n%b\r\n"
+REPLY = {
+    b"a": b"$3\r\nA\r\n\r\n",
+    b"b": b"$-1\r\n",
+    b"c": b"-WRONGTYPE no\r\n",
+    b"d": b"$0\r\n\r\n",
+}
+WORTH = {"a": b"A\r\n", "b": None, "d": b""}  # a value may hold what ends a reply
+
+
+@asynccontextmanager
+async def reading(url, **options):
+    reader = LineReader(url, **options)
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1000])
+async def test_replies_that_come_in_pieces_or_all_at_once_reach_each_who_asked(piece):
+    async def answer_all_at_last(reader, writer):
+        wanted = [ASKED % key for key in REPLY] + [ASKED % b"a"]
+        assert await reader.readexactly(sum(map(len, wanted))) == b"".join(wanted)
+        sent = b"".join([*REPLY.values(), REPLY[b"a"]])
+        for at in range(0, len(sent), piece):
+            writer.write(sent[at : at + piece])
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
+
+    async with serving(answer_all_at_last) as url, reading(url) as reader:
+        asked = [reader.get(key, AMPLE_S) for key in ("a", "b", "c", "d", "a")]
+        a, b, c, d, again = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [a, b, d, again] == [WORTH["a"], WORTH["b"], WORTH["d"], WORTH["a"]]
+    assert isinstance(c, ResponseError)
+
+
+@pytest.mark.parametrize("babble", [b"?3\r\n", b"$x\r\n", b"x" * 5000, b"$1\r\nA\r\n+extra\r\n"])
+async def test_bytes_that_answer_nothing_cost_those_who_wait_and_the_next_gets_a_new_connection(
+    babble,
+):
+    met = []
+
+    async def first_babbles(reader, writer):
+        met.append(1)
+        await reader.read(100)
+        writer.write(babble if len(met) == 1 else REPLY[b"a"])
+        await reader.read()
+
+    async with serving(first_babbles) as url, reading(url) as reader:
+        with suppress(InvalidResponse):  # in the last case its own reply was right
+            assert await reader.get("a", AMPLE_S) == b"A"
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert await reader.get("a", AMPLE_S) == WORTH["a"]
+    assert len(met) == 2
+
+
+async def test_a_connection_that_is_silent_for_long_is_taken_for_dead_and_a_short_stall_is_not():
+    met = []
+
+    async def first_is_silent(reader, writer):
+        met.append(1)
+        silent = len(met) == 1
+        while sent := await reader.read(100):
+            if not silent:
+                writer.write(REPLY[b"a"] * sent.count(b"GET"))
+
+    async with serving(first_is_silent) as url, reading(url, stale_s=2.5 * BUDGET_S) as reader:
+        for _ in range(3):  # the last of them knows, and the next connects anew
+            assert len(met) < 2
+            with pytest.raises(TimeoutError):
+                await reader.get("a", BUDGET_S)
+        assert await reader.get("a", AMPLE_S) == WORTH["a"]
+    assert len(met) == 2
+
+
+@pytest.mark.redis
+async def test_password_user_and_database_of_the_url_are_used(redis_of_my_own):
+    server = redis_of_my_own
+    for line in (
+        "ACL SETUSER reader on >its-own ~* +get +select +ping",
+        "CONFIG SET requirepass secret",
+    ):
+        assert b"OK" in command(server, line)
+    with Redis(port=server.port, password="secret", db=3) as client:
+        client.set("k", b"of three")
+    where = f"{HOST}:{server.port}"
+    for url in (f"redis://:secret@{where}/3", f"redis://reader:its-own@{where}/3"):
+        async with reading(url) as reader:
+            assert await reader.get("k", AMPLE_S) == b"of three"
+            await reader.ping(AMPLE_S)
+    for url in (f"redis://:wrong@{where}/3", f"redis://{where}/3"):
+        async with reading(url) as reader:
+            with pytest.raises(ResponseError):
+                await reader.get("k", AMPLE_S)
+
+
+async def answer(reader, writer):
+    while await reader.read(100):
+        writer.write(REPLY[b"a"])
+
+
+async def test_a_unix_socket_is_read(tmp_path):
+    async with serving(answer, path=tmp_path / "r.sock") as url, reading(url) as reader:
+        assert await reader.get("a", AMPLE_S) == WORTH["a"]
+
+
+async def test_a_certificate_of_a_stranger_is_refused_and_one_of_a_known_authority_is_read(
+    tmp_path,
+):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    known = f"?ssl_ca_certs={tmp_path}/ca.pem"
+
+    async with serving(answer, tls=context) as url:
+        async with reading(url + known) as reader:
+            assert await reader.get("a", AMPLE_S) == WORTH["a"]
+        for refused in (url, url.replace("localhost", HOST) + known):  # a name it does not have
+            async with reading(refused) as reader:
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await reader.get("a", AMPLE_S)
