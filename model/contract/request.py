@@ -6,9 +6,9 @@ compare. `parse_request` is the way in: the models alone do not compare one colu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any, NoReturn
 
 import numpy as np
@@ -18,10 +18,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from model.contract.constraints import Constraints
 from model.contract.errors import MalformedJson, RequestRejected
+from model.contract.fast_body import FastBody, FastColumns, FastRow, read_fast
+from model.contract.wire_limits import DEFAULT_NUM_LISTS, MAX_ID, MAX_SEED
 
-MAX_ID = 256  # characters
-MAX_SEED = 2**63 - 1
-DEFAULT_NUM_LISTS = 8
 _NAMED_ERRORS = 10  # broken rules that an answer names
 
 
@@ -61,7 +60,8 @@ class Candidate(Strict):
     item_id: Id
     score: float | None = Field(default=None, description="upstream score; null is missing, not 0")
     features: dict[str, FeatureValue] = Field(
-        default={}, description="candidate-scope fields; item-scope fields override the item table"
+        default_factory=dict,
+        description="candidate-scope fields; item-scope fields override the item table",
     )
 
 
@@ -115,7 +115,7 @@ class RerankRequest:
     item_ids: Sequence[str]
     scores: NDArray[np.float64] | None
     features: Mapping[str, Sequence[Any]]
-    body: RerankBody
+    body: RerankBody | FastBody
 
     @property
     def list_size(self) -> int | None:
@@ -128,15 +128,12 @@ class RerankRequest:
 
 def parse_request(raw: bytes) -> RerankRequest:
     """Read a body; raises MalformedJson, or RequestRejected naming each field and rule."""
-    try:
-        body = RerankBody.model_validate_json(raw)
-    except ValidationError as error:
-        _explain(error)
+    body = read_fast(raw) or _read(raw)
     given = body.candidates
-    if isinstance(given, CandidateColumns):
-        ids, scores, features = _from_columns(given)
-    else:
+    if isinstance(given, list):
         ids, scores, features = _from_rows(given)
+    else:
+        ids, scores, features = _from_columns(given)
     if len(set(ids)) != len(ids):
         raise _rejected("candidates", f"item_id {_first_twice(ids)!r} stands twice")
     if body.list_size is not None and body.list_size > len(ids):
@@ -144,10 +141,17 @@ def parse_request(raw: bytes) -> RerankRequest:
     return RerankRequest(body.user_id, ids, scores, features, body)
 
 
+def _read(raw: bytes) -> RerankBody:
+    try:
+        return RerankBody.model_validate_json(raw)
+    except ValidationError as error:
+        _explain(error)
+
+
 _Columns = tuple[list[str], NDArray[np.float64] | None, Mapping[str, Sequence[Any]]]
 
 
-def _from_columns(given: CandidateColumns) -> _Columns:
+def _from_columns(given: CandidateColumns | FastColumns) -> _Columns:
     count = len(given.item_id)
     if given.score is not None and len(given.score) != count:
         raise _rejected("candidates.score", f"{len(given.score)} values for {count} candidates")
@@ -159,18 +163,15 @@ def _from_columns(given: CandidateColumns) -> _Columns:
     return given.item_id, _scores(given.score), given.features
 
 
-def _from_rows(given: Sequence[Candidate]) -> _Columns:
-    names = {name: None for row in given for name in row.features}  # in order of appearance
-    features = {name: [row.features.get(name) for row in given] for name in names}
+def _from_rows(given: Sequence[Candidate] | Sequence[FastRow]) -> _Columns:
+    own = [row.features for row in given]
+    names = dict.fromkeys(chain.from_iterable(own))  # in order of appearance
+    features = {name: [values.get(name) for values in own] for name in names}
     return [row.item_id for row in given], _scores([row.score for row in given]), features
 
 
 def _scores(values: Sequence[float | None] | None) -> NDArray[np.float64] | None:
-    if values is None:
-        return None
-    if None in values:
-        values = [math.nan if v is None else v for v in values]
-    return np.asarray(values, dtype=np.float64)
+    return None if values is None else np.asarray(values, dtype=np.float64)  # None becomes NaN
 
 
 def _first_twice(ids: Sequence[str]) -> str:

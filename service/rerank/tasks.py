@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from model.contract.items import ItemTable
 from model.contract.manifest import ObjectiveWeights
-from model.contract.request import MAX_SEED, RerankRequest
+from model.contract.request import RerankRequest
 from model.contract.rules import CompiledRules, compile_rules
 from model.contract.store_layout import UserRecord
+from model.contract.wire_limits import MAX_SEED
 from service.rerank import limits
 from service.rerank.arrays import (
     EncodedCandidates,

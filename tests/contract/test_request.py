@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from model.contract.errors import MalformedJson, RequestRejected
-from model.contract.request import MAX_SEED, parse_request
+from model.contract.request import parse_request
+from model.contract.wire_limits import MAX_SEED
 
 ROWS = [
     {"item_id": "a", "score": 2.5, "features": {"distance": 1.5}},
