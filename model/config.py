@@ -89,6 +89,7 @@ class GeneratorTraining:
     lr: float = 1e-3
     max_batch: int = 1024
     cru_loss: str = "straight_through"  # straight_through | expected | sampled
+    expected_slots: int = 0  # slots a step whose every neighbor is asked; 0: all; "expected" only
     alpha: float = 0.2  # weight of L2
     tau_start: float = 1.0
     tau_end: float = 0.3
@@ -107,6 +108,8 @@ class GeneratorTraining:
     def __post_init__(self) -> None:
         _one_of("train_generator.cru_loss", self.cru_loss, CRU_LOSSES)
         _one_of("train_generator.replacement", self.replacement, ("cru", "uniform", "popularity"))
+        if self.expected_slots < 0:
+            raise ValueError(f"train_generator.expected_slots={self.expected_slots} is negative")
         if not 0 < self.samples_per_slot <= MOST_SAMPLES:
             raise ValueError(
                 f"train_generator.samples_per_slot={self.samples_per_slot} is not in "

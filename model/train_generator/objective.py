@@ -111,11 +111,30 @@ class NeighborObjective:
             log_q = torch.log_softmax(choices.g, dim=-1)
             chosen = log_q.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
             return sampled_reward_loss(chosen, gain, drawn), gain
-        n = choices.g.shape[-1]
-        neighbors = all_edits(lists, n, valid).flatten(1, 2)
-        every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (lists.shape[1], n))
-        gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
-        return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, drawn), gain
+        return self._expected(scorer, lists, choices, base, drawn)
+
+    def _expected(
+        self, scorer: Scorer, lists: Tensor, choices: Choices, base: Tensor, drawn: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """L1 over every neighbor of all slots, or of a few that are drawn; gains (B, M)."""
+        valid = scorer.request.slot_valid
+        (b, m), n = lists.shape, choices.g.shape[-1]
+        few = self.training.expected_slots
+        if not 0 < few < m:
+            neighbors = all_edits(lists, n, valid).flatten(1, 2)
+            every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (m, n))
+            gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
+            return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, drawn), gain
+        draw = torch.rand((b, m), generator=self.rng).to(lists.device)
+        slots = draw.masked_fill(~valid, -1.0).topk(few, dim=1).indices  # (B, S), real ones first
+        rows = torch.arange(b, device=lists.device).unsqueeze(1)
+        neighbors = all_edits(lists, n, valid)[rows, slots].flatten(1, 2)  # (B, S * N, M)
+        every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (few, n))
+        log_g = torch.log_softmax(choices.g[rows, slots], dim=-1)
+        gain = self._shaped(scorer(one_edit(lists, choices.items, valid))) - base
+        loss = expected_reward_loss(log_g, every, (drawn & valid).gather(1, slots))
+        there = valid.sum(dim=1).clamp(min=1)
+        return loss * there / there.clamp(max=few), gain
 
     def _soft_gain(
         self, scorer: Scorer, lists: Tensor, choices: Choices, base: Tensor, tau: float

@@ -11,7 +11,9 @@ from model.neighbors import all_edits
 from model.nets.build import build_evaluator, build_generator
 from model.nets.edits import standing
 from model.nets.generator import Generator, Place
+from model.nets.guided_generator import GuidedGenerator
 from model.nets.inputs import RequestTensors
+from model.nets.pair_evaluator import PairEvaluator
 from model.proposals import Editing, generate_lists
 from model.search import Scorer
 from model.train_generator.objective import NeighborObjective
@@ -63,7 +65,7 @@ def test_no_gradient_reaches_the_evaluator():
     request = random_request()
 
     state = net.encode(request, evaluator.encode(request))
-    sum(part.sum() for part in state).backward()
+    torch.stack([part.sum() for part in state]).sum().backward()
 
     assert all(p.grad is None for p in evaluator.parameters())
     assert any(p.grad is not None for p in net.parameters())

@@ -18,7 +18,7 @@ from tests.requests import FIELDS, SLOTS, encoded, first_candidates, random_requ
 MEAN = 2.0
 
 
-def step(training: GeneratorTraining) -> tuple[StepLosses, Scorer, torch.Tensor]:
+def step(training: GeneratorTraining, *, seed: int = 1) -> tuple[StepLosses, Scorer, torch.Tensor]:
     """One step of the same nets on the same batch, the noise drawn from the same seed."""
     torch.manual_seed(0)
     evaluator = build_evaluator(EvaluatorConfig(hidden=8), FIELDS, SLOTS).requires_grad_(False)
@@ -26,7 +26,7 @@ def step(training: GeneratorTraining) -> tuple[StepLosses, Scorer, torch.Tensor]
     request = random_request()
     lists = first_candidates(request)
     scorer = Scorer(evaluator, request, Objective())
-    objective = NeighborObjective(training, MEAN, torch.Generator().manual_seed(1))
+    objective = NeighborObjective(training, MEAN, torch.Generator().manual_seed(seed))
     return objective(net, scorer, lists, 1.0), scorer, lists
 
 
@@ -56,6 +56,19 @@ def test_several_samples_a_slot_are_averaged():
 
     # 50 and 40 draws estimate the same mean, one draw is far noisier
     assert (often.item - again.item).abs().mean() < (often.item - once.item).abs().mean()
+
+
+def test_a_few_slots_a_step_estimate_the_expectation_over_all():
+    every, _, _ = step(GeneratorTraining(cru_loss="expected"))
+    few = [
+        step(GeneratorTraining(cru_loss="expected", expected_slots=2), seed=seed)[0]
+        for seed in range(400)
+    ]
+
+    mean = torch.stack([one.item for one in few]).mean(dim=0)
+    whole = torch.stack([one.slot for one in few]).mean(dim=0)
+    assert torch.allclose(mean, every.item, rtol=0.2)  # rows have four, three and two slots
+    assert (whole > 0).all()  # every slot's own neighbor still teaches the PDU
 
 
 @pytest.mark.parametrize("who", ["cru", "uniform", "popularity"])
