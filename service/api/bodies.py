@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
-from starlette.datastructures import Headers
 from starlette.types import Receive
 
+from service.api.interrupt import Interruptible
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMedia
 
 _JSON_TYPES = frozenset({"application/json", ""})
@@ -16,7 +17,7 @@ class ClientGone(Exception):
     """The client hung up; nobody is left to answer."""
 
 
-def check_headers(headers: Headers, max_bytes: int) -> None:
+def check_headers(headers: Mapping[str, str], max_bytes: int) -> None:
     """Refuse by the headers what need not be read."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _JSON_TYPES:
@@ -32,8 +33,12 @@ async def read_body(receive: Receive, *, max_bytes: int, timeout_ms: int) -> byt
     """The whole body; raises BodyTooLarge, BodyTooSlow or ClientGone."""
     chunks: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(timeout_ms / 1e3):
+    with Interruptible() as reading:
+        timer = asyncio.get_running_loop().call_later(
+            timeout_ms / 1e3,
+            lambda: reading.end(BodyTooSlow(limit_ms=timeout_ms, received_bytes=size)),
+        )
+        try:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -45,5 +50,5 @@ async def read_body(receive: Receive, *, max_bytes: int, timeout_ms: int) -> byt
                 chunks.append(chunk)
                 if not message.get("more_body", False):
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    except TimeoutError as error:
-        raise BodyTooSlow(limit_ms=timeout_ms, received_bytes=size) from error
+        finally:
+            timer.cancel()

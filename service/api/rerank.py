@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic_core import to_json
-from starlette.datastructures import Headers
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from model.contract.request import parse_request
 from service.api.admission import Admission, Visitor
 from service.api.bodies import ClientGone, check_headers, read_body
 from service.api.errors import ANSWERED, JSON, code_of, render
+from service.api.interrupt import Interruptible
 from service.api.tokens import Tokens
 from service.api.trace import trace_headers, trace_id
 from service.errors import Internal, NotReady
@@ -46,7 +46,7 @@ class RerankEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an error of ours becomes a 500 that says nothing."""
         began = self._door.clock()
-        headers = Headers(scope=scope)
+        headers = _headers(scope)
         journey = Journey(began, headers.get("traceparent"))
         outcome: metrics.Outcome = "failed"
         try:
@@ -74,7 +74,7 @@ class RerankEndpoint:
                 self._door.traces.record(journey, ended)
 
     async def _answer(
-        self, headers: Headers, receive: Receive, journey: Journey
+        self, headers: Mapping[str, str], receive: Receive, journey: Journey
     ) -> tuple[bytes, bool]:
         """The answer's bytes, and whether it went without something."""
         door = self._door
@@ -86,7 +86,12 @@ class RerankEndpoint:
             raw = await read_body(
                 receive, max_bytes=door.max_body_bytes, timeout_ms=door.body_timeout_ms
             )
-            return await _while_connected(self._work(raw, visitor, journey), receive)
+            with Interruptible() as work:
+                watch = asyncio.create_task(_watch(receive, work))
+                try:
+                    return await self._work(raw, visitor, journey)
+                finally:
+                    watch.cancel()
 
     async def _work(self, raw: bytes, visitor: Visitor, journey: Journey) -> tuple[bytes, bool]:
         clock, limits = self._door.clock, self.reranker.limits
@@ -118,7 +123,7 @@ class RerankEndpoint:
         return to_json(answer), bool(answer["degraded"])
 
     async def _refuse(
-        self, error: Exception, headers: Headers, send: Send, journey: Journey
+        self, error: Exception, headers: Mapping[str, str], send: Send, journey: Journey
     ) -> None:
         status, own, body = render(error)
         journey.facts |= {"http.response.status_code": int(status), "error.type": code_of(error)}
@@ -127,28 +132,16 @@ class RerankEndpoint:
         await _send(send, status, [*own, *trace_headers(headers)], body)
 
 
-async def _while_connected(
-    work: Coroutine[None, None, tuple[bytes, bool]], receive: Receive
-) -> tuple[bytes, bool]:
-    """The work's result; the work is dropped when the client hangs up first."""
-    task = asyncio.ensure_future(work)
-    watch = asyncio.ensure_future(_until_gone(receive))
-    watch.add_done_callback(lambda _: task.cancel())
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if watch.done() and not watch.cancelled():
-            raise ClientGone from None
-        task.cancel()
-        raise
-    finally:
-        watch.cancel()
+def _headers(scope: Scope) -> dict[str, str]:
+    """By lower-case name; of a header that is there twice the first counts."""
+    return {k.decode("latin-1"): v.decode("latin-1") for k, v in reversed(scope["headers"])}
 
 
-async def _until_gone(receive: Receive) -> None:
-    message: Message = {}
-    while message.get("type") != "http.disconnect":
-        message = await receive()
+async def _watch(receive: Receive, work: Interruptible) -> None:
+    """Drop the work of a client that hangs up before its answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    work.end(ClientGone())
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
-
-from starlette.datastructures import Headers
+from collections.abc import Mapping, Sequence
 
 from service.errors import Unauthorized
 
@@ -19,7 +17,7 @@ class Tokens:
         self._tokens = [token.encode() for token in tokens]
         self._open = open_without and not tokens
 
-    def require(self, headers: Headers) -> None:
+    def require(self, headers: Mapping[str, str]) -> None:
         """Raise Unauthorized unless a known token is shown; compares with every token."""
         if self._open:
             return

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from starlette.datastructures import Headers
+from collections.abc import Mapping
 
 # The standard forbids version ff and ids of zeros only.
 _TRACEPARENT = re.compile(
@@ -12,7 +11,7 @@ _TRACEPARENT = re.compile(
 )
 
 
-def trace_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+def trace_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """The request's trace context as headers of the answer."""
     given = headers.get("traceparent")
     if given is None or _TRACEPARENT.fullmatch(given) is None:
@@ -20,7 +19,7 @@ def trace_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(b"traceparent", given.encode())]
 
 
-def trace_id(headers: Headers) -> str | None:
+def trace_id(headers: Mapping[str, str]) -> str | None:
     """The 32 hex digits that all log lines of one trace share."""
     match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
     return match.group(1) if match else None
