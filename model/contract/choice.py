@@ -27,7 +27,7 @@ def reward(
     p_click: Floats,
     p_conversion: Floats | None,
     values: Floats | None,
-    slot_valid: NDArray[np.bool_],
+    slot_valid: NDArray[np.bool_] | None,
     objective: Objective,
 ) -> Floats:
     """Reward of lists (DESIGN 5): sum over slots of p_click (w_c + w_v p_conv + w_r p_conv value).
@@ -36,7 +36,7 @@ def reward(
         p_click: (E, B, L, M) probability of a click in the slot.
         p_conversion: same shape, P(conversion | click); None when the evaluator has none.
         values: (B, L, M) value of the slot's item; None and NaN (a gap) count as 0.
-        slot_valid: (B, M) bool.
+        slot_valid: (B, M) bool; None when every slot counts.
         objective: the weights.
 
     Returns:
@@ -48,8 +48,11 @@ def reward(
         if values is not None and objective.value:
             gained = gained + objective.value * np.where(np.isnan(values), 0.0, values)
         worth = worth + p_conversion * gained
+    gains = p_click * worth
+    if slot_valid is not None:
+        gains = np.where(slot_valid[:, None, :], gains, 0.0)
     # reductions as ufuncs here and below: the methods' checks cost more than sums this small
-    return np.add.reduce(np.where(slot_valid[:, None, :], p_click * worth, 0.0), axis=-1)
+    return np.add.reduce(gains, axis=-1)
 
 
 def score_lists(rewards: Floats, pessimism: float) -> Floats:

@@ -22,5 +22,7 @@ def count_quality(model: Model, task: Task, found: Found | None) -> None:
     metrics.LISTS_EVALUATED.labels(model.role).observe(len(found.lists))
     metrics.UPLIFT.labels(model.role).observe(found.reward - found.input_reward)
     metrics.REWARD.labels(model.role).observe(found.reward)
-    metrics.P_CLICK.labels(model.role).observe(float(found.p_click[: task.size].mean()))
+    metrics.P_CLICK.labels(model.role).observe(
+        float(np.add.reduce(found.p_click[: task.size])) / task.size
+    )
     metrics.CHANGED_SLOTS.labels(model.role).observe(int(changed))

@@ -191,7 +191,8 @@ def judge(graphs: Graphs, task: Task, lists: Lists) -> tuple[_Floats, _Floats | 
     """p_click and p_conversion (E, L, M) and rewards (E, L) of lists (L, M)."""
     p_click, p_conversion = graphs.evaluate(task.context | {"lists": lists[None]})
     values = None if task.values is None else task.values[lists][None]
-    rewards = reward(p_click, p_conversion, values, task.slot_valid[None], task.objective)[:, 0]
+    shown = None if task.size == len(task.start) else task.slot_valid[None]
+    rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0]
     if not np.isfinite(rewards).all():
         raise GraphFailed(graph="evaluator", why="a reward is not a finite number")
     return p_click[:, 0], None if p_conversion is None else p_conversion[:, 0], rewards

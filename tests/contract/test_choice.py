@@ -30,6 +30,15 @@ def test_a_reward_adds_clicks_conversions_and_value_over_valid_slots_only():
     assert got[0, :, 0].tolist() == pytest.approx(expected)
 
 
+def test_without_a_mask_every_slot_counts():
+    p_click = np.random.default_rng(1).uniform(size=(2, 3, 4, 5)).astype(np.float32)
+    every = np.ones((3, 5), dtype=bool)
+    masked = reward(p_click, p_click, None, every, Objective(click=0.7, conversion=0.3))
+    plain = reward(p_click, p_click, None, None, Objective(click=0.7, conversion=0.3))
+    assert plain.dtype == masked.dtype
+    assert plain.tobytes() == masked.tobytes()
+
+
 def test_without_conversions_or_values_the_rest_of_the_objective_stays():
     p_click = np.array([[[[0.5, 0.25]], [[0.25, 0.0]]]])
     p_conversion = np.full_like(p_click, 0.5)
