@@ -14,6 +14,7 @@ from model.contract.request import parse_request
 from service.api.admission import Admission, Visitor
 from service.api.bodies import ClientGone, check_headers, read_body
 from service.api.errors import ANSWERED, JSON, code_of, render
+from service.api.hang_up import watch
 from service.api.interrupt import Interruptible
 from service.api.tokens import Tokens
 from service.api.trace import trace_headers, trace_id
@@ -50,7 +51,7 @@ class RerankEndpoint:
         journey = Journey(began, headers.get("traceparent"))
         outcome: metrics.Outcome = "failed"
         try:
-            body, degraded = await self._answer(headers, receive, journey)
+            body, degraded = await self._answer(scope, headers, receive, journey)
             outcome = "degraded" if degraded else "ok"
             journey.facts["http.response.status_code"] = 200
             await _send(send, 200, [JSON, *trace_headers(headers)], body)
@@ -74,7 +75,7 @@ class RerankEndpoint:
                 self._door.traces.record(journey, ended)
 
     async def _answer(
-        self, headers: Mapping[str, str], receive: Receive, journey: Journey
+        self, scope: Scope, headers: Mapping[str, str], receive: Receive, journey: Journey
     ) -> tuple[bytes, bool]:
         """The answer's bytes, and whether it went without something."""
         door = self._door
@@ -87,11 +88,11 @@ class RerankEndpoint:
                 receive, max_bytes=door.max_body_bytes, timeout_ms=door.body_timeout_ms
             )
             with Interruptible() as work:
-                watch = asyncio.create_task(_watch(receive, work))
+                unwatch = watch(scope, receive, work)
                 try:
                     return await self._work(raw, visitor, journey)
                 finally:
-                    watch.cancel()
+                    unwatch()
 
     async def _work(self, raw: bytes, visitor: Visitor, journey: Journey) -> tuple[bytes, bool]:
         clock, limits = self._door.clock, self.reranker.limits
@@ -135,13 +136,6 @@ class RerankEndpoint:
 def _headers(scope: Scope) -> dict[str, str]:
     """By lower-case name; of a header that is there twice the first counts."""
     return {k.decode("latin-1"): v.decode("latin-1") for k, v in reversed(scope["headers"])}
-
-
-async def _watch(receive: Receive, work: Interruptible) -> None:
-    """Drop the work of a client that hangs up before its answer."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    work.end(ClientGone())
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

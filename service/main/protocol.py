@@ -6,10 +6,13 @@ uvicorn's httptools protocol reads heads of any length for any time and answers 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.errors import code_of, render
+from service.api.hang_up import HANG_UP
 from service.errors import HeadTooLarge, MalformedHttp, Refusal
 from service.telemetry import metrics
 
@@ -25,10 +28,12 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0  # of whole headers
     _unread_bytes = 0  # that came while the head was not whole
     _refused = False
+    _when_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection that never sends a head is closed."""
         super().connection_made(transport)
+        self._extensions: dict[Any, Any] = {HANG_UP: {"tell": self._tell}}
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
@@ -44,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The head of a request begins."""
         super().on_message_begin()
+        self.scope["extensions"] = self._extensions
         self._in_head, self._head_bytes, self._unread_bytes = True, 0, 0
 
     def on_url(self, url: bytes) -> None:
@@ -66,11 +72,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """The far end is gone."""
         self._forget_timer()
         super().connection_lost(exc)
+        if self._when_lost is not None:
+            self._when_lost()
 
     def send_400_response(self, msg: str) -> None:
         """What the parser could not read gets our error shape."""
         too_large = self._head_bytes > MAX_HEAD_BYTES
         self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES) if too_large else MalformedHttp())
+
+    def _tell(self, callback: Callable[[], None] | None) -> None:
+        """Who hears that the client hung up; requests of one connection come one after another."""
+        self._when_lost = callback
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

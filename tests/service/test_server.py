@@ -260,6 +260,19 @@ def test_a_client_that_hangs_up_leaves_no_place_taken(server, artifact):
     assert server.metric("rerank_waiting_requests") == 0
 
 
+def test_the_server_tells_at_once_of_a_client_that_hangs_up_while_it_is_served(server, artifact):
+    raw = json.dumps(body_of(artifact)).encode()
+    head = b"POST /rerank HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(raw)
+    gone = 'rerank_request_seconds_count{artifact="current",outcome="gone"}'
+    before = server.metric(gone)
+    for _ in range(50):  # one may be answered before the server looks at its connection again
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(head + raw)
+        if server.metric(gone) > before:
+            break
+    assert server.metric(gone) > before
+
+
 @pytest.mark.parametrize(
     ("raw", "status", "code"),
     [
