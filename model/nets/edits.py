@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.nets.evaluator import Encoded
-from model.nets.generator import Generator, GeneratorState, Place
+from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
+from model.nets.layers import take_lists
 
 FORCED = 1e6  # larger than any logit
+RULED_OUT = 1e12  # and than what is forced
 
 
 class Rules(NamedTuple):
@@ -65,20 +67,13 @@ def propose(
         stop_on_no_change: the paper's stopping rule.
     """
     state = net.encode(request, known)
-    lists = start.lists
-    open_slots = (start.editable & request.slot_valid).unsqueeze(1).expand(lists.shape)
+    at = begin_edits(net, state, request, start.lists, start.editable)
+    # What no edit changes is ruled out once: all noise of what may not be chosen.
+    item_noise = start.noise_item + _never(allowed_items(request, at, start.editable)).unsqueeze(2)
     for t in range(start.noise_slot.shape[2]):
-        noise = (start.noise_slot[:, :, t], start.noise_item[:, :, t])
-        slot, item = choose_edit(
-            net, state, request, (lists, open_slots, start.editable), noise, rules
-        )
-        unchanged = (slot & (lists == item.unsqueeze(-1))).any(dim=-1, keepdim=True)
-        if stop_on_no_change:
-            open_slots = open_slots & ~unchanged
-        else:
-            open_slots = open_slots & ~(slot & unchanged)
-        lists = apply_edit(lists, slot, item, request.slot_valid)
-    return lists
+        noise = (start.noise_slot[:, :, t], item_noise[:, :, t])
+        at = edit_once(net, state, at, noise, rules, stop=stop_on_no_change)
+    return at.lists
 
 
 def in_turn(edits: int, slots: int) -> Tensor:
@@ -87,59 +82,95 @@ def in_turn(edits: int, slots: int) -> Tensor:
     return (turn - 1.0) * FORCED
 
 
-def choose_edit(
+class EditState(NamedTuple):
+    """Lists between two edits.
+
+    lists: (B, K, M) int64.
+    looked: (B, K, M, Zg), what stands in the slots (`Generator.look`); every edit mends it.
+    closed: (B, K, M) float, above 0 where no further edit may go.
+    there: (B, 1, M) bool, slots that the request has.
+    """
+
+    lists: Tensor
+    looked: Tensor
+    closed: Tensor
+    there: Tensor
+
+
+def begin_edits(
+    net: Generator, state: GeneratorState, request: RequestTensors, lists: Tensor, editable: Tensor
+) -> EditState:
+    """Lists (B, K, M) before their first edit; editable: (B, M) bool."""
+    looked = net.look(state, lists)
+    there = request.slot_valid.unsqueeze(1)
+    closed = (~(editable.unsqueeze(1) & there)).to(looked.dtype).expand(lists.shape)
+    return EditState(lists.long(), looked, closed, there)
+
+
+def edit_once(
     net: Generator,
     state: GeneratorState,
-    request: RequestTensors,
-    at: tuple[Tensor, Tensor, Tensor],
+    at: EditState,
     noise: tuple[Tensor, Tensor],
-    rules: Rules | None,
-) -> tuple[Tensor, Tensor]:
-    """One decision of PDU and CRU for each list.
+    rules: Rules | None = None,
+    *,
+    stop: bool = False,
+) -> EditState:
+    """One decision of PDU and CRU for each list, and what it makes of the list.
+
+    A list without an open slot stays as it is.
 
     Args:
-        net, state, request: the generator and the encoded request.
-        at: lists (B, K, M), open slots (B, K, M) bool, editable (B, M) bool.
-        noise: for slots (B, K, M) and for items (B, K, N).
+        net, state: the generator and the encoded request.
+        at: the lists.
+        noise: for slots (B, K, M), and for items (B, K, N) with what is never allowed ruled out.
         rules: counts that no edit may break; None when there are none.
-
-    Returns:
-        slot (B, K, M) bool one-hot, and item (B, K) int. A list without an open slot gets the item
-        that is already there.
+        stop: whether "no change" closes the list and not only the slot.
     """
-    lists, open_slots, editable = at
-    looked = net.look(state, lists)
-    h = net.slot_logits(state, looked, request.slot_valid) + noise[0]
-    h = h.masked_fill(~open_slots, torch.finfo(h.dtype).min)
-    slot = functional.one_hot(h.argmax(dim=-1), lists.shape[-1]).bool()
-    here = (lists * slot).sum(dim=-1)  # (B, K) the item that stands there
-    stands = standing(request, lists)
-    g = net.item_logits(state, Place(looked, stands, slot.to(h.dtype)), request.slot_valid)
-    g = g + noise[1]
-    allowed = allowed_items(request, stands, slot, editable, rules)
-    item = g.masked_fill(~allowed, torch.finfo(g.dtype).min).argmax(dim=-1)
-    item = torch.where(open_slots.any(dim=-1), item, here).to(lists.dtype)
-    return slot, item
+    seen = net.see(state, at.looked)
+    h = net.slot_logits(state, at.looked, seen) + noise[0] - at.closed * RULED_OUT
+    chosen = h.argmax(dim=-1, keepdim=True)  # (B, K, 1)
+    places = torch.arange(h.shape[-1], device=h.device)
+    slot = (chosen == places).to(h.dtype)
+    here = at.lists.gather(-1, chosen)  # (B, K, 1) the item that stands there
+    g = net.item_logits(state, seen, at.lists, slot) + noise[1]
+    if rules is not None:
+        g = g + _never(_keeps_rules(standing(at, g.shape[-1]), slot, rules))
+    stuck = at.closed.gather(-1, chosen) > 0.0
+    item = torch.where(stuck, here, g.argmax(dim=-1, keepdim=True))
+    closing = (item == here).to(h.dtype)
+    closed = at.closed + (closing if stop else slot * closing)
+    return _moved(state, at, slot, (item, here))._replace(closed=closed)
 
 
-def standing(request: RequestTensors, lists: Tensor) -> Tensor:
+def _moved(
+    state: GeneratorState, at: EditState, slot: Tensor, items: tuple[Tensor, Tensor]
+) -> EditState:
+    """Put an item into the slot and, where it already stood, the old one: a sum of differences."""
+    item, here = items
+    stood = (at.lists == item) & at.there
+    move = slot - stood.to(slot.dtype)  # (B, K, M): 1 where the item comes, -1 where it leaves
+    come, old = take_lists(state.in_list, item), slot.unsqueeze(-2) @ at.looked  # (B, K, 1, Zg)
+    looked = at.looked + move.unsqueeze(-1) * (come - old)
+    return at._replace(lists=at.lists + move.long() * (item - here), looked=looked)
+
+
+def allowed_items(request: RequestTensors, at: EditState, editable: Tensor) -> Tensor:
+    """(B, K, N) bool: candidates that edits may move; a pinned one would leave its slot."""
+    stands = standing(at, request.cand_valid.shape[-1])
+    pinned = (stands & ~editable[:, None, :, None]).any(dim=2)
+    return request.cand_valid.unsqueeze(1) & ~pinned
+
+
+def standing(at: EditState, candidates: int) -> Tensor:
     """(B, K, M, N) bool: which candidate stands in which slot."""
-    places = torch.arange(request.cand_valid.shape[-1], device=lists.device, dtype=lists.dtype)
-    return (lists.unsqueeze(-1) == places) & request.slot_valid[:, None, :, None]
+    places = torch.arange(candidates, device=at.lists.device)
+    return (at.lists.unsqueeze(-1) == places) & at.there.unsqueeze(-1)
 
 
-def allowed_items(
-    request: RequestTensors, stands: Tensor, slot: Tensor, editable: Tensor, rules: Rules | None
-) -> Tensor:
-    """(B, K, N) bool: candidates that may go into the chosen slot. What is there always may.
-
-    A candidate in a slot that may not be edited would have to move, so it is not allowed.
-    """
-    fixed = (stands & ~editable[:, None, :, None]).any(dim=2)
-    allowed = request.cand_valid.unsqueeze(1) & ~fixed
-    if rules is None:
-        return allowed
-    return allowed & _keeps_rules(stands, slot, rules)
+def _never(allowed: Tensor) -> Tensor:
+    """0 where allowed, else more than any logit can make up for."""
+    return (~allowed).to(torch.float32) * -RULED_OUT
 
 
 def _keeps_rules(stands: Tensor, slot: Tensor, rules: Rules) -> Tensor:
@@ -161,16 +192,3 @@ def _keeps_rules(stands: Tensor, slot: Tensor, rules: Rules) -> Tensor:
     after = count.unsqueeze(-1) + change  # (B, K, R, N)
     lower, upper = rules.minimum[:, None, :, None], rules.maximum[:, None, :, None]
     return ((after >= lower) & (after <= upper)).all(dim=2)
-
-
-def apply_edit(lists: Tensor, slot: Tensor, item: Tensor, slot_valid: Tensor) -> Tensor:
-    """Put `item` into `slot`; where it already stood, the old item goes.
-
-    Args:
-        lists: (B, K, M) int; slot: (B, K, M) bool one-hot; item: (B, K) int.
-        slot_valid: (B, M) bool.
-    """
-    here = (lists * slot).sum(dim=-1, keepdim=True).to(lists.dtype)
-    item = item.unsqueeze(-1)
-    swapped = torch.where((lists == item) & slot_valid.unsqueeze(1), here, lists)
-    return torch.where(slot, item, swapped)

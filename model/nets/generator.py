@@ -20,27 +20,16 @@ class GeneratorState(NamedTuple):
     """A request as the generator sees it, computed once for all its lists and edits.
 
     in_list: (B, N, Zg), what a candidate contributes when it stands in a slot.
-    on_offer: (B, N, Zo), what the CRU looks at of a candidate that may be put into a slot.
+    on_offer: (B, ..), what the CRU looks at of the candidates that may be put into a slot.
     pdu_context, cru_context: (B, 1, 1, hidden) and (B, 1, hidden), parts that no list changes.
+    between: (B, 1, ..), how slots see each other; slots that are not there are seen by none.
     """
 
     in_list: Tensor
-    on_offer: Tensor
+    on_offer: tuple[Tensor, ...]
     pdu_context: Tensor
     cru_context: Tensor
-
-
-class Place(NamedTuple):
-    """Which slot of which list is to be filled.
-
-    looked: (B, L, M, Zg) from `Generator.look`.
-    stands: (B, L, M, N) bool, which candidate stands where; all false in slots not there.
-    slot: (B, L, M) float one-hot of the slot to fill.
-    """
-
-    looked: Tensor
-    stands: Tensor
-    slot: Tensor
+    between: Tensor
 
 
 class Generator(nn.Module, ABC):
@@ -60,21 +49,27 @@ class Generator(nn.Module, ABC):
         return take_lists(state.in_list, lists)
 
     @abstractmethod
-    def slot_logits(self, state: GeneratorState, looked: Tensor, slot_valid: Tensor) -> Tensor:
+    def see(self, state: GeneratorState, looked: Tensor) -> Tensor:
+        """What both units compute of lists (B, L, M, Zg): (B, L, ..)."""
+
+    @abstractmethod
+    def slot_logits(self, state: GeneratorState, looked: Tensor, seen: Tensor) -> Tensor:
         """PDU: h (B, L, M), which slot is worth replacing. Masking is the caller's.
 
         Args:
             state: of the request.
-            looked: (B, L, M, Zg) from `look`.
-            slot_valid: (B, M) bool.
+            looked, seen: from `look` and `see`.
         """
 
     @abstractmethod
-    def item_logits(self, state: GeneratorState, at: Place, slot_valid: Tensor) -> Tensor:
+    def item_logits(
+        self, state: GeneratorState, seen: Tensor, lists: Tensor, slot: Tensor
+    ) -> Tensor:
         """CRU: g (B, L, N), which candidate goes into the slot. Masking is the caller's.
 
         Args:
             state: of the request.
-            at: lists and the slot of each.
-            slot_valid: (B, M) bool.
+            seen: from `see`.
+            lists: (B, L, M) int, what stands where.
+            slot: (B, L, M) float one-hot of the slot to fill.
         """

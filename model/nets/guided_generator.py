@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from model.nets.evaluator import Encoded
-from model.nets.generator import Generator, GeneratorState, Place
+from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, Head, masked_mean
 
@@ -66,8 +66,8 @@ class GuidedGenerator(Generator):
         self.cru_from_list = Dense(pairs, hidden, bias=False)
         self.cru_from_match = Dense(heads, hidden, bias=False)
         self.cru_from_position = nn.Parameter(torch.randn(slots, hidden) * 0.1)
-        self.cru_from_swap = nn.Parameter(torch.zeros(slots, hidden))  # k already stands in slot l
-        self.cru_out = Dense(hidden, 1)
+        self.cru_from_swap = nn.Parameter(torch.zeros(slots, slots))  # (j, l): k stands in slot l
+        self.cru_out = Dense(hidden, 1, bias=False)
         self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
 
     def encode(self, request: RequestTensors, known: Encoded) -> GeneratorState:
@@ -83,41 +83,44 @@ class GuidedGenerator(Generator):
         pool = torch.cat([most, masked_mean(offer, request.cand_valid)], dim=-1)
         user = known.context.detach().flatten(2).movedim(0, -2).flatten(-2)  # (B, E * shared)
         context = self.pdu_from_pool(pool) + self.pdu_from_user(user)
+        there = request.slot_valid[:, None, None, None, :].to(x.dtype)
         return GeneratorState(
             torch.cat([value, key, self.pdu_from_item(x)], dim=-1),
-            torch.cat([self.cru_from_item(x), key], dim=-1),
+            (
+                self.cru_from_item(x).transpose(-1, -2).unsqueeze(1),  # (B, 1, hidden, N)
+                key.unflatten(-1, (self.heads, self.head_width)).permute(0, 2, 3, 1).unsqueeze(1),
+                self.cru_from_swap * there.squeeze(2),  # (B, 1, M, M)
+            ),
             context[:, None, None, :],
             self.cru_from_user(user)[:, None, :],
+            self.near * self.others * there,  # (B, 1, H, M, M)
         )
 
-    def slot_logits(self, state: GeneratorState, looked: Tensor, slot_valid: Tensor) -> Tensor:
+    def see(self, state: GeneratorState, looked: Tensor) -> Tensor:
+        """U (B, L, H, M, width): what surrounds every slot."""
+        return state.between @ self._split(looked[..., : self.heads * self.head_width])
+
+    def slot_logits(self, state: GeneratorState, looked: Tensor, seen: Tensor) -> Tensor:
         """See `Generator.slot_logits`."""
         pairs = self.heads * self.head_width
-        around = self._around(looked, slot_valid)
-        match = (around * self._split(looked[..., pairs : 2 * pairs])).sum(dim=-1)  # (B, L, H, M)
+        match = (seen * self._split(looked[..., pairs : 2 * pairs])).sum(dim=-1)  # (B, L, H, M)
         first = looked[..., 2 * pairs :] + self.pdu_from_match(match.transpose(-1, -2))
-        first = first + self.pdu_from_list(around.transpose(-2, -3).flatten(-2))
-        return self.pdu_head(first + self.pdu_from_position + state.pdu_context).squeeze(-1)
+        first = first + self.pdu_from_list(seen.transpose(-2, -3).flatten(-2))
+        return self.pdu_head(first + (self.pdu_from_position + state.pdu_context)).squeeze(-1)
 
-    def item_logits(self, state: GeneratorState, at: Place, slot_valid: Tensor) -> Tensor:
-        """See `Generator.item_logits`."""
-        around = self._around(at.looked, slot_valid)
-        around = (around * at.slot[:, :, None, :, None]).sum(dim=-2)  # (B, L, H, width)
-        key = state.on_offer[..., self.hidden :].unflatten(-1, (self.heads, self.head_width))
-        match = key.permute(0, 2, 1, 3).unsqueeze(1) @ around.unsqueeze(-1)  # (B, L, H, N, 1)
-        first = self.cru_from_list(around.flatten(-2)) + at.slot @ self.cru_from_position
-        first = first + state.cru_context
-        hidden = state.on_offer[..., : self.hidden].unsqueeze(1) + first.unsqueeze(2)
-        hidden = hidden + self.cru_from_match(match.squeeze(-1).transpose(-1, -2))
-        stands = at.stands.to(hidden.dtype).transpose(-1, -2)  # (B, L, N, M)
-        return self.cru_out(torch.relu(hidden + stands @ self.cru_from_swap)).squeeze(-1)
+    def item_logits(
+        self, state: GeneratorState, seen: Tensor, lists: Tensor, slot: Tensor
+    ) -> Tensor:
+        """See `Generator.item_logits`. The candidates are the last axis: nothing is turned."""
+        offer, key, swap = state.on_offer  # (B, 1, hidden, N), (B, 1, H, width, N), (B, 1, M, M)
+        around = slot[:, :, None, None, :] @ seen  # (B, L, H, 1, width)
+        match = (around @ key).squeeze(-2)  # (B, L, H, N)
+        first = self.cru_from_list(around.flatten(-3)) + slot @ self.cru_from_position
+        first = (first + state.cru_context).unsqueeze(-1)  # (B, L, hidden, 1)
+        hidden = torch.relu(self.cru_from_match.weight.t() @ match + offer + first)
+        g = (self.cru_out.weight.t() @ hidden).squeeze(-2)  # (B, L, N)
+        return g.scatter_add(-1, lists, (slot.unsqueeze(-2) @ swap).squeeze(-2))
 
     def _split(self, flat: Tensor) -> Tensor:
         """(B, L, M, H * width) -> (B, L, H, M, width)."""
         return flat.unflatten(-1, (self.heads, self.head_width)).transpose(-2, -3)
-
-    def _around(self, looked: Tensor, slot_valid: Tensor) -> Tensor:
-        """U (B, L, H, M, width): what surrounds every slot."""
-        value = looked[..., : self.heads * self.head_width]
-        there = slot_valid[:, None, :, None].to(value.dtype)
-        return (self.near * self.others) @ self._split(value * there)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from model.nets.d_attention import DAttention
 from model.nets.embedding import FieldEmbedding, pooling_matrix
 from model.nets.evaluator import Encoded
-from model.nets.generator import Generator, GeneratorState, Place
+from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, Head, masked_softmax
 from model.nets.shape import Fields
@@ -64,28 +64,38 @@ class NlgrGenerator(Generator):
         )
         return GeneratorState(
             in_list,
-            self.cru_from_item(flat),
+            (self.cru_from_item(flat),),
             self.pdu_from_user(user)[:, None, None, :],
             self.cru_from_user(user)[:, None, :],
+            request.slot_valid.unsqueeze(1),
         )
 
-    def slot_logits(self, state: GeneratorState, looked: Tensor, slot_valid: Tensor) -> Tensor:
+    def see(self, state: GeneratorState, looked: Tensor) -> Tensor:
+        """See `Generator.see`."""
+        return looked
+
+    def slot_logits(self, state: GeneratorState, looked: Tensor, seen: Tensor) -> Tensor:
         """See `Generator.slot_logits`."""
         size = self.relations.size
-        e_l = self.relations.aggregate(looked[..., :size], slot_valid[:, None, :])
+        e_l = self.relations.aggregate(looked[..., :size], state.between)
         first = looked[..., size + 2 * self.width :] + self.pdu_from_list(e_l).unsqueeze(-2)
         first = first + state.pdu_context + self.pdu_from_position
         return self.pdu_head(first).squeeze(-1)
 
-    def item_logits(self, state: GeneratorState, at: Place, slot_valid: Tensor) -> Tensor:
+    def item_logits(
+        self,
+        state: GeneratorState,
+        seen: Tensor,
+        lists: Tensor,
+        slot: Tensor,
+    ) -> Tensor:
         """See `Generator.item_logits`."""
-        slot = at.slot
-        e_m = self._surroundings(at.looked, slot_valid, slot)
+        e_m = self._surroundings(seen, state.between, slot)
         first = self.cru_from_list(e_m) + slot @ self.cru_from_position + state.cru_context
-        hidden = state.on_offer.unsqueeze(1) + first.unsqueeze(2)  # (B, L, N, hidden)
+        hidden = state.on_offer[0].unsqueeze(1) + first.unsqueeze(2)  # (B, L, N, hidden)
         return self.cru_head(hidden).squeeze(-1)
 
-    def _surroundings(self, looked: Tensor, slot_valid: Tensor, slot: Tensor) -> Tensor:
+    def _surroundings(self, looked: Tensor, there: Tensor, slot: Tensor) -> Tensor:
         """e_m (B, L, D): self-attention's output at the slot, which a learned vector masks."""
         at = self.relations.size
         width = self.width
@@ -97,5 +107,5 @@ class NlgrGenerator(Generator):
         value = value + chosen * (self.cru_value(here) - value)
         query = slot @ self.cru_query(here)  # (B, L, D)
         logits = (key @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(width)  # (B, L, M)
-        weight = masked_softmax(logits, slot_valid[:, None, :])
+        weight = masked_softmax(logits, there)
         return (weight.unsqueeze(-2) @ value).squeeze(-2)

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.nets.edits import allowed_items, standing
-from model.nets.generator import Generator, GeneratorState, Place
+from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
 
 
@@ -64,15 +63,16 @@ def choose_for_every_slot(
         draw: noise, and which slots ask something other than the CRU.
     """
     b, m = lists.shape
-    looked = net.look(state, lists.unsqueeze(1))  # (B, 1, M, Zg)
+    several = lists.unsqueeze(1)
+    looked = net.look(state, several)  # (B, 1, M, Zg)
+    seen = net.see(state, looked)
     floor = torch.finfo(looked.dtype).min
-    h = net.slot_logits(state, looked, request.slot_valid).squeeze(1)
+    h = net.slot_logits(state, looked, seen).squeeze(1)
     log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, floor), dim=-1)
     slots = torch.eye(m, device=lists.device).expand(b, m, m)
-    several = looked.expand(b, m, m, looked.shape[-1])
-    stands = standing(request, lists.unsqueeze(1)).expand(b, m, m, -1)
-    g = net.item_logits(state, Place(several, stands, slots), request.slot_valid)
-    allowed = allowed_items(request, stands, slots.bool(), request.slot_valid, None)
+    every = seen.expand(b, m, *seen.shape[2:])  # the same list once for each of its slots
+    g = net.item_logits(state, every, several.expand(b, m, m), slots)
+    allowed = request.cand_valid.unsqueeze(1)
     g = g.masked_fill(~allowed, floor)
     noisy = (g + draw.noise).masked_fill(~allowed, floor)
     blind = draw.noise if draw.prior is None else draw.noise + draw.prior.unsqueeze(1)

@@ -3,7 +3,7 @@ import torch
 
 from model.config import EvaluatorConfig
 from model.nets.build import build_evaluator, start_from_evaluator
-from model.nets.edits import EditStart, Rules, apply_edit
+from model.nets.edits import EditStart, Rules, begin_edits, edit_once
 from model.nets.edits import propose as propose_from
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
@@ -186,13 +186,19 @@ def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on(net:
     [(5, [0, 5, 2, 3]), (3, [0, 3, 2, 1]), (1, [0, 1, 2, 3])],
     ids=["replacement", "swap", "no change"],
 )
-def test_an_edit_is_a_replacement_or_a_swap(item: int, expected: list[int]):
-    lists = torch.tensor([[[0, 1, 2, 3]]])
-    slot = torch.tensor([[[False, True, False, False]]])
+def test_an_edit_is_a_replacement_or_a_swap(net: Generator, item: int, expected: list[int]):
+    request = random_request(batch=2, ragged=False)
+    state = net.encode(request, encoded(request))
+    before = begin_edits(
+        net, state, request, first_candidates(request).unsqueeze(1), request.slot_valid
+    )
+    slot, items = torch.full((2, 1, SLOTS), -100.0), torch.full((2, 1, 7), -100.0)
+    slot[..., 1], items[..., item] = 100.0, 100.0  # slot 1 takes this item
 
-    done = apply_edit(lists, slot, torch.tensor([[item]]), torch.ones(1, 4, dtype=torch.bool))
+    after = edit_once(net, state, before, (slot, items))
 
-    assert done.tolist() == [[expected]]
+    assert after.lists.tolist() == [[expected], [expected]]
+    assert torch.allclose(after.looked, net.look(state, after.lists), atol=1e-5)
 
 
 def test_permuting_the_batch_permutes_the_lists(net: Generator):
