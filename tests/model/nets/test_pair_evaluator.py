@@ -7,6 +7,7 @@ from torch import Tensor
 from model.config import EvaluatorConfig, GeneratorConfig
 from model.nets.build import build_evaluator, build_generator, start_from_evaluator
 from model.nets.inputs import RequestTensors
+from model.nets.nlgr_generator import NlgrGenerator
 from model.nets.pair_evaluator import PairEvaluator
 from model.nets.shape import Fields
 from tests.requests import FIELDS, ROWS, SLOTS, first_candidates, random_request
@@ -33,7 +34,7 @@ def relevance(net: PairEvaluator, request: RequestTensors) -> Tensor:
 
 def cosines(net: PairEvaluator, rows: Tensor) -> Tensor:
     """(M, M, h) cosine in each field that sessions keep, but the id: here the one of two values."""
-    kinds = net.kinds(rows, net.pool)[0, :, 1:2]
+    kinds = net.kinds(rows, net.candidate_fields)[0, :, 1:2]
     unit = kinds / kinds.norm(dim=-1, keepdim=True)
     return torch.einsum("jhk,lhk->jlh", unit, unit)
 
@@ -87,13 +88,13 @@ def test_relevance_is_known_from_factors_of_the_user_times_factors_of_each_field
     torch.manual_seed(0)
     net = pair_evaluator()  # the same weights again
     for b in range(3):
-        own = net.bias(request.user[b], net.pool_user)[0].sum()
-        taste = net.factors(request.user[b], net.pool_user)[0].sum(dim=0)
+        own = net.bias(request.user[b], net.user_fields)[0].sum()
+        taste = net.factors(request.user[b], net.user_fields)[0].sum(dim=0)
         for n in range(7):
-            products = net.factors(request.candidates[b, n], net.pool)[0] @ taste
+            products = net.factors(request.candidates[b, n], net.candidate_fields)[0] @ taste
             expected = float((products * net.taste[0, 0, 0]).sum())
             assert float(before[b, n] - without_factors[b, n]) == pytest.approx(expected, abs=SAME)
-            biases = own + net.bias(request.candidates[b, n], net.pool)[0].sum()
+            biases = own + net.bias(request.candidates[b, n], net.candidate_fields)[0].sum()
             gone = float(without_factors[b, n] - without_bias[b, n])
             assert gone == pytest.approx(float(biases), abs=SAME)
 
@@ -130,6 +131,8 @@ def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder()
     config = EvaluatorConfig(kind="pair", members=2, hidden=8)
     evaluator = build_evaluator(config, FIELDS, SLOTS)
     generator = build_generator(GeneratorConfig(hidden=8), config, FIELDS, SLOTS)
+    assert isinstance(evaluator, PairEvaluator)
+    assert isinstance(generator, NlgrGenerator)
     before = generator.user.newcomer.clone()
 
     start_from_evaluator(generator, evaluator)
