@@ -66,7 +66,7 @@ class GuidedGenerator(Generator):
         self.cru_from_list = Dense(pairs, hidden, bias=False)
         self.cru_from_match = Dense(heads, hidden, bias=False)
         self.cru_from_position = nn.Parameter(torch.randn(slots, hidden) * 0.1)
-        self.cru_from_swap = nn.Parameter(torch.zeros(slots, slots))  # (j, l): k stands in slot l
+        self.cru_from_swap = nn.Parameter(torch.zeros(hidden, slots))  # k stands in slot l already
         self.cru_out = Dense(hidden, 1, bias=False)
         self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
 
@@ -88,8 +88,9 @@ class GuidedGenerator(Generator):
             torch.cat([value, key, self.pdu_from_item(x)], dim=-1),
             (
                 self.cru_from_item(x).transpose(-1, -2).unsqueeze(1),  # (B, 1, hidden, N)
+                # (B, 1, H, width, N)
                 key.unflatten(-1, (self.heads, self.head_width)).permute(0, 2, 3, 1).unsqueeze(1),
-                self.cru_from_swap * there.squeeze(2),  # (B, 1, M, M)
+                self.cru_from_swap * there.squeeze(2),  # (B, 1, hidden, M)
             ),
             context[:, None, None, :],
             self.cru_from_user(user)[:, None, :],
@@ -112,14 +113,15 @@ class GuidedGenerator(Generator):
         self, state: GeneratorState, seen: Tensor, lists: Tensor, slot: Tensor
     ) -> Tensor:
         """See `Generator.item_logits`. The candidates are the last axis: nothing is turned."""
-        offer, key, swap = state.on_offer  # (B, 1, hidden, N), (B, 1, H, width, N), (B, 1, M, M)
+        offer, key, swap = state.on_offer
         around = slot[:, :, None, None, :] @ seen  # (B, L, H, 1, width)
         match = (around @ key).squeeze(-2)  # (B, L, H, N)
         first = self.cru_from_list(around.flatten(-3)) + slot @ self.cru_from_position
         first = (first + state.cru_context).unsqueeze(-1)  # (B, L, hidden, 1)
-        hidden = torch.relu(self.cru_from_match.weight.t() @ match + offer + first)
-        g = (self.cru_out.weight.t() @ hidden).squeeze(-2)  # (B, L, N)
-        return g.scatter_add(-1, lists, (slot.unsqueeze(-2) @ swap).squeeze(-2))
+        hidden = self.cru_from_match.weight.t() @ match + offer + first  # (B, L, hidden, N)
+        shape = (*first.shape[:-1], lists.shape[-1])  # (B, L, hidden, M)
+        hidden = hidden.scatter_add(-1, lists.unsqueeze(-2).expand(shape), swap.expand(shape))
+        return (self.cru_out.weight.t() @ torch.relu(hidden)).squeeze(-2)
 
     def _split(self, flat: Tensor) -> Tensor:
         """(B, L, M, H * width) -> (B, L, H, M, width)."""
