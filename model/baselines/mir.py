@@ -77,7 +77,7 @@ class Mir(ScoringRanker):
 
     def _by_field(self, request: RequestTensors, raw: Tensor) -> Tensor:
         """(B, N, P), affinity summed over all pairs of fields."""
-        x = self.tokens.embedding(request.candidates, self.tokens.pool).flatten(-2)
+        x = self.tokens.embedding(request.candidates, self.tokens.candidate_fields).flatten(-2)
         return self.by_field(x) @ raw.transpose(1, 2)
 
     def _decay(self, user: Tensor, there: Tensor) -> Tensor:
@@ -94,5 +94,5 @@ class Mir(ScoringRanker):
         order = there.to(torch.int8).argsort(dim=1, descending=True, stable=True)
         rows = sessions.gather(1, order.unsqueeze(-1).expand_as(sessions))
         there = there.gather(1, order)
-        embedded = self.tokens.embedding(rows, self.tokens.user.pool_session).flatten(-2)
+        embedded = self.tokens.embedding(rows, self.tokens.user.session_fields).flatten(-2)
         return embedded * there.unsqueeze(-1), there

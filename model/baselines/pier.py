@@ -79,7 +79,7 @@ class Pier(LearnedRanker):
         """
         tokens = self.tokens
         x = self.among(take_lists(items, lists) + self.position, request.slot_valid.unsqueeze(1))
-        past = tokens.embedding(request.sessions, tokens.user.pool_session).flatten(-2)
+        past = tokens.embedding(request.sessions, tokens.user.session_fields).flatten(-2)
         past = self.past_item(past.flatten(1, 2)).unsqueeze(1)  # (B, 1, H * M, hidden)
         return self.score(self.to_past(x, request.sess_valid.flatten(1).unsqueeze(1), past))
 
@@ -138,12 +138,12 @@ class Pier(LearnedRanker):
 
     def _items(self, request: RequestTensors) -> Tensor:
         """(B, N, flat): candidates by the fields that past items have too."""
-        x = self.tokens.embedding(request.candidates, self.tokens.pool)
+        x = self.tokens.embedding(request.candidates, self.tokens.candidate_fields)
         return x[..., : self.common, :].flatten(-2)
 
     def _interests(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
         """V of what was clicked in each past list (B, H, flat), and weights (B, H) summing to 1."""
-        x = self.tokens.embedding(request.sessions, self.tokens.user.pool_session)
+        x = self.tokens.embedding(request.sessions, self.tokens.user.session_fields)
         x = x[..., : self.common, :].flatten(-2)  # (B, H, M, flat)
         clicked = (request.sessions[..., -_FEEDBACK] == self.clicked_row) & request.sess_valid
         v = (x * self.place_weight * clicked.unsqueeze(-1)).sum(dim=-2)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.baselines.ranker import NetSize
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.embedding import FieldEmbedding
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, attend
 from model.nets.user_encoder import UserEncoder
@@ -14,8 +14,6 @@ from model.nets.user_encoder import UserEncoder
 
 class CandidateTokens(nn.Module):
     """Each candidate and who asks for it -> one vector, without a look at other candidates."""
-
-    pool: Tensor
 
     def __init__(self, size: NetSize) -> None:
         super().__init__()
@@ -25,7 +23,7 @@ class CandidateTokens(nn.Module):
         self.from_item = Dense(size.width * len(fields.candidate), size.hidden)
         self.from_user = Dense(self.user.size, size.hidden, bias=False)
         self.merge = Dense(size.hidden, size.hidden)
-        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
+        self.candidate_fields = fields.candidate
 
     def who(self, request: RequestTensors) -> Tensor:
         """(B, size), the user; by far the largest part of the work where sessions are long."""
@@ -33,7 +31,7 @@ class CandidateTokens(nn.Module):
 
     def forward(self, request: RequestTensors, user: Tensor | None = None) -> Tensor:
         """(B, N, hidden), zeros in padding; `user` is from `who` where it is known already."""
-        items = self.embedding(request.candidates, self.pool).flatten(-2)
+        items = self.embedding(request.candidates, self.candidate_fields).flatten(-2)
         user = self.who(request) if user is None else user
         first = torch.relu(self.from_item(items) + self.from_user(user).unsqueeze(1))
         return self.merge(first) * request.cand_valid.unsqueeze(-1)

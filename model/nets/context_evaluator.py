@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.embedding import FieldEmbedding
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, Norm, attend
@@ -24,8 +24,6 @@ class ContextEvaluator(Evaluator):
     A candidate brings its embeddings, factor products with the user (one a field), and what the
     user did with similar items (target attention over past items).
     """
-
-    pool: Tensor
 
     def __init__(  # noqa: PLR0913 plain numbers, each its own
         self,
@@ -58,7 +56,7 @@ class ContextEvaluator(Evaluator):
         self.norm = Norm(hidden, members=members)
         self.out = Dense(hidden, 2, members=members)
         self.examined = nn.Parameter(torch.full((members, slots), 2.0))
-        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
+        self.candidate_fields = fields.candidate
 
     def tables(self) -> list[nn.Parameter]:
         """See `Evaluator.tables`."""
@@ -66,9 +64,10 @@ class ContextEvaluator(Evaluator):
 
     def encode(self, request: RequestTensors) -> Encoded:
         """See `Evaluator.encode`."""
-        x = self.embedding(request.candidates, self.pool).flatten(-2)  # (E, B, N, F * D)
-        user_factors = self.factors(request.user, self.user.pool_user).sum(dim=-2)  # (E, B, 2D)
-        item_factors = self.factors(request.candidates, self.pool)  # (E, B, N, F, 2D)
+        x = self.embedding(request.candidates, self.candidate_fields)
+        x = x.flatten(-2)  # (E, B, N, F * D)
+        user_factors = self.factors(request.user, self.user.user_fields).sum(dim=-2)  # (E, B, 2D)
+        item_factors = self.factors(request.candidates, self.candidate_fields)  # (E, B, N, F, 2D)
         products = (item_factors @ user_factors[:, :, None, :, None]).squeeze(-1)  # (E, B, N, F)
         past, items = self.user.look_back(self.embedding, request)
         history = self._history(x, past, items, request.sess_valid)

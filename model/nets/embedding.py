@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.contract.fitted import PADDING_ROW
+from model.nets.shape import Span
+
+Spans = tuple[Span, ...]  # (first column, width) of each field; they follow each other
 
 
 class FieldEmbedding(nn.Module):
@@ -25,32 +29,53 @@ class FieldEmbedding(nn.Module):
         self.width, self.members = width, members
         self.table = nn.Parameter(torch.randn(rows, width * (members or 1)) * scale)
 
-    def forward(self, rows: Tensor, pool: Tensor) -> Tensor:
+    def forward(self, rows: Tensor, spans: Spans) -> Tensor:
         """Look fields up; a multi-valued field is the mean of its values.
 
         Args:
             rows: (..., C) int, columns of rows.
-            pool: (F, C) float, 1 where column c belongs to field f (`pooling_matrix`).
+            spans: which columns belong to a field.
 
         Returns:
             (..., F, D), or (E, ..., F, D) with members.
         """
-        there = (rows != PADDING_ROW).to(self.table.dtype)  # (..., C)
-        if pool.shape[0] != pool.shape[1]:  # some field takes several columns
-            count = (there @ pool.T).clamp(min=1.0) @ pool  # (..., C) values of the column's field
-            there = there / count
-        picked = functional.embedding(rows, self.table) * there.unsqueeze(-1)
-        if pool.shape[0] != pool.shape[1]:
-            picked = pool @ picked  # (..., F, E * D)
+        return self.by_member(pool_fields(self.columns(rows, shares(rows, spans)), spans))
+
+    def columns(self, rows: Tensor, share: Tensor) -> Tensor:
+        """(..., C, E * D): what each column adds to its field's mean; share from `shares`."""
+        return functional.embedding(rows, self.table) * share.unsqueeze(-1)
+
+    def by_member(self, wide: Tensor) -> Tensor:
+        """(..., E * D) -> (E, ..., D); as it is without members."""
         if self.members is None:
-            return picked
-        split = picked.reshape(*picked.shape[:-1], self.members, self.width)
-        return split.movedim(-2, 0)
+            return wide
+        return wide.unflatten(-1, (self.members, self.width)).movedim(-2, 0)
 
 
-def pooling_matrix(spans: Sequence[tuple[int, int]]) -> Tensor:
-    """(F, C) float from (first column, width) of each field."""
-    pool = torch.zeros(len(spans), sum(width for _, width in spans))
-    for field, (at, width) in enumerate(spans):
-        pool[field, at : at + width] = 1.0
-    return pool
+def shares(rows: Tensor, spans: Spans) -> Tensor:
+    """(..., C) float: 1 / values of the column's field, 0 in padding."""
+    there = (rows != PADDING_ROW).to(torch.float32)
+    return _by_field(
+        there, spans, lambda several: several / several.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    )
+
+
+def pool_fields(columns: Tensor, spans: Spans) -> Tensor:
+    """Sum (..., C, Z) over the columns of each field: (..., F, Z)."""
+    return _by_field(columns, spans, lambda several: several.sum(dim=-2, keepdim=True), axis=-2)
+
+
+def _by_field(
+    x: Tensor, spans: Spans, several: Callable[[Tensor], Tensor], axis: int = -1
+) -> Tensor:
+    """Apply a function to the columns of each multi-valued field; the others stay as they are."""
+    if all(width == 1 for _, width in spans):
+        return x
+    parts = []
+    for wide, run in groupby(spans, key=lambda span: span[1] > 1):
+        fields = list(run)
+        if wide:
+            parts += [several(x.narrow(axis, at, width)) for at, width in fields]
+        else:
+            parts.append(x.narrow(axis, fields[0][0], len(fields)))
+    return torch.cat(parts, dim=axis)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.nets.d_attention import DAttention
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.embedding import FieldEmbedding
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, Head
@@ -19,8 +19,6 @@ from model.nets.user_encoder import UserEncoder
 
 class NlgrEvaluator(Evaluator):
     """y_j = sigmoid(MLP(X_j | e_l | e_u | u | PE_j))."""
-
-    pool: Tensor
 
     def __init__(
         self, fields: Fields, *, slots: int, width: int, hidden: int, members: int
@@ -37,11 +35,11 @@ class NlgrEvaluator(Evaluator):
         self.from_user = Dense(self.user.size, hidden, members=members, bias=False)
         self.from_position = nn.Parameter(torch.randn(members, slots, hidden) * 0.05)
         self.head = Head(hidden, 2, members=members)
-        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
+        self.candidate_fields = fields.candidate
 
     def encode(self, request: RequestTensors) -> Encoded:
         """See `Evaluator.encode`."""
-        x = self.embedding(request.candidates, self.pool)  # (E, B, N, F, D)
+        x = self.embedding(request.candidates, self.candidate_fields)  # (E, B, N, F, D)
         candidates = torch.cat([self.relations.project(x), self.from_item(x.flatten(-2))], dim=-1)
         context = self.from_user(self.user(self.embedding, request))  # (E, B, hidden)
         return Encoded(candidates, context[:, :, None, None, :])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from model.nets.d_attention import DAttention
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.embedding import FieldEmbedding
 from model.nets.evaluator import Encoded
 from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
@@ -19,8 +19,6 @@ from model.nets.user_encoder import UserEncoder
 
 class NlgrGenerator(Generator):
     """h_j = MLP(X_j | e_l | e_u | u | PE_j) and g_k = MLP(c_k | e_m | e_u | u | PE_j)."""
-
-    pool: Tensor
 
     def __init__(self, fields: Fields, *, slots: int, width: int, hidden: int) -> None:
         super().__init__()
@@ -46,11 +44,11 @@ class NlgrGenerator(Generator):
         self.cru_from_user = Dense(self.user.size, hidden, bias=False)
         self.cru_from_position = nn.Parameter(torch.randn(slots, hidden) * 0.05)
         self.cru_head = Head(hidden, 1)
-        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
+        self.candidate_fields = fields.candidate
 
     def encode(self, request: RequestTensors, known: Encoded) -> GeneratorState:
         """See `Generator.encode`."""
-        x = self.embedding(request.candidates, self.pool)  # (B, N, F, D)
+        x = self.embedding(request.candidates, self.candidate_fields)  # (B, N, F, D)
         flat = x.flatten(-2)
         user = self.user(self.embedding, request)  # (B, size)
         in_list = torch.cat(

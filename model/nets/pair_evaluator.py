@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.embedding import FieldEmbedding, shares
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, attend
@@ -30,9 +30,6 @@ class PairEvaluator(Evaluator):
     that upstream puts there, and would promise as much for any other item.
     """
 
-    pool: Tensor
-    pool_user: Tensor
-    pool_session: Tensor
     others: Tensor
 
     def __init__(  # noqa: PLR0913 plain numbers, each its own
@@ -63,16 +60,16 @@ class PairEvaluator(Evaluator):
         self.out = Dense(hidden, 2, members=members)
         self.taste = nn.Parameter(torch.ones(members, 1, 1, candidate))
         first, last = _item_fields(session)
-        self.item_fields, heads = slice(first, last), last - first
+        self.item_fields, heads = fields.candidate[first:last], last - first
         self.known, self.shared = 2 + heads * factors, 1
         self.near = nn.Parameter(torch.zeros(members, heads, slots, slots))
         self.contrast = nn.Parameter(torch.zeros(members, slots, slots))
         self.attention = nn.Parameter(torch.zeros(members, slots, slots))
         self.converted = nn.Parameter(torch.zeros(members, slots))
         self.examined = nn.Parameter(torch.full((members, slots), 2.0))
-        self.register_buffer("pool", pooling_matrix(fields.candidate), persistent=False)
-        self.register_buffer("pool_user", pooling_matrix(fields.user), persistent=False)
-        self.register_buffer("pool_session", pooling_matrix(fields.session), persistent=False)
+        self.candidate_fields = fields.candidate
+        self.user_fields = fields.user
+        self.session_fields = fields.session
         self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
 
     def tables(self) -> list[nn.Parameter]:
@@ -96,30 +93,54 @@ class PairEvaluator(Evaluator):
 
     def encode(self, request: RequestTensors) -> Encoded:
         """See `Evaluator.encode`; nothing of a list is left for the context."""
-        x = self.embedding(request.candidates, self.pool).flatten(-2)  # (E, B, N, F * D)
-        user = self.embedding(request.user, self.pool_user).flatten(-2)  # (E, B, Fu * D)
+        x = self.embedding(request.candidates, self.candidate_fields)
+        x = x.flatten(-2)  # (E, B, N, F * D)
+        user = self.embedding(request.user, self.user_fields).flatten(-2)  # (E, B, Fu * D)
         parts = self.dropout(torch.cat([x, self._history(x, request)], dim=-1))
         hidden = torch.relu(self.from_item(parts) + self.from_user(user).unsqueeze(2))
         logits = self.out(self.dropout(hidden))  # (E, B, N, 2)
         click = logits[..., :1] + self._factor_products(request)
-        alike = self.kinds(request.candidates, self.pool)[..., self.item_fields, :]
-        alike = functional.normalize(alike, dim=-1, eps=_STILL).flatten(-2)  # (E, B, N, h * K)
+        alike = self._kinds(request.candidates)  # (E, B, N, h * K)
         made = torch.cat([click, logits[..., 1:], alike], dim=-1)
         return Encoded(made, torch.zeros_like(made[:, :, :1, None, :1]))
 
+    def _kinds(self, rows: Tensor) -> Tensor:
+        """(E, B, N, h * K): what the item's own fields say it is like, of length 1 each."""
+        at = self.item_fields[0][0]
+        own = rows[..., at : at + sum(width for _, width in self.item_fields)]
+        kinds = self.kinds(own, tuple((first - at, width) for first, width in self.item_fields))
+        length = torch.linalg.vector_norm(kinds, dim=-1, keepdim=True).clamp(min=_STILL)
+        return (kinds / length).flatten(-2)
+
     def _factor_products(self, request: RequestTensors) -> Tensor:
-        """(E, B, N, 1): factors of the user times those of each field, and the biases of all."""
-        user = self.factors(request.user, self.pool_user).sum(dim=-2)  # (E, B, K)
-        item = self.factors(request.candidates, self.pool)  # (E, B, N, F, K)
-        products = (item @ user[:, :, None, :, None]).squeeze(-1)  # (E, B, N, F)
-        each = products * self.taste + self.bias(request.candidates, self.pool).squeeze(-1)
-        own = self.bias(request.user, self.pool_user).sum(dim=-2)  # (E, B, 1)
-        return each.sum(dim=-1, keepdim=True) + own.unsqueeze(2)
+        """(E, B, N, 1): factors of the user times those of each field, and the biases of all.
+
+        By column, since a field's mean times the user is the sum of its columns' shares of it.
+        """
+        share = shares(request.candidates, self.candidate_fields)  # (B, N, C)
+        share_user = shares(request.user, self.user_fields)
+        user = self.factors.columns(request.user, share_user).sum(dim=-2)  # (B, E * K)
+        item = functional.embedding(request.candidates, self.factors.table)  # (B, N, C, E * K)
+        members = torch.eye(self.members, device=item.device).repeat_interleave(
+            self.factors.width, dim=0
+        )  # (E * K, E): each member's factors meet its own
+        products = item.flatten(1, 2) @ (user.unsqueeze(-1) * members)  # (B, N * C, E)
+        taste = torch.cat(
+            [
+                self.taste[:, 0, 0, field].unsqueeze(0).expand(width, -1)
+                for field, (_, width) in enumerate(self.candidate_fields)
+            ]
+        )  # (C, E)
+        bias = functional.embedding(request.candidates, self.bias.table)  # (B, N, C, E)
+        each = products.unflatten(1, item.shape[1:3]) * taste + bias
+        own = self.bias.columns(request.user, share_user).sum(dim=-2)  # (B, E)
+        total = (each * share.unsqueeze(-1)).sum(dim=-2) + own.unsqueeze(1)  # (B, N, E)
+        return total.movedim(-1, 0).unsqueeze(-1)
 
     def _history(self, x: Tensor, request: RequestTensors) -> Tensor:
         """Target attention (E, B, N, D): what the user did with items like this one."""
         past = PastItems.of(request.sessions)
-        flat = past.flat(self.embedding(past.rows, self.pool_session))
+        flat = past.flat(self.embedding(past.rows, self.session_fields))
         key, value = past.spread(self.history_key(flat)), past.spread(self.history_value(flat))
         return attend(self.history_query(x), key, value, request.sess_valid.flatten(1))
 

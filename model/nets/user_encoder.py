@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.nets.d_attention import DAttention
-from model.nets.embedding import FieldEmbedding, pooling_matrix
+from model.nets.embedding import FieldEmbedding
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, attend, masked_mean
 from model.nets.past_items import PastItems
@@ -19,9 +19,6 @@ class UserEncoder(nn.Module):
     A user without any session gets a learned vector in place of e_u.
     """
 
-    pool_user: Tensor
-    pool_session: Tensor
-
     def __init__(self, fields: Fields, width: int, *, members: int | None = None) -> None:
         super().__init__()
         lead = () if members is None else (members,)
@@ -31,8 +28,8 @@ class UserEncoder(nn.Module):
         self.key = Dense(width, width, members=members, bias=False)
         self.value = Dense(width, width, members=members, bias=False)
         self.newcomer = nn.Parameter(torch.randn(*lead, width) * 0.05)
-        self.register_buffer("pool_user", pooling_matrix(fields.user), persistent=False)
-        self.register_buffer("pool_session", pooling_matrix(fields.session), persistent=False)
+        self.user_fields = fields.user
+        self.session_fields = fields.session
         self.size = width * (1 + len(fields.user))
 
     def look_back(
@@ -40,7 +37,7 @@ class UserEncoder(nn.Module):
     ) -> tuple[PastItems, Tensor]:
         """Past items and their embeddings, (E?, U, Fs, D) or (E?, B, H, M, Fs, D)."""
         past = PastItems.of(request.sessions)
-        return past, embedding(past.rows, self.pool_session)
+        return past, embedding(past.rows, self.session_fields)
 
     def forward(
         self,
@@ -57,7 +54,7 @@ class UserEncoder(nn.Module):
         known = there.any(dim=-1).unsqueeze(-1)  # (B, 1)
         newcomer = self.newcomer if self.members is None else self.newcomer.unsqueeze(1)
         e_u = torch.where(known, e_u, newcomer)
-        profile = embedding(request.user, self.pool_user).flatten(-2)  # (E?, B, Fu * D)
+        profile = embedding(request.user, self.user_fields).flatten(-2)  # (E?, B, Fu * D)
         return torch.cat([e_u, profile], dim=-1)
 
     def _lists(self, past: PastItems, items: Tensor, valid: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ def test_a_multi_valued_field_is_the_mean_of_its_values(kind: str):
     net = evaluator(kind, members=1)
     rows = torch.tensor([[5, 9, 11, 20], [5, 9, 0, 20]], dtype=torch.int32)
 
-    fields = net.embedding(rows, net.pool)[0]
+    fields = net.embedding(rows, net.candidate_fields)[0]
 
     table = net.embedding.table
     assert torch.allclose(fields[0, 1], (table[9] + table[11]) / 2)

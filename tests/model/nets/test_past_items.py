@@ -72,7 +72,7 @@ def test_the_user_is_the_same_whether_past_items_are_shared_or_not(members: int 
 
     def run(past: PastItems) -> tuple[Tensor, list[Tensor]]:
         wanted = [embedding.table, *net.parameters()]
-        out = net(embedding, request, (past, embedding(past.rows, net.pool_session)))
+        out = net(embedding, request, (past, embedding(past.rows, net.session_fields)))
         return out.detach(), list(torch.autograd.grad(out.square().sum(), wanted))
 
     value, gradients = run(PastItems.of(request.sessions))
@@ -90,7 +90,7 @@ def test_numbers_of_items_are_spread_over_the_slots_where_they_stand():
     net = UserEncoder(FIELDS, 4, members=2)
 
     def spread(past: PastItems) -> Tensor:
-        return past.spread(past.flat(embedding(past.rows, net.pool_session)))
+        return past.spread(past.flat(embedding(past.rows, net.session_fields)))
 
     assert torch.equal(
         spread(PastItems.of(request.sessions)), spread(PastItems(request.sessions, None))
