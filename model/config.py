@@ -87,6 +87,7 @@ class GeneratorTraining:
 
     epochs: int = 10
     lr: float = 1e-3
+    lr_decay: float = 0.0  # share of the training, at its end, over which the rate falls to 0
     max_batch: int = 1024
     cru_loss: str = "straight_through"  # straight_through | expected | sampled
     expected_slots: int = 0  # slots a step whose every neighbor is asked; 0: all; "expected" only
@@ -108,6 +109,8 @@ class GeneratorTraining:
     def __post_init__(self) -> None:
         _one_of("train_generator.cru_loss", self.cru_loss, CRU_LOSSES)
         _one_of("train_generator.replacement", self.replacement, ("cru", "uniform", "popularity"))
+        if not 0.0 <= self.lr_decay <= 1.0:
+            raise ValueError(f"train_generator.lr_decay={self.lr_decay} is not in [0, 1]")
         if self.expected_slots < 0:
             raise ValueError(f"train_generator.expected_slots={self.expected_slots} is negative")
         if not 0 < self.samples_per_slot <= MOST_SAMPLES:

@@ -111,11 +111,19 @@ class GeneratorTask:
             prior = self._popularity[batch.request.candidates[..., 0].long()]
         learned = self._objective(self.net, scorer, lists, done, prior)
         loss = (learned.item + training.alpha * learned.slot).mean()
+        self._slow_down(done)
         self.optimizer.zero_grad()
         loss.backward()
         norms = {f"grad_{unit}": _gradient_norm(self.net, unit) for unit in ("cru", "pdu")}
         self.optimizer.step()
         return {"loss": loss.item(), "gain": learned.gain.mean().item(), **norms}
+
+    def _slow_down(self, done: float) -> None:
+        """Set the learning rate for this share of the training that is over."""
+        training = self.config.train_generator
+        left = (1.0 - done) / training.lr_decay if training.lr_decay else 1.0
+        for group in self.optimizer.param_groups:
+            group["lr"] = training.lr * min(1.0, left)
 
     @torch.no_grad()
     def _mean_reward(self) -> float:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from model.baselines.registry import METHODS
 from model.offline_report.comparison.plan import ABLATIONS
-from model.offline_report.comparison.problems import OURS
+from model.offline_report.comparison.problems import OURS, PUBLISHED
 from model.offline_report.comparison.summary import Row, find
 from model.offline_report.comparison.tables import at_kind, served
 
 COLORS = {"order": "#8c8c8c", "listwise": "#3b78b5", "generator": "#3a9a5c", "search": "#b07d2b"}
 OUR_COLOR = "#c8343a"
 MARKERS = "osD^vP*Xhd<>p"
-plt.rcParams.update(
-    {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-     "grid.color": "#e6e6e6", "figure.dpi": 130, "savefig.bbox": "tight"}
-)  # fmt: skip
-mpl.use("Agg")
+STYLE: Any = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": "#e6e6e6", "figure.dpi": 130, "savefig.bbox": "tight",
+}  # fmt: skip
 
 
 def value_against_time(rows: Sequence[Row], problem: str, path: Path) -> bool:
@@ -32,15 +32,15 @@ def value_against_time(rows: Sequence[Row], problem: str, path: Path) -> bool:
     known = [m for m in ("value_ratio", "true_share") if _has(rows, problem, m)]
     if not known:
         return False
-    figure, axes = plt.subplots(1, len(known), figsize=(6.4 * len(known), 4.6), squeeze=False)
+    figure, axes = _panels(6.4 * len(known), 4.6, len(known))
     names = {"value_ratio": "value ratio (the evaluator's eyes)", "true_share": "true share"}
-    for axis, measure in zip(axes[0], known, strict=True):
-        for number, method in enumerate((*METHODS, OURS)):
+    for axis, measure in zip(axes, known, strict=True):
+        for number, method in enumerate((*METHODS, PUBLISHED, OURS)):
             _curve(axis, rows, (problem, method, measure), MARKERS[number % len(MARKERS)])
         axis.set(xscale="log", xlabel="milliseconds a request, PyTorch, one thread")
         axis.set_ylabel(f"{names[measure]} of the served list")
         axis.axhline(0.0, color="#444444", linewidth=0.8)
-    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return _save(figure, path)
 
 
@@ -51,8 +51,8 @@ def _curve(axis: Axes, rows: Sequence[Row], what: tuple[str, str, str], marker: 
     at = [(ms[row.lists], row.value) for row in served(own) if row.lists in ms]
     if not at:
         return
-    family = METHODS[method].family if method in METHODS else ""
-    color = COLORS.get(family, OUR_COLOR)
+    family = METHODS[method].family if method in METHODS else "generator"
+    color = OUR_COLOR if method == OURS else COLORS[family]
     axis.plot(
         [x for x, _ in at], [y for _, y in at], marker=marker, color=color, label=method,
         linewidth=2.4 if method == OURS else 1.0, markersize=6 if method == OURS else 4,
@@ -63,12 +63,12 @@ def _curve(axis: Axes, rows: Sequence[Row], what: tuple[str, str, str], marker: 
 def three_judges(rows: Sequence[Row], problem: str, path: Path) -> bool:
     """Own evaluator, an evaluator of other users, and the truth, side by side by method."""
     part = find(rows, problem=problem, part="judges", seed=None)
-    methods = [m for m in (OURS, *METHODS) if find(part, method=m)]
+    methods = [m for m in (OURS, PUBLISHED, *METHODS) if find(part, method=m)]
     measures = {"value_ratio": "first evaluator", "second_ratio": "second evaluator",
                 "true_share": "truth"}  # fmt: skip
     if not methods:
         return False
-    figure, axis = plt.subplots(figsize=(9.5, 3.8))
+    figure, (axis,) = _panels(9.5, 3.8)
     for number, (measure, label) in enumerate(measures.items()):
         found = find(part, measure=measure)
         held = [at_kind(find(found, method=m), "served") for m in methods]
@@ -85,7 +85,7 @@ def three_judges(rows: Sequence[Row], problem: str, path: Path) -> bool:
 
 def neighbor_gains(input_: np.ndarray, single: np.ndarray, path: Path) -> bool:
     """Distribution of the gains one edit away from the input list and from the generator's."""
-    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    figure, (axis,) = _panels(6.4, 3.4)
     low, high = np.percentile(np.concatenate([input_, single]), [0.2, 99.8])
     edges = np.linspace(low, high, 80)
     for gains, label, color in (
@@ -107,7 +107,7 @@ def ablations(rows: Sequence[Row], problem: str, path: Path) -> bool:
     held = [(name, found) for name, found in held if found]
     if not held:
         return False
-    figure, axis = plt.subplots(figsize=(6.8, 0.28 * len(held) + 0.9))
+    figure, (axis,) = _panels(6.8, 0.28 * len(held) + 0.9)
     y = np.arange(len(held))[::-1]
     rows_ = [found[0] for _, found in held]
     x = [row.value for row in rows_]
@@ -122,15 +122,15 @@ def courses(course: dict[str, list[dict[str, float]]], names: dict[str, str], pa
     """What training measured after each epoch: a panel a name, a line a run; False without runs."""
     if not course:
         return False
-    figure, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.0), squeeze=False)
+    figure, axes = _panels(3.6 * len(names), 3.0, len(names))
     colors = plt.get_cmap("viridis")(np.linspace(0.0, 0.85, len(course)))
-    for axis, (name, label) in zip(axes[0], names.items(), strict=True):
+    for axis, (name, label) in zip(axes, names.items(), strict=True):
         for (run, epochs), color in zip(course.items(), colors, strict=True):
             held = [(e["epoch"], e[name]) for e in epochs if name in e]
             axis.plot([x for x, _ in held], [y for _, y in held], ".-", color=color, label=run)
         axis.set(xlabel="epoch", title=label)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    axes[0][-1].legend(frameon=False, fontsize=7)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[-1].legend(frameon=False, fontsize=7)
     figure.tight_layout()
     return _save(figure, path)
 
@@ -151,7 +151,15 @@ def _has(rows: Sequence[Row], problem: str, measure: str) -> bool:
     return any(not np.isnan(row.value) for row in found)
 
 
+def _panels(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    """A row of panels in the report's style."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
+    return figure, axes[0]
+
+
 def _save(figure: Figure, path: Path) -> bool:
-    figure.savefig(path)
+    with plt.rc_context(STYLE):
+        figure.savefig(path)
     plt.close(figure)
     return True

@@ -16,6 +16,7 @@ from model.data.prepare import fingerprint
 from model.data.tables import load_tables
 from model.data.toml_config import read_toml
 from model.offline_report.comparison.problems import (
+    CASCADE_METHODS,
     EXPERIMENTS,
     LARGE_SPACE_METHODS,
     SMALL_SPACE_METHODS,
@@ -28,11 +29,17 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 PRESETS = Path(__file__).parents[2] / "data"
 
 
-PROBLEMS = ("world_4of12", "world_5of5", "world_10of50", "movielens", "movielens_by_time")
+PROBLEMS = (
+    "world_4of12", "world_5of5", "world_10of50", "movielens", "movielens_by_time", "cascade_4of12",
+)  # fmt: skip
 BY_USER_NOTE = (
     "Labels are real. Each user's own timeline is cut, so most test sittings follow a training "
     "sitting of the same user, and other users' later ratings are in training; the next section "
     "cuts the log at one moment for all."
+)
+CASCADE_NOTE = (
+    "A world of another form (the user leaves after a click or out of boredom; attraction is by "
+    "contrast to the list's mean) that no setting was chosen on."
 )
 BY_TIME_NOTE = "Labels are real. Most users of the test part were never seen in training."
 
@@ -67,10 +74,10 @@ FULL = Size(
     lists=48_000,
     large=24_000,
     requests=1000,
-    large_requests=40,
+    large_requests=60,
     seeds=(0, 1, 2),
     large_seeds=(0,),
-    restarts=16,
+    restarts=64,
     ablation_epochs=3,
 )
 QUICK = Size(
@@ -91,11 +98,14 @@ QUICK = Size(
 
 
 def public_problems(work: Path, wheel: Path, size: Size) -> list[Problem]:
-    """Worlds at 4-of-12, 5-of-5 and 10-of-50, and movielens."""
-    world, movielens = (_config(name, size) for name in ("click_world", "movielens"))
+    """Worlds at 4-of-12, 5-of-5 and 10-of-50, movielens, and a world of another form."""
+    world, many, movielens, published = (
+        _config(name, size) for name in ("click_world", "click_world_10of50", "movielens", "nlgr")
+    )
     four = _world(work, wheel, "click_world_4of12", size.lists)
     five = _world(work, wheel, "click_world_5of5", size.lists)
     large = _world(work, wheel, "click_world_10of50", size.large)
+    cascade = _world(work, wheel, "cascade_world_4of12", size.lists)
     real = work / "movielens"
     _built(real, lambda: write_movielens(wheel, real, MovielensConfig()))
     cut = work / "movielens_by_time"
@@ -103,30 +113,39 @@ def public_problems(work: Path, wheel: Path, size: Size) -> list[Problem]:
     problems = [
         Problem(
             name="world_4of12", title="click world, 4 of 12", log=four,
-            fingerprint=fingerprint(four), config=world, seeds=size.seeds, requests=size.requests,
+            fingerprint=fingerprint(four), config=world, published=published,
+            seeds=size.seeds, requests=size.requests,
             experiments=("judges", "tau", "cru_loss", "ablations", "neighbors"),
         ),
         Problem(
             name="world_5of5", title="click world, 5 of 5", log=five, fingerprint=fingerprint(five),
-            config=world, seeds=size.seeds, requests=size.requests, experiments=("cru_loss",),
-            methods=SMALL_SPACE_METHODS,
+            config=world, published=published, seeds=size.seeds, requests=size.requests,
+            experiments=("cru_loss",), methods=SMALL_SPACE_METHODS,
         ),
         Problem(
             name="world_10of50", title="click world, 10 of 50", log=large,
-            fingerprint=fingerprint(large), config=world, seeds=size.large_seeds,
+            fingerprint=fingerprint(large), config=many, published=published,
+            seeds=size.large_seeds,
             methods=LARGE_SPACE_METHODS, requests=size.large_requests, restarts=size.restarts,
             experiments=("collapse",),
         ),
         Problem(
             name="movielens", title="MovieLens 100K, 10 of up to 50", log=real,
-            fingerprint=fingerprint(real), config=movielens, seeds=size.seeds,
-            requests=size.requests, methods=_without_exact(real), restarts=0, note=BY_USER_NOTE,
+            fingerprint=fingerprint(real), config=movielens, published=published,
+            seeds=size.seeds, requests=size.requests, methods=_without_exact(real),
+            restarts=0, note=BY_USER_NOTE,
         ),
         Problem(
             name="movielens_by_time", title="MovieLens 100K, cut at one moment for all users",
-            log=cut, fingerprint=fingerprint(cut), config=movielens, seeds=size.seeds,
-            requests=size.requests, methods=("input_order", "popularity", "pointwise", "prm"),
+            log=cut, fingerprint=fingerprint(cut), config=movielens, published=published,
+            seeds=size.seeds, requests=size.requests,
+            methods=("input_order", "popularity", "pointwise", "prm"),
             restarts=0, note=BY_TIME_NOTE,
+        ),
+        Problem(
+            name="cascade_4of12", title="cascade world, 4 of 12", log=cascade,
+            fingerprint=fingerprint(cascade), config=world, published=published,
+            seeds=size.seeds, requests=size.requests, methods=CASCADE_METHODS, note=CASCADE_NOTE,
         ),
     ]  # fmt: skip
     return [_sized(problem, size) for problem in problems if problem.name in size.problems]
@@ -155,7 +174,8 @@ def own_problem(log: Path, config: Config, size: Size) -> Problem:
     tables = load_tables(log)
     problem = Problem(
         name="log", title=tables.info.name, log=log, fingerprint=tables.fingerprint,
-        config=_shortened(config, size), seeds=size.seeds, requests=size.requests,
+        config=_shortened(config, size), published=_config("nlgr", size),
+        seeds=size.seeds, requests=size.requests,
         methods=methods_for(tables, tuple(METHODS)), restarts=size.restarts,
         experiments=EXPERIMENTS,
     )  # fmt: skip

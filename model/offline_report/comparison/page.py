@@ -74,7 +74,7 @@ class Found:
 def page_of(found: Sequence[Found], facts: dict[str, str]) -> str:
     """The whole page."""
     lines = [
-        "# How NLGR stands beside the field",
+        "# How Relist stands beside the field",
         "",
         wording.INTRODUCTION,
         "",
@@ -104,9 +104,12 @@ def _problem(one: Found) -> list[str]:
     lines += _section("Copying the input, and leaning on its order", wording.COPYING, copying)
     text = wording.ABLATIONS.format(epochs=one.problem.ablation_epochs)
     variants = tables.variants_table(rows, "ablations", VARIANTS)
-    lines += _section("Ablations of ours", text, _picture(one, "ablations"), variants)
+    lines += _section(
+        "Ablations of the published method", text, _picture(one, "ablations"), variants
+    )
     variants = tables.variants_table(rows, "cru_loss", VARIANTS)
-    lines += _section("Three ways to teach the CRU", "", variants)
+    text = wording.CRU_LOSSES.format(epochs=one.problem.ablation_epochs)
+    lines += _section("Three ways to teach the CRU", text, variants)
     variants = tables.variants_table(rows, "tau", VARIANTS)
     lines += _section("Gradient flow", wording.GRADIENTS, _picture(one, "gradients"), variants)
     lines += _neighbors(one)

@@ -1,4 +1,8 @@
-"""Which jobs a problem needs: comparison, second judge, ablations, gradients, neighbors, times."""
+"""Which jobs a problem needs: comparison, second judge, ablations, gradients, neighbors, times.
+
+What readers of the paper ask (ablations, tau, collapse) is asked of the published nets; the ways to
+teach the CRU are compared on ours, and on the published generator beside our evaluator.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from model.baselines.registry import METHODS
 from model.offline_report.comparison.listing import SERVED, FitJob, ListsJob
 from model.offline_report.comparison.measuring import MeasureJob
 from model.offline_report.comparison.neighborhoods import NeighborsJob
-from model.offline_report.comparison.problems import OURS, Problem
+from model.offline_report.comparison.problems import OURS, PUBLISHED, Problem
 from model.offline_report.comparison.timing import TimesJob
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
 
@@ -19,7 +23,7 @@ Changes = tuple[tuple[str, Any], ...]
 TAUS = (1.0, 0.5, 0.3, 0.1)
 CRU_LOSSES = ("straight_through", "expected", "sampled")
 ABLATIONS: dict[str, Changes] = {
-    "as shipped": (),
+    "as published": (),
     "without relative reward": (("relative_reward", False),),
     "without L2 (alpha 0)": (("alpha", 0.0),),
     "left to right": (("left_to_right", True), ("alpha", 0.0)),
@@ -37,6 +41,8 @@ ABLATIONS: dict[str, Changes] = {
 }
 COLLAPSING: Changes = (("cru_loss", "sampled"),)
 ONE_SEED = frozenset({"tau", "collapse"})  # courses of training, drawn for one seed
+PUBLISHED_PARTS = frozenset({"ablations", "tau", "collapse"})
+OTHER_NET = "expected, published generator"
 JUDGED_REQUESTS = 300  # two more evaluators look at all lists of these
 
 
@@ -54,29 +60,44 @@ class Plan:
         """Ours, as shipped."""
         return {seed: GeneratorJob(evaluator=e) for seed, e in self.evaluators().items()}
 
+    def published(self) -> Plan:
+        """The plan of the nets of the paper, on the same log."""
+        return Plan(self.problem.as_published())
+
     def comparison(self) -> dict[str, dict[int, MeasureJob]]:
-        """Method -> measures; ours first."""
-        ours = {
-            seed: MeasureJob(lists=ListsJob(source=made), judge=made.evaluator)
-            for seed, made in self.generators().items()
+        """Method -> measures; ours first, then the nets of the paper by their own judge."""
+        made = {OURS: self.generators(), PUBLISHED: self.published().generators()}
+        nets = {
+            name: {
+                seed: MeasureJob(
+                    lists=ListsJob(source=replace(job, variant=name)), judge=job.evaluator
+                )
+                for seed, job in jobs.items()
+            }
+            for name, jobs in made.items()
         }
-        others = {name: self._method(name) for name in self.problem.methods}
-        return {OURS: ours, **others}
+        return nets | {name: self._method(name) for name in self.problem.methods}
 
     def judges(self) -> dict[str, dict[int, MeasureJob]]:
         """Method -> measures under an evaluator of one half of the users and one of the other."""
         if "judges" not in self.problem.experiments:
             return {}
         few = replace(self.problem, requests=min(JUDGED_REQUESTS, self.problem.requests))
-        out: dict[str, dict[int, MeasureJob]] = {}
-        for seed in few.seeds:
-            first = EvaluatorJob(problem=few, seed=seed, users="first_half")
-            second = EvaluatorJob(problem=few, seed=seed + 1000, users="second_half")
-            made = {OURS: ListsJob(source=GeneratorJob(evaluator=first))}
-            made |= {name: _lists(few, seed, name, first) for name in few.methods}
-            for name, lists in made.items():
-                out.setdefault(name, {})[seed] = MeasureJob(lists=lists, judge=first, second=second)
-        return out
+        seed = few.seeds[0]
+        first = EvaluatorJob(problem=few, seed=seed, users="first_half")
+        second = EvaluatorJob(problem=few, seed=seed + 1000, users="second_half")
+        papers = EvaluatorJob(problem=few.as_published(), seed=seed, users="first_half")
+        nets = {OURS: GeneratorJob(evaluator=first), PUBLISHED: GeneratorJob(evaluator=papers)}
+        lists = {name: ListsJob(source=replace(made, variant=name)) for name, made in nets.items()}
+        lists |= {name: _lists(few, seed, name, first) for name in few.methods}
+        return {
+            name: {
+                seed: MeasureJob(
+                    lists=made, judge=papers if name == PUBLISHED else first, second=second
+                )
+            }
+            for name, made in lists.items()
+        }
 
     def variants(self, part: str) -> dict[str, dict[int, GeneratorJob]]:
         """Name -> generators of a part: `ablations`, `tau`, `cru_loss` or `collapse`."""
@@ -88,18 +109,33 @@ class Plan:
             "cru_loss": {kind: (("cru_loss", kind),) for kind in CRU_LOSSES},
             "collapse": {"straight_through": (), "sampled": COLLAPSING},
         }
+        plan = self.published() if part in PUBLISHED_PARTS else self
         epochs = self.problem.ablation_epochs * (2 if part == "tau" else 1)  # a course needs points
         short: Changes = (("epochs", epochs),)
         seeds = self.problem.seeds[:1] if part in ONE_SEED else self.problem.seeds
+        made = {name: plan.changed(seeds, name, short + some) for name, some in parts[part].items()}
+        if part == "cru_loss":
+            made[OTHER_NET] = self.with_published_generator(seeds, short)
+        return made
+
+    def changed(
+        self, seeds: tuple[int, ...], variant: str, changes: Changes
+    ) -> dict[int, GeneratorJob]:
+        """Generators with other settings of training."""
         return {
-            name: {
-                seed: GeneratorJob(
-                    evaluator=self.evaluators()[seed], variant=name, changes=short + some
-                )
-                for seed in seeds
-            }
-            for name, some in parts[part].items()
+            seed: GeneratorJob(evaluator=self.evaluators()[seed], variant=variant, changes=changes)
+            for seed in seeds
         }
+
+    def with_published_generator(
+        self, seeds: tuple[int, ...], changes: Changes
+    ) -> dict[int, GeneratorJob]:
+        """The paper's generator beside our evaluator, taught by the expected loss."""
+        ours = self.problem.config
+        net = replace(ours.generator, kind="nlgr")
+        problem = replace(self.problem, config=replace(ours, generator=net))
+        expected: Changes = (*changes, ("cru_loss", "expected"))
+        return Plan(problem).changed(seeds, OTHER_NET, expected)
 
     def measured_variants(self, part: str) -> dict[str, dict[int, MeasureJob]]:
         """The same with measures of their lists."""

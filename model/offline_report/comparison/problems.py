@@ -25,12 +25,13 @@ from model.nets.inputs import RequestTensors
 from model.offline_report.space import is_exact, measurable_rows
 from model.train_generator.states import distinct_requests
 
-OURS = "nlgr"
+OURS = "relist"
+PUBLISHED = "nlgr"  # both nets as in the paper, beside each other
 BATCH = 50  # requests looked at together
 LARGE_SPACE_METHODS = (
     "input_order", "pointwise", "prm", "nar4rec", "random", "hill_climbing", "beam_search",
 )  # fmt: skip
-
+CASCADE_METHODS = ("input_order", "pointwise", "prm", "pier", "hill_climbing", "exact")
 SMALL_SPACE_METHODS = ("input_order", "pointwise", "prm", "random", "hill_climbing", "exact")
 
 Experiment = Literal["judges", "tau", "cru_loss", "ablations", "neighbors", "collapse"]
@@ -47,7 +48,8 @@ class Problem:
     title: what the page calls it. note: what a reader must know of it.
     log: folder of the canonical log; fingerprint: of its files.
     config: of both nets; its seeds are replaced by `seeds`.
-    methods: names of the registry; ours comes on top.
+    published: of both nets as in the paper; `as_published` gives them as many edits and epochs.
+    methods: names of the registry; ours and the published one come on top.
     requests: of the test part, at most.
     restarts: climbs that look for the best list where the space is too large to enumerate; 0: the
         best list is not looked for.
@@ -61,6 +63,7 @@ class Problem:
     log: Path
     fingerprint: str
     config: Config
+    published: Config
     note: str = ""
     seeds: tuple[int, ...] = (0,)
     methods: tuple[str, ...] = tuple(METHODS)
@@ -78,6 +81,16 @@ class Problem:
             train_evaluator=replace(config.train_evaluator, seed=seed),
             train_generator=replace(config.train_generator, seed=seed),
         )
+
+    def as_published(self) -> Problem:
+        """The same problem for the nets of the paper, with as many edits and epochs as ours."""
+        ours, papers = self.config, self.published
+        training = replace(papers.train_generator, epochs=ours.train_generator.epochs)
+        generator = replace(papers.generator, edits=ours.generator.edits)
+        config = replace(
+            papers, objective=ours.objective, train_generator=training, generator=generator
+        )
+        return replace(self, config=config)
 
     @property
     def simulated(self) -> bool:

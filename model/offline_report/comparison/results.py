@@ -83,13 +83,17 @@ def _plan_rows(plan: Plan, store: Store) -> list[Row]:
 
 
 def _logged(plan: Plan, store: Store) -> list[Row]:
-    """How the evaluators predict later lists, beside simple orders."""
+    """How the evaluators predict later lists, beside simple orders and the paper's evaluator."""
+    orders: list[tuple[str, int, dict[str, float]]] = []
+    for seed, job in plan.evaluators().items():
+        orders += [(order, seed, found) for order, found in store.numbers(job)["test"].items()]
+    for seed, job in plan.published().evaluators().items():
+        orders.append(("published evaluator", seed, store.numbers(job)["test"]["evaluator"]))
     return [
         Row(
             problem=plan.problem.name, part="logged", method=order, seed=seed, lists="shown",
             measure=measure, value=value,
         )
-        for seed, job in plan.evaluators().items()
-        for order, numbers in store.numbers(job)["test"].items()
+        for order, seed, numbers in orders
         for measure, value in numbers.items()
     ]  # fmt: skip

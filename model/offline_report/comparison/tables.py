@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from model.baselines.registry import METHODS
 from model.offline_report.comparison.listing import SERVED
 from model.offline_report.comparison.plan import ABLATIONS
-from model.offline_report.comparison.problems import OURS
+from model.offline_report.comparison.problems import OURS, PUBLISHED
 from model.offline_report.comparison.summary import Row, find
 
 PERCENT = frozenset({"truly_worse", "unchanged", "truly_worse_changed"})
-OURS_NAMED = "**NLGR (ours)**"
+SHOWN = {OURS: "**Relist (ours)**", PUBLISHED: "NLGR, as published"}
+PAPER = "2502.06097"
 Columns = Sequence[tuple[str, str, str]]  # heading, kind of list, measure
 
 
@@ -27,20 +28,19 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
 def methods_table(rows: Sequence[Row], part: str, columns: Columns) -> list[str]:
     """A line a method, ours first. `served` means K = 8, or the largest effort up to it."""
     some = find(rows, part=part, seed=None)
-    names = [name for name in (OURS, *METHODS) if find(some, method=name)]
+    names = [name for name in (OURS, PUBLISHED, *METHODS) if find(some, method=name)]
     present = [c for c in columns if any(cell(some, name, c[1], c[2]) for name in names)]
     lines = []
     for name in names if present else []:
         family = METHODS[name].family if name in METHODS else "generator"
-        paper = METHODS[name].paper if name in METHODS else "2502.06097"
+        paper = METHODS[name].paper if name in METHODS else PAPER
         cells = [cell(some, name, kind, measure) for _, kind, measure in present]
-        shown = OURS_NAMED if name == OURS else name
-        lines.append([shown, family, paper, *(text or "-" for text in cells)])
+        lines.append([SHOWN.get(name, name), family, paper, *(text or "-" for text in cells)])
     return table(["method", "family", "paper", *(head for head, _, _ in present)], lines)
 
 
 def variants_table(rows: Sequence[Row], part: str, columns: Columns) -> list[str]:
-    """A line a variant of ours, in the order of the plan."""
+    """A line a variant, in the order of the plan."""
     some = find(rows, part=part, seed=None)
     order = [n for n in ABLATIONS if find(some, method=n)]
     names = order or list(dict.fromkeys(row.method for row in some))

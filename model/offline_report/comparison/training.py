@@ -11,7 +11,7 @@ from model.config import Config
 from model.data.split import TEST, VALIDATION
 from model.loop import told
 from model.offline_report.comparison.jobs import Job, Store
-from model.offline_report.comparison.problems import Problem, tables_of
+from model.offline_report.comparison.problems import OURS, Problem, tables_of
 from model.offline_report.logged import evaluator_on_logged_lists
 from model.train_evaluator import train_evaluator
 from model.train_generator.training import fit_generator
@@ -74,7 +74,7 @@ class GeneratorJob:
     """
 
     evaluator: EvaluatorJob
-    variant: str = "nlgr"
+    variant: str = OURS
     changes: tuple[tuple[str, Any], ...] = ()
 
     @property

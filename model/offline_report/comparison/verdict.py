@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.baselines.registry import METHODS
-from model.offline_report.comparison.problems import OURS, Problem
+from model.offline_report.comparison.problems import OURS, PUBLISHED, Problem
 from model.offline_report.comparison.summary import Row, find
 from model.offline_report.comparison.tables import at_kind, formatted
 
@@ -59,7 +59,8 @@ def verdict(rows: Sequence[Row], problem: Problem) -> list[str]:
 
 def _others(rows: Sequence[Row], ours: Row) -> list[Against]:
     out = []
-    for method in METHODS:
+    methods = METHODS if ours.measure == "value_ratio" else (PUBLISHED, *METHODS)  # own judge
+    for method in methods:
         own = find(rows, method=method)
         held = {kind: at_kind(own, kind) for kind in ("single", "served")}
         known = {kind: row for kind, row in held.items() if row is not None}

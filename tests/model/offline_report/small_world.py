@@ -33,5 +33,10 @@ def world_problem(folder: Path) -> Problem:
     )
     write_world(log, world)
     return Problem(
-        name="small", title="small", log=log, fingerprint=tables.fingerprint, config=Config()
+        name="small",
+        title="small",
+        log=log,
+        fingerprint=tables.fingerprint,
+        config=Config(),
+        published=Config(),
     )

@@ -14,7 +14,7 @@ from model.offline_report.comparison.cli import main
 from model.offline_report.comparison.jobs import Store
 from model.offline_report.comparison.logs import QUICK, own_problem
 from model.offline_report.comparison.plan import Plan
-from model.offline_report.comparison.problems import OURS
+from model.offline_report.comparison.problems import OURS, PUBLISHED
 from model.offline_report.comparison.results import EvaluatorTooWeak, run_plans
 from tests.logs import write_toy_log
 
@@ -61,7 +61,7 @@ def value(report: Path, **wanted: object) -> float:
 def test_every_method_has_its_numbers_and_the_page_its_figures(report: Path):
     page = (report / "out" / "report.md").read_text(encoding="utf-8")
 
-    for method in (OURS, *METHODS):
+    for method in (OURS, PUBLISHED, *METHODS):
         kind = "served1" if method == "exact" else "served8"
         assert math.isfinite(value(report, method=method, lists=kind, measure="value_ratio"))
         assert math.isfinite(value(report, method=method, lists=kind, measure="ndcg@6"))
@@ -82,7 +82,7 @@ def test_the_input_order_gains_nothing_and_the_exact_search_everything(report: P
 
 
 def test_more_lists_to_choose_from_never_serve_less_by_the_evaluator(report: Path):
-    for method in (OURS, "pointwise", "random"):
+    for method in (OURS, PUBLISHED, "pointwise", "random"):
         ratios = [
             value(report, method=method, lists=f"served{count}", measure="value_ratio")
             for count in (1, 2, 4, 8, 16, 32, 64)
