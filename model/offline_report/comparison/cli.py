@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--processes",
-        type=int,
+        type=_at_least_one,
         default=os.cpu_count() or 1,
         help="jobs at a time, one thread each (all cores)",
     )
@@ -86,14 +86,10 @@ def _problems(given: argparse.Namespace, size: Size) -> list[Problem]:
         return [own_problem(given.log, Config.read(given.config), size)]
     if given.config is not None:
         raise ConfigError("--config goes with --log: our own logs bring theirs")
-    found = public_problems(given.work / "logs", wheel(given.wheel, cache_folder(os.environ)), size)
-    if given.problem is None:
-        return found
-    names = [problem.name for problem in found]
-    unknown = sorted(set(given.problem) - set(names))
-    if unknown:
-        raise ConfigError(f"--problem {unknown[0]}: is none of {', '.join(names)}")
-    return [problem for problem in found if problem.name in given.problem]
+    asked = size.problems if given.problem is None else given.problem
+    _require_known("--problem", asked, size.problems)
+    movielens = wheel(given.wheel, cache_folder(os.environ))
+    return public_problems(given.work / "logs", movielens, size, asked)
 
 
 def _narrowed(problem: Problem, given: argparse.Namespace) -> Problem:
@@ -119,6 +115,12 @@ def _require_known(option: str, asked: Sequence[str], known: Iterable[str]) -> N
     unknown = [name for name in asked if name not in set(known)]
     if unknown:
         raise ConfigError(f"{option} {unknown[0]}: is none of {', '.join(known)}")
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: is no whole number above 0")
+    return int(text)
 
 
 def _names(text: str) -> tuple[str, ...]:

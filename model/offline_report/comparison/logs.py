@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,9 +29,29 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 PRESETS = Path(__file__).parents[2] / "data"
 
 
-PROBLEMS = (
-    "world_4of12", "world_5of5", "world_10of50", "movielens", "movielens_by_time", "cascade_4of12",
-)  # fmt: skip
+TITLES = {
+    "world_4of12": "click world, 4 of 12",
+    "world_5of5": "click world, 5 of 5",
+    "world_10of50": "click world, 10 of 50",
+    "movielens": "MovieLens 100K, 10 of up to 50",
+    "movielens_by_time": "MovieLens 100K, cut at one moment for all users",
+    "cascade_4of12": "cascade world, 4 of 12",
+}
+PROBLEMS = tuple(TITLES)
+CONFIGURED = {
+    "world_4of12": "click_world",
+    "world_5of5": "click_world",
+    "world_10of50": "click_world_10of50",
+    "movielens": "movielens",
+    "movielens_by_time": "movielens",
+    "cascade_4of12": "click_world",
+}  # names of files in `configs/`
+WORLDS = {
+    "world_4of12": "click_world_4of12",
+    "world_5of5": "click_world_5of5",
+    "world_10of50": "click_world_10of50",
+    "cascade_4of12": "cascade_world_4of12",
+}  # names of files in `data/`
 BY_USER_NOTE = (
     "Labels are real. Each user's own timeline is cut, so most test sittings follow a training "
     "sitting of the same user, and other users' later ratings are in training; the next section "
@@ -97,58 +117,55 @@ QUICK = Size(
 )
 
 
-def public_problems(work: Path, wheel: Path, size: Size) -> list[Problem]:
-    """Worlds at 4-of-12, 5-of-5 and 10-of-50, movielens, and a world of another form."""
-    world, many, movielens, published = (
-        _config(name, size) for name in ("click_world", "click_world_10of50", "movielens", "nlgr")
-    )
-    four = _world(work, wheel, "click_world_4of12", size.lists)
-    five = _world(work, wheel, "click_world_5of5", size.lists)
-    large = _world(work, wheel, "click_world_10of50", size.large)
-    cascade = _world(work, wheel, "cascade_world_4of12", size.lists)
-    real = work / "movielens"
-    _built(real, lambda: write_movielens(wheel, real, MovielensConfig()))
-    cut = work / "movielens_by_time"
-    _built(cut, lambda: write_movielens(wheel, cut, MovielensConfig(split=BY_TIME)))
-    problems = [
-        Problem(
-            name="world_4of12", title="click world, 4 of 12", log=four,
-            fingerprint=fingerprint(four), config=world, published=published,
-            seeds=size.seeds, requests=size.requests,
-            experiments=("judges", "tau", "cru_loss", "ablations", "neighbors"),
-        ),
-        Problem(
-            name="world_5of5", title="click world, 5 of 5", log=five, fingerprint=fingerprint(five),
-            config=world, published=published, seeds=size.seeds, requests=size.requests,
-            experiments=("cru_loss",), methods=SMALL_SPACE_METHODS,
-        ),
-        Problem(
-            name="world_10of50", title="click world, 10 of 50", log=large,
-            fingerprint=fingerprint(large), config=many, published=published,
-            seeds=size.large_seeds,
-            methods=LARGE_SPACE_METHODS, requests=size.large_requests, restarts=size.restarts,
-            experiments=("collapse",),
-        ),
-        Problem(
-            name="movielens", title="MovieLens 100K, 10 of up to 50", log=real,
-            fingerprint=fingerprint(real), config=movielens, published=published,
-            seeds=size.seeds, requests=size.requests, methods=_without_exact(real),
-            restarts=0, note=BY_USER_NOTE,
-        ),
-        Problem(
-            name="movielens_by_time", title="MovieLens 100K, cut at one moment for all users",
-            log=cut, fingerprint=fingerprint(cut), config=movielens, published=published,
-            seeds=size.seeds, requests=size.requests,
-            methods=("input_order", "popularity", "pointwise", "prm"),
-            restarts=0, note=BY_TIME_NOTE,
-        ),
-        Problem(
-            name="cascade_4of12", title="cascade world, 4 of 12", log=cascade,
-            fingerprint=fingerprint(cascade), config=world, published=published,
-            seeds=size.seeds, requests=size.requests, methods=CASCADE_METHODS, note=CASCADE_NOTE,
-        ),
-    ]  # fmt: skip
-    return [_sized(problem, size) for problem in problems if problem.name in size.problems]
+def public_problems(
+    work: Path, wheel: Path, size: Size, asked: Collection[str] = PROBLEMS
+) -> list[Problem]:
+    """Worlds at 4-of-12, 5-of-5 and 10-of-50, movielens, and a world of another form.
+
+    Only the logs of those that were asked for are built.
+    """
+    names = [name for name in size.problems if name in asked]
+    return [_sized(_public(name, work, wheel, size), size) for name in names]
+
+
+def _public(name: str, work: Path, wheel: Path, size: Size) -> Problem:
+    """One of ours, its log built if it is not there yet."""
+    if name in WORLDS:
+        lists = size.large if name == "world_10of50" else size.lists
+        log = _world(work, wheel, WORLDS[name], lists)
+    else:
+        split = BY_TIME if name == "movielens_by_time" else MovielensConfig().split
+        log = work / name
+        _built(log, lambda: write_movielens(wheel, log, MovielensConfig(split=split)))
+    problem = Problem(
+        name=name, title=TITLES[name], log=log, fingerprint=fingerprint(log),
+        config=_config(CONFIGURED[name], size), published=_config("nlgr", size),
+        seeds=size.seeds, requests=size.requests,
+    )  # fmt: skip
+    return _detailed(problem, size)
+
+
+def _detailed(problem: Problem, size: Size) -> Problem:
+    """With the methods, experiments and notes of this one."""
+    match problem.name:
+        case "world_4of12":
+            parts: tuple[Experiment, ...] = ("judges", "tau", "cru_loss", "ablations", "neighbors")
+            return replace(problem, experiments=parts)
+        case "world_5of5":
+            return replace(problem, experiments=("cru_loss",), methods=SMALL_SPACE_METHODS)
+        case "world_10of50":
+            return replace(
+                problem, experiments=("collapse",), methods=LARGE_SPACE_METHODS,
+                seeds=size.large_seeds, requests=size.large_requests, restarts=size.restarts,
+            )  # fmt: skip
+        case "movielens":
+            methods = methods_for(load_tables(problem.log), tuple(METHODS))
+            return replace(problem, methods=methods, restarts=0, note=BY_USER_NOTE)
+        case "movielens_by_time":
+            methods = ("input_order", "popularity", "pointwise", "prm")
+            return replace(problem, methods=methods, restarts=0, note=BY_TIME_NOTE)
+        case _:
+            return replace(problem, methods=CASCADE_METHODS, note=CASCADE_NOTE)
 
 
 def _sized(problem: Problem, size: Size) -> Problem:
@@ -207,7 +224,3 @@ def _shortened(config: Config, size: Size) -> Config:
     if size.generator_epochs is not None:
         generator = replace(generator, epochs=min(size.generator_epochs, generator.epochs))
     return replace(config, train_evaluator=evaluator, train_generator=generator)
-
-
-def _without_exact(log: Path) -> tuple[str, ...]:
-    return methods_for(load_tables(log), tuple(METHODS))

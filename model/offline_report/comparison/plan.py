@@ -40,7 +40,6 @@ ABLATIONS: dict[str, Changes] = {
     "replacements by popularity": (("replacement", "popularity"),),
 }
 COLLAPSING: Changes = (("cru_loss", "sampled"),)
-ONE_SEED = frozenset({"tau", "collapse"})  # courses of training, drawn for one seed
 PUBLISHED_PARTS = frozenset({"ablations", "tau", "collapse"})
 OTHER_NET = "expected, published generator"
 JUDGED_REQUESTS = 300  # two more evaluators look at all lists of these
@@ -112,7 +111,7 @@ class Plan:
         plan = self.published() if part in PUBLISHED_PARTS else self
         epochs = self.problem.ablation_epochs * (2 if part == "tau" else 1)  # a course needs points
         short: Changes = (("epochs", epochs),)
-        seeds = self.problem.seeds[:1] if part in ONE_SEED else self.problem.seeds
+        seeds = self.problem.seeds[:1]
         made = {name: plan.changed(seeds, name, short + some) for name, some in parts[part].items()}
         if part == "cru_loss":
             made[OTHER_NET] = self.with_published_generator(seeds, short)

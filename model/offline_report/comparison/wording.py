@@ -30,8 +30,8 @@ COPYING = (
 )
 
 ABLATIONS = (
-    "The published nets, generators of {epochs} epochs, all by the same evaluators. k1 and k2 "
-    "are the steepness of the shaped reward above and below the mean (METHOD section 5)."
+    "The published nets, first seed, generators of {epochs} epochs, all by the same evaluator. k1 "
+    "and k2 are the steepness of the shaped reward above and below the mean (METHOD section 5)."
 )
 
 GRADIENTS = (
@@ -40,7 +40,7 @@ GRADIENTS = (
 )
 
 CRU_LOSSES = (
-    "Our nets, generators of {epochs} epochs; the last line is the paper's generator beside our "
+    "Our nets, first seed, generators of {epochs} epochs; the last line is the paper's generator beside our "
     "evaluator (METHOD section 5)."
 )
 

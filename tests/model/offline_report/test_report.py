@@ -132,3 +132,19 @@ def test_what_is_served_is_chosen_as_the_service_chooses(report: Path):
         with np.load(path / "arrays.npz", allow_pickle=False) as file:
             best = max(name for name in file.files if name.startswith("reward.served"))
             assert (file[best] >= file["reward.input"] - 1e-6).all()
+
+
+def test_a_problem_that_is_none_of_ours_is_refused_before_a_log_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["--problem", "guess", "--work", str(tmp_path / "work")]) == 2
+
+    assert "--problem guess: is none of world_4of12, world_5of5" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_count_of_processes_below_one_is_refused(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--processes", "0"])
+
+    assert "0: is no whole number above 0" in capsys.readouterr().err
