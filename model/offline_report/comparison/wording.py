@@ -40,8 +40,8 @@ GRADIENTS = (
 )
 
 CRU_LOSSES = (
-    "Our nets, first seed, generators of {epochs} epochs; the last line is the paper's generator beside our "
-    "evaluator (METHOD section 5)."
+    "Our nets, first seed, generators of {epochs} epochs; the last line is the paper's generator "
+    "beside our evaluator (METHOD section 5)."
 )
 
 COLLAPSE = (
