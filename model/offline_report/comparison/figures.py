@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from model.baselines.registry import METHODS
-from model.offline_report.comparison.plan import ABLATIONS
+from model.offline_report.comparison.plan import ABLATIONS, LAMBDAS
 from model.offline_report.comparison.problems import OURS, PUBLISHED
 from model.offline_report.comparison.summary import Row, find
 from model.offline_report.comparison.tables import at_kind, served
@@ -97,6 +97,28 @@ def neighbor_gains(input_: np.ndarray, single: np.ndarray, path: Path) -> bool:
     axis.axvline(0.0, color="#444444", linewidth=0.8)
     axis.set(xlabel="gain of a neighbor by the evaluator", ylabel="density")
     axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def caution(rows: Sequence[Row], problem: str, path: Path) -> bool:
+    """True share against the share of truly worse lists, a point a lambda; False without truth."""
+    part = find(rows, problem=problem, part="caution", method=OURS, seed=None)
+    kinds = [f"lambda{weight:g}" for weight in LAMBDAS]
+    worse, share = (
+        [find(part, lists=kind, measure=measure) for kind in kinds]
+        for measure in ("truly_worse", "true_share")
+    )
+    if not all(worse) or not all(share):
+        return False
+    figure, (axis,) = _panels(5.6, 3.8)
+    x, y = [100.0 * found[0].value for found in worse], [found[0].value for found in share]
+    wide, high = 100.0 * _bars([f[0] for f in worse]), _bars([f[0] for f in share])
+    axis.errorbar(x, y, high, wide, fmt="o-", color=OUR_COLOR, ecolor="#e0a0a4", capsize=2)
+    for weight, at in zip(LAMBDAS, zip(x, y, strict=True), strict=True):
+        axis.annotate(f"{weight:g}", at, textcoords="offset points", xytext=(5, -10))
+    axis.set_xlabel("requests whose served list is truly worse, %")
+    axis.set_ylabel("true share of the best list's gain")
+    axis.set_title("by lambda", loc="left")
     return _save(figure, path)
 
 

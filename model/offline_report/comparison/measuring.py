@@ -48,11 +48,13 @@ class MeasureJob:
     lists: of the method.
     judge: the evaluator that chooses what is served.
     second: another evaluator that has its say, too.
+    lambdas: instead of what is served with the configured lambda, what would be with each of these.
     """
 
     lists: ListsJob
     judge: EvaluatorJob
     second: EvaluatorJob | None = None
+    lambdas: tuple[float, ...] = ()
 
     @property
     def problem(self) -> Problem:
@@ -66,7 +68,7 @@ class MeasureJob:
 
     def depends_on(self) -> str:
         """See `Job`."""
-        return told(self.problem.config.serving)
+        return told(self.problem.config.serving) + (f" {self.lambdas}" if self.lambdas else "")
 
     def judges(self) -> dict[str, EvaluatorJob]:
         """Name of its columns -> evaluator; the first chooses, each has its say."""
@@ -87,7 +89,7 @@ class MeasureJob:
 
         Kinds: `input`, `best`; `single` (list 0 as it is); `served{K}` (the chosen one of K and
         the input list); `shuffled` and `shuffled_served` (the same two with the incoming order
-        shuffled).
+        shuffled). With lambdas `lambda{x}` in place of all but `input` and `best`.
         """
         kept = store.arrays(self.lists)
         nets = {
@@ -96,29 +98,33 @@ class MeasureJob:
         }
         lists = _with_input(self.problem, kept["lists"])
         rewards = _rewards(self.problem, nets, lists)
-        chosen = self._chosen(rewards[FIRST], self.lists.groups())
+        chosen = self._chosen(rewards[FIRST])
         columns: Arrays = {"user": tables_of(self.problem).user_place[measured_rows(self.problem)]}
         columns |= self._of(store, lists, rewards, chosen)
-        if "shuffled" in kept:
+        if "shuffled" in kept and not self.lambdas:
             mixed = _with_input(self.problem, kept["shuffled"])
             rewards = _rewards(self.problem, nets, mixed)
-            picked = self._chosen(rewards[FIRST], [(SERVED, 0, SERVED)])
+            picked = self._served(rewards[FIRST], [(SERVED, 0, SERVED)])
             kinds = {"shuffled": picked["single"], "shuffled_served": picked[f"served{SERVED}"]}
             columns |= self._of(store, mixed, rewards, kinds)
         store.write_arrays(self, columns)
 
-    def _chosen(
+    def _chosen(self, rewards: Floats) -> dict[str, NDArray[np.int64]]:
+        """Kind -> (R,) place among the lists, the input list being the last."""
+        if not self.lambdas:
+            return self._served(rewards, self.lists.groups())
+        out = {"input": _everywhere(rewards, -1)}
+        for weight in self.lambdas:
+            out[f"lambda{weight:g}"] = _choice(rewards, (0, SERVED), weight)
+        return out
+
+    def _served(
         self, rewards: Floats, groups: list[tuple[int, int, int]]
     ) -> dict[str, NDArray[np.int64]]:
-        """Kind -> (R,) place among the lists, the input list being the last."""
-        _, requests, lists = rewards.shape
-        last = lists - 1
-        out = {"single": np.zeros(requests, dtype=np.int64)}
-        out["input"] = np.full(requests, last, dtype=np.int64)
+        out = {"single": _everywhere(rewards, 0), "input": _everywhere(rewards, -1)}
         for count, first, end in groups:
-            some = np.concatenate([rewards[:, :, first:end], rewards[:, :, last:]], axis=2)
-            place = choose(some, self.problem.config.serving.pessimism) + first
-            out[f"served{count}"] = np.where(place == end, last, place)
+            weight = self.problem.config.serving.pessimism
+            out[f"served{count}"] = _choice(rewards, (first, end), weight)
         return out
 
     def _of(
@@ -167,6 +173,21 @@ class MeasureJob:
             for cut in CUTS
             for name, values in labelled_quality(tables, rows, own, cut).items()
         }
+
+
+def _everywhere(rewards: Floats, place: int) -> NDArray[np.int64]:
+    """(R,) the same place for every request; -1 is the last list."""
+    _, requests, lists = rewards.shape
+    return np.full(requests, place % lists, dtype=np.int64)
+
+
+def _choice(rewards: Floats, part: tuple[int, int], pessimism: float) -> NDArray[np.int64]:
+    """(R,) place of the chosen list, of these and the last."""
+    first, end = part
+    last = rewards.shape[2] - 1
+    some = np.concatenate([rewards[:, :, first:end], rewards[:, :, last:]], axis=2)
+    place = choose(some, pessimism) + first
+    return np.where(place == end, last, place)
 
 
 def _rewards(

@@ -42,6 +42,15 @@ VARIANTS: tables.Columns = (
     ("HR@10%, single", "single", "hr@10%"),
     ("unchanged, single", "single", "unchanged"),
 )
+CAUTION = (
+    ("true share", "true_share"),
+    ("truly worse", "truly_worse"),
+    ("unchanged", "unchanged"),
+    ("true gain", "true_gain"),
+    ("gain by the evaluator", "reward_gain"),
+    ("NDCG@10", "ndcg@10"),
+    ("MAP@10", "map@10"),
+)
 COPYING: tables.Columns = (
     ("unchanged, single", "single", "unchanged"),
     ("unchanged, served", "served", "unchanged"),
@@ -100,6 +109,8 @@ def _problem(one: Found) -> list[str]:
     lines += tables.methods_table(rows, "comparison", LABELS)
     judges = tables.methods_table(rows, "judges", JUDGES)
     lines += _section(wording.JUDGES_TITLE, wording.JUDGES, _picture(one, "judges"), judges)
+    caution = tables.lambdas_table(rows, CAUTION)
+    lines += _section("How careful to be", wording.CAUTION, _picture(one, "caution"), caution)
     copying = tables.methods_table(rows, "comparison", COPYING)
     lines += _section("Copying the input, and leaning on its order", wording.COPYING, copying)
     text = wording.ABLATIONS.format(epochs=one.problem.ablation_epochs)

@@ -42,6 +42,7 @@ ABLATIONS: dict[str, Changes] = {
 COLLAPSING: Changes = (("cru_loss", "sampled"),)
 PUBLISHED_PARTS = frozenset({"ablations", "tau", "collapse"})
 OTHER_NET = "expected, published generator"
+LAMBDAS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 JUDGED_REQUESTS = 300  # two more evaluators look at all lists of these
 
 
@@ -76,6 +77,12 @@ class Plan:
             for name, jobs in made.items()
         }
         return nets | {name: self._method(name) for name in self.problem.methods}
+
+    def caution(self) -> dict[int, MeasureJob]:
+        """Ours as it would be served with other values of lambda."""
+        return {
+            seed: replace(job, lambdas=LAMBDAS) for seed, job in self.comparison()[OURS].items()
+        }
 
     def judges(self) -> dict[str, dict[int, MeasureJob]]:
         """Method -> measures under an evaluator of one half of the users and one of the other."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.plan import Plan
-from model.offline_report.comparison.problems import Problem
+from model.offline_report.comparison.problems import OURS, Problem
 from model.offline_report.comparison.schedule import run_jobs
 from model.offline_report.comparison.summary import Row, rows_of
 
@@ -46,7 +46,7 @@ def all_rows(plans: Sequence[Plan], store: Store) -> list[Row]:
 
 def _all(plan: Plan) -> list[Job]:
     jobs: list[Job] = []
-    for method in (*plan.comparison().values(), *plan.judges().values()):
+    for method in (*plan.comparison().values(), plan.caution(), *plan.judges().values()):
         jobs += method.values()
     for part in VARIANT_PARTS:
         for made in plan.measured_variants(part).values():
@@ -66,6 +66,7 @@ def _require_worth(plan: Plan, store: Store) -> None:
 def _plan_rows(plan: Plan, store: Store) -> list[Row]:
     name, out = plan.problem.name, _logged(plan, store)
     parts = {"comparison": plan.comparison(), "judges": plan.judges()}
+    parts["caution"] = {OURS: plan.caution()}
     parts |= {part: plan.measured_variants(part) for part in VARIANT_PARTS}
     for part, methods in parts.items():
         for method, jobs in methods.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from model.baselines.registry import METHODS
 from model.offline_report.comparison.listing import SERVED
-from model.offline_report.comparison.plan import ABLATIONS
+from model.offline_report.comparison.plan import ABLATIONS, LAMBDAS
 from model.offline_report.comparison.problems import OURS, PUBLISHED
 from model.offline_report.comparison.summary import Row, find
 
@@ -49,6 +49,18 @@ def variants_table(rows: Sequence[Row], part: str, columns: Columns) -> list[str
         ["variant", *(head for head, _, _ in present)],
         ([n, *(cell(some, n, kind, m) or "-" for _, kind, m in present)] for n in names),
     )
+
+
+def lambdas_table(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> list[str]:
+    """A line a lambda; columns are headings and measures."""
+    some = find(rows, part="caution", method=OURS, seed=None)
+    kinds = [f"lambda{weight:g}" for weight in LAMBDAS]
+    present = [c for c in columns if any(cell(some, OURS, kind, c[1]) for kind in kinds)]
+    lines = [
+        [kind.removeprefix("lambda"), *(cell(some, OURS, kind, m) or "-" for _, m in present)]
+        for kind in kinds
+    ]
+    return table(["lambda", *(head for head, _ in present)], lines if present else [])
 
 
 def cell(rows: Sequence[Row], method: str, kind: str, measure: str) -> str:

@@ -24,6 +24,12 @@ JUDGES = (
     "is over-optimisation: the search found the first one's mistakes."
 )
 
+CAUTION = (
+    "What is served is the list with the largest mean gain less lambda times the members' spread "
+    "of it. A larger lambda leaves more lists as they came in. The gain by the evaluator beside "
+    "the true one says how much it promises."
+)
+
 COPYING = (
     "The order is shuffled at test time: candidates move, the fields that name a place stay. "
     "Shares are still of the gain over the unshuffled input list."

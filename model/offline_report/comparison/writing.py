@@ -92,6 +92,7 @@ def _figures(plan: Plan, store: Store, rows: Sequence[Row], folder: Path) -> dic
     drawn = {
         "value": figures.value_against_time(rows, name, path("value")),
         "judges": figures.three_judges(rows, name, path("judges")),
+        "caution": figures.caution(rows, name, path("caution")),
         "ablations": figures.ablations(rows, name, path("ablations")),
         "gradients": figures.courses(tau, GRADIENT_COURSE, path("gradients")),
         "evaluators": figures.courses(evaluators, EVALUATOR_COURSE, path("evaluators")),

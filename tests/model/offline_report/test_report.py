@@ -13,7 +13,7 @@ from model.config import Config
 from model.offline_report.comparison.cli import main
 from model.offline_report.comparison.jobs import Store
 from model.offline_report.comparison.logs import QUICK, own_problem
-from model.offline_report.comparison.plan import Plan
+from model.offline_report.comparison.plan import LAMBDAS, Plan
 from model.offline_report.comparison.problems import OURS, PUBLISHED
 from model.offline_report.comparison.results import EvaluatorTooWeak, run_plans
 from tests.logs import write_toy_log
@@ -22,6 +22,7 @@ METHODS = ("input_order", "pointwise", "prm", "random", "exact")
 CONFIG = """
 [evaluator]
 hidden = 16
+members = 2
 [train_evaluator]
 lr = 0.01
 [generator]
@@ -99,6 +100,21 @@ def test_the_two_judges_learned_from_different_users_and_disagree(report: Path):
     assert second < 1.0
 
 
+def test_a_larger_lambda_leaves_more_lists_as_they_came_in(report: Path):
+    left = [
+        value(report, part="caution", method=OURS, lists=f"lambda{weight:g}", measure="unchanged")
+        for weight in LAMBDAS
+    ]
+    promised = [
+        value(report, part="caution", method=OURS, lists=f"lambda{weight:g}", measure="reward_gain")
+        for weight in LAMBDAS
+    ]
+
+    assert left == sorted(left)
+    assert left[-1] > left[0]
+    assert promised[0] == max(promised), "without caution the evaluator's favourite is served"
+
+
 def test_a_log_that_knows_no_truth_says_nothing_of_it(report: Path):
     assert not [row for row in rows(report) if str(row["measure"]).startswith("true")]
 
@@ -130,7 +146,9 @@ def test_what_is_served_is_chosen_as_the_service_chooses(report: Path):
     kept = [path for path in store.root.iterdir() if path.name.startswith("MeasureJob")]
     for path in kept:
         with np.load(path / "arrays.npz", allow_pickle=False) as file:
-            best = max(name for name in file.files if name.startswith("reward.served"))
+            best = max(
+                name for name in file.files if name.startswith(("reward.served", "reward.lambda"))
+            )
             assert (file[best] >= file["reward.input"] - 1e-6).all()
 
 
