@@ -110,7 +110,7 @@ QUICK = Size(
     restarts=1,
     ablation_epochs=1,
     problems=("world_4of12", "world_10of50", "movielens"),
-    experiments=("judges", "tau", "ablations", "neighbors"),
+    experiments=("judges", "optimism", "tau", "ablations", "neighbors"),
     few_ablations=True,
     epochs=3,
     generator_epochs=2,
@@ -149,8 +149,7 @@ def _detailed(problem: Problem, size: Size) -> Problem:
     """With the methods, experiments and notes of this one."""
     match problem.name:
         case "world_4of12":
-            parts: tuple[Experiment, ...] = ("judges", "tau", "cru_loss", "ablations", "neighbors")
-            return replace(problem, experiments=parts)
+            return replace(problem, experiments=tuple(e for e in EXPERIMENTS if e != "collapse"))
         case "world_5of5":
             return replace(problem, experiments=("cru_loss",), methods=SMALL_SPACE_METHODS)
         case "world_10of50":
@@ -160,12 +159,16 @@ def _detailed(problem: Problem, size: Size) -> Problem:
             )  # fmt: skip
         case "movielens":
             methods = methods_for(load_tables(problem.log), tuple(METHODS))
-            return replace(problem, methods=methods, restarts=0, note=BY_USER_NOTE)
+            return replace(
+                problem, methods=methods, restarts=0, note=BY_USER_NOTE, experiments=("optimism",)
+            )
         case "movielens_by_time":
             methods = ("input_order", "popularity", "pointwise", "prm")
             return replace(problem, methods=methods, restarts=0, note=BY_TIME_NOTE)
         case _:
-            return replace(problem, methods=CASCADE_METHODS, note=CASCADE_NOTE)
+            return replace(
+                problem, methods=CASCADE_METHODS, note=CASCADE_NOTE, experiments=("optimism",)
+            )
 
 
 def _sized(problem: Problem, size: Size) -> Problem:

@@ -70,7 +70,7 @@ class Found:
     """What the page shows of one problem.
 
     figures: name -> file beside the page, those that could be drawn.
-    neighbors: numbers of `NeighborsJob`.
+    neighbors: numbers of `NeighborsJob`. optimism: of `OptimismJob`.
     """
 
     problem: Problem
@@ -78,6 +78,7 @@ class Found:
     rows: Sequence[Row]
     figures: dict[str, str]
     neighbors: dict[str, Any]
+    optimism: dict[str, Any]
 
 
 def page_of(found: Sequence[Found], facts: dict[str, str]) -> str:
@@ -110,6 +111,7 @@ def _problem(one: Found) -> list[str]:
     judges = tables.methods_table(rows, "judges", JUDGES)
     lines += _section(wording.JUDGES_TITLE, wording.JUDGES, _picture(one, "judges"), judges)
     caution = tables.lambdas_table(rows, CAUTION)
+    caution += _optimism(one)
     lines += _section("How careful to be", wording.CAUTION, _picture(one, "caution"), caution)
     copying = tables.methods_table(rows, "comparison", COPYING)
     lines += _section("Copying the input, and leaning on its order", wording.COPYING, copying)
@@ -137,6 +139,21 @@ def _neighbors(one: Found) -> list[str]:
         return []
     text = wording.NEIGHBORS.format(total=n["replaced"] + n["swapped"] + n["other"], **n)
     return ["### One edit away", "", text, "", *_picture(one, "neighbors")]
+
+
+def _optimism(one: Found) -> list[str]:
+    if not one.optimism:
+        return []
+    found = one.optimism["lambda"]
+    told = "none up to 10" if found is None else f"{found:g}"
+    text = wording.OPTIMISM.format(found=told, configured=one.problem.config.serving.pessimism)
+    lines = [
+        [f"{point[name]:.4g}" for name in ("pessimism", "promised", "spread", "second")]
+        for point in one.optimism["curve"]
+        if point["pessimism"].is_integer()
+    ]
+    head = ("lambda", "promised gain", "spread over members", "by the evaluator of other users")
+    return [text, "", *tables.table(head, lines)]
 
 
 def _section(title: str, text: str, *body: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ from model.baselines.registry import METHODS
 from model.offline_report.comparison.listing import SERVED, FitJob, ListsJob
 from model.offline_report.comparison.measuring import MeasureJob
 from model.offline_report.comparison.neighborhoods import NeighborsJob
+from model.offline_report.comparison.optimism import OptimismJob
 from model.offline_report.comparison.problems import OURS, PUBLISHED, Problem
 from model.offline_report.comparison.timing import TimesJob
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
@@ -84,14 +85,29 @@ class Plan:
             seed: replace(job, lambdas=LAMBDAS) for seed, job in self.comparison()[OURS].items()
         }
 
+    def halves(self) -> tuple[EvaluatorJob, EvaluatorJob]:
+        """Evaluators of one half of the users and of the other; first seed."""
+        seed = self.problem.seeds[0]
+        return (
+            EvaluatorJob(problem=self.problem, seed=seed, users="first_half"),
+            EvaluatorJob(problem=self.problem, seed=seed + 1000, users="second_half"),
+        )
+
+    def optimism(self) -> OptimismJob | None:
+        """How far the evaluator of the other users falls short of ours."""
+        if "optimism" not in self.problem.experiments:
+            return None
+        first, second = self.halves()
+        lists = ListsJob(source=GeneratorJob(evaluator=first))
+        return OptimismJob(lists=lists, judge=first, second=second)
+
     def judges(self) -> dict[str, dict[int, MeasureJob]]:
         """Method -> measures under an evaluator of one half of the users and one of the other."""
         if "judges" not in self.problem.experiments:
             return {}
         few = replace(self.problem, requests=min(JUDGED_REQUESTS, self.problem.requests))
         seed = few.seeds[0]
-        first = EvaluatorJob(problem=few, seed=seed, users="first_half")
-        second = EvaluatorJob(problem=few, seed=seed + 1000, users="second_half")
+        first, second = Plan(few).halves()
         papers = EvaluatorJob(problem=few.as_published(), seed=seed, users="first_half")
         nets = {OURS: GeneratorJob(evaluator=first), PUBLISHED: GeneratorJob(evaluator=papers)}
         lists = {name: ListsJob(source=replace(made, variant=name)) for name, made in nets.items()}

@@ -34,9 +34,9 @@ LARGE_SPACE_METHODS = (
 CASCADE_METHODS = ("input_order", "pointwise", "prm", "pier", "hill_climbing", "exact")
 SMALL_SPACE_METHODS = ("input_order", "pointwise", "prm", "random", "hill_climbing", "exact")
 
-Experiment = Literal["judges", "tau", "cru_loss", "ablations", "neighbors", "collapse"]
+Experiment = Literal["judges", "optimism", "tau", "cru_loss", "ablations", "neighbors", "collapse"]
 EXPERIMENTS: tuple[Experiment, ...] = (
-    "judges", "tau", "cru_loss", "ablations", "neighbors", "collapse",
+    "judges", "optimism", "tau", "cru_loss", "ablations", "neighbors", "collapse",
 )  # fmt: skip
 
 
@@ -124,13 +124,13 @@ def exact(problem: Problem) -> bool:
     return is_exact(tables.max_candidates, tables.slots)
 
 
-def measured_rows(problem: Problem) -> NDArray[np.intp]:
-    """Requests that are measured: the first of the test part, each candidate set once.
+def measured_rows(problem: Problem, part: int = TEST) -> NDArray[np.intp]:
+    """Requests that are measured: the first of a part, each candidate set once.
 
     Where spaces are enumerated only whole ones enter (`measurable_rows`).
     """
     tables = tables_of(problem)
-    rows = measurable_rows(tables, distinct_requests(tables, tables.rows_of(TEST)))
+    rows = measurable_rows(tables, distinct_requests(tables, tables.rows_of(part)))
     return np.sort(rows)[: problem.requests]
 
 

@@ -51,8 +51,7 @@ def _all(plan: Plan) -> list[Job]:
     for part in VARIANT_PARTS:
         for made in plan.measured_variants(part).values():
             jobs += made.values()
-    neighbors = plan.neighbors()
-    return jobs if neighbors is None else [*jobs, neighbors]
+    return [*jobs, *(job for job in (plan.neighbors(), plan.optimism()) if job is not None)]
 
 
 def _require_worth(plan: Plan, store: Store) -> None:

@@ -30,6 +30,14 @@ CAUTION = (
     "the true one says how much it promises."
 )
 
+OPTIMISM = (
+    "Which lambda the log asks for, without any truth: on validation requests, an evaluator of one "
+    "half of the users chooses and one of the other half is asked, too (both learned from half of "
+    "the lists, so both are less sure than what is served). The smallest lambda at which promise "
+    "less lambda spreads is no more than the other one expects: **{found}**; configured is "
+    "{configured:g}."
+)
+
 COPYING = (
     "The order is shuffled at test time: candidates move, the fields that name a place stay. "
     "Shares are still of the gain over the unshuffled input list."

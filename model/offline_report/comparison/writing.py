@@ -60,6 +60,7 @@ def _found(plan: Plan, store: Store, rows: Sequence[Row], folder: Path) -> Found
         rows=rows,
         figures=_figures(plan, store, rows, folder),
         neighbors=store.numbers(neighbors) if (neighbors := plan.neighbors()) else {},
+        optimism=store.numbers(optimism) if (optimism := plan.optimism()) else {},
     )
 
 

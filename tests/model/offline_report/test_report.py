@@ -41,7 +41,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "config.toml").write_text(CONFIG, encoding="utf-8")
     command = ["--quick", "--log", str(log), "--config", str(folder / "config.toml")]
-    command += ["--methods", ",".join(METHODS), "--experiments", "judges,tau,neighbors"]
+    command += ["--methods", ",".join(METHODS), "--experiments", "judges,optimism,tau,neighbors"]
     command += ["--work", str(folder / "work"), "--out", str(folder / "out"), "--processes", "2"]
     assert main(command) == 0
     assert main(command) == 0, "a second run reads what is kept"
@@ -113,6 +113,13 @@ def test_a_larger_lambda_leaves_more_lists_as_they_came_in(report: Path):
     assert left == sorted(left)
     assert left[-1] > left[0]
     assert promised[0] == max(promised), "without caution the evaluator's favourite is served"
+
+
+def test_the_page_says_which_lambda_the_log_asks_for(report: Path):
+    page = (report / "out" / "report.md").read_text(encoding="utf-8")
+
+    assert "no more than the other one expects: **" in page
+    assert "| lambda | promised gain |" in page
 
 
 def test_a_log_that_knows_no_truth_says_nothing_of_it(report: Path):
