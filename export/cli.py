@@ -20,7 +20,6 @@ from export.parity import Parity, ParityError, Runner, require_parity
 from export.publish import publish
 from export.to_onnx import export_graph
 from model.checkpoint import Checkpoint, CheckpointError, read_checkpoint
-from model.contract.choice import Objective
 from model.contract.errors import ManifestError
 from model.contract.manifest import (
     GOLDEN,
@@ -84,9 +83,7 @@ def _build(
     most = config.serving.max_candidates
     parity = require_parity(Runner(folder, graphs), inputs, expected, most)
     say(f"parity: off by {parity.off:.1e} at most, {parity.same_lists:.2%} of lists equal")
-    weights = config.objective
-    objective = Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
-    chosen = chosen_lists(inputs, expected, objective, config.serving.pessimism)
+    chosen = chosen_lists(inputs, expected, config.objective.weights(), config.serving.pessimism)
     write_golden(folder / GOLDEN, inputs, expected, chosen)
     shutil.copyfile(trained.handover / ITEMS, folder / ITEMS)
 

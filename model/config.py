@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from model.contract.choice import Objective
+
 CRU_LOSSES = ("straight_through", "expected", "sampled")
 MOST_SAMPLES = 100  # neighbors a slot and step
 
@@ -128,6 +130,10 @@ class ObjectiveConfig:
     conversion: float = 0.0
     value: float = 0.0
     value_field: str | None = None
+
+    def weights(self) -> Objective:
+        """What a list is worth, for those who compute it."""
+        return Objective(click=self.click, conversion=self.conversion, value=self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.config import Config
 from model.contract.choice import choose
 from model.contract.noise import request_noise
 from model.nets.edits import EditStart, in_turn, propose
@@ -31,6 +32,15 @@ class Editing:
     scale: float = 0.0
     stop: bool = False
     in_order: bool = False
+
+    @classmethod
+    def of(cls, config: Config) -> Editing:
+        """One list without noise, by a generator of this configuration."""
+        return cls(
+            edits=config.generator.edits,
+            stop=config.generator.stop_on_no_change,
+            in_order=config.train_generator.left_to_right,
+        )
 
 
 @dataclass(frozen=True, slots=True)

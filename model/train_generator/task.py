@@ -14,7 +14,6 @@ from torch import Tensor
 
 from model.checkpoint import BEST, Checkpoint, write_checkpoint
 from model.config import Config
-from model.contract.choice import Objective
 from model.data.batches import Batch, Gatherer
 from model.data.popularity import ItemCounts
 from model.data.split import TRAIN, VALIDATION
@@ -62,9 +61,7 @@ class GeneratorTask:
             self.net.parameters(), lr=training.lr
         )
         objective = config.objective
-        self.objective = Objective(
-            click=objective.click, conversion=objective.conversion, value=objective.value
-        )
+        self.objective = objective.weights()
         self.gatherer = Gatherer(tables, device)
         self._values: Tensor | None = None
         if objective.value and objective.value_field is not None:
@@ -152,12 +149,7 @@ class GeneratorTask:
 
     def editing(self) -> Editing:
         """How this generator proposes the single list."""
-        generator = self.config.generator
-        return Editing(
-            edits=generator.edits,
-            stop=generator.stop_on_no_change,
-            in_order=self.config.train_generator.left_to_right,
-        )
+        return Editing.of(self.config)
 
     def validate(self) -> Numbers:
         """Gain and value ratio of the single list, entropies, share of lists left unchanged."""

@@ -162,8 +162,7 @@ class ListsJob:
 
 def objective_of(problem: Problem) -> Objective:
     """What a list is worth."""
-    weights = problem.config.objective
-    return Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
+    return problem.config.objective.weights()
 
 
 def _whose(evaluator: EvaluatorJob | None) -> str:
@@ -172,13 +171,8 @@ def _whose(evaluator: EvaluatorJob | None) -> str:
 
 def _ours(made: Checkpoint, evaluator: Evaluator) -> Propose:
     """The generator as serving would use it, beside the evaluator that taught it."""
-    net, config = made.generator(), made.config
-    how = Editing(
-        edits=config.generator.edits,
-        scale=float(made.facts["noise_scale"]),
-        stop=config.generator.stop_on_no_change,
-        in_order=config.train_generator.left_to_right,
-    )
+    net = made.generator()
+    how = replace(Editing.of(made.config), scale=float(made.facts["noise_scale"]))
 
     def propose(request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         with torch.no_grad():

@@ -11,7 +11,7 @@ from model.data.errors import DataError
 from model.data.tables import load_tables
 from model.data.worlds import WORLD
 from model.offline_report.logged import evaluator_on_logged_lists
-from model.offline_report.pair.measure import Effort, measure_pair
+from model.offline_report.pair.measure import Effort, measure_pair, measured_requests
 from model.offline_report.pair.page import write_report
 
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         "simulated": (given.log / WORLD).exists(),
         "N": tables.max_candidates,
         "M": tables.slots,
-        "requests": given.requests,
+        "requests": len(measured_requests(tables, effort)),
         "evaluator": str(evaluator.config.evaluator),
         "evaluator's seed": evaluator.config.train_evaluator.seed,
         "generator's seed": generator.config.train_generator.seed,

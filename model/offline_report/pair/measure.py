@@ -38,14 +38,16 @@ class Effort:
     restarts: int = 0
 
 
+def measured_requests(tables: LogTables, effort: Effort) -> NDArray[np.intp]:
+    """Rows of the test part that are measured: whole ones where spaces are enumerated."""
+    return measurable_rows(tables, tables.rows_of(TEST))[: effort.requests]
+
+
 def measure_pair(
     generator: Checkpoint, evaluator: Checkpoint, tables: LogTables, log_dir: Path, effort: Effort
 ) -> Measured:
-    """Measure the single and the served list on the first test requests.
-
-    Only whole ones enter where spaces are enumerated (`measurable_rows`).
-    """
-    rows = measurable_rows(tables, tables.rows_of(TEST))[: effort.requests]
+    """Measure the single and the served list on the first test requests."""
+    rows = measured_requests(tables, effort)
     world = load_world(log_dir) if (log_dir / WORLD).exists() else None
     parts: list[Columns] = []
     with tqdm(total=len(rows), desc="test requests", unit="request", disable=None) as show:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoint import Checkpoint
-from model.contract.choice import Objective, choose
+from model.contract.choice import choose
 from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
 from model.data.values import candidate_values
@@ -44,12 +44,8 @@ def serve(
     """Propose, evaluate and choose, as the service does; request noise is seeded by its place."""
     config = generator.config
     net, judge = generator.generator(), evaluator.evaluator()
-    how = Editing(
-        edits=config.generator.edits,
-        num_lists=config.serving.num_lists,
-        scale=float(generator.facts["noise_scale"]),
-        stop=config.generator.stop_on_no_change,
-    )
+    scale = float(generator.facts["noise_scale"])
+    how = replace(Editing.of(config), num_lists=config.serving.num_lists, scale=scale)
     for scorer, some in scorers(judge, generator, tables, rows):
         made = propose_lists(net, scorer, how)
         chosen = torch.from_numpy(choose(made.rewards.numpy(), config.serving.pessimism))
@@ -72,14 +68,13 @@ def scorers(
     judge: Evaluator, generator: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
 ) -> Iterator[tuple[Scorer, NDArray[np.intp]]]:
     """An evaluator on the requests, batch by batch, under the generator's objective."""
-    weights = generator.config.objective
-    objective = Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
+    objective = generator.config.objective
     values = None
-    if weights.value and weights.value_field is not None:
-        values = torch.from_numpy(candidate_values(tables, weights.value_field))
+    if objective.value and objective.value_field is not None:
+        values = torch.from_numpy(candidate_values(tables, objective.value_field))
     gatherer = Gatherer(tables)
     for at in range(0, len(rows), BATCH):
         some = rows[at : at + BATCH]
         request = gatherer.gather(some).request
         own = None if values is None else values[torch.from_numpy(some)]
-        yield Scorer(judge, request, objective, own), some
+        yield Scorer(judge, request, objective.weights(), own), some
