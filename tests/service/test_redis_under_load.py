@@ -23,8 +23,8 @@ from tests.service.serving import Serving
 
 CALLERS, CONNECTIONS = 12, 4  # more callers than connections: some wait for one
 USERS = [f"caller-{n}" for n in range(CALLERS)]
-BUDGET_MS, STORE_MS = 600, 40
-AWAY_S, BACK_S = 1.0, 5.0
+BUDGET_MS, STORE_MS = 1000, 100  # a busy machine is no fault of the store
+AWAY_S, BACK_S = 1.5, 10.0
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
