@@ -167,7 +167,7 @@ def _detailed(problem: Problem, size: Size) -> Problem:
             return replace(problem, methods=methods, restarts=0, note=BY_TIME_NOTE)
         case _:
             return replace(
-                problem, methods=CASCADE_METHODS, note=CASCADE_NOTE, experiments=("optimism",)
+                problem, methods=CASCADE_METHODS, note=CASCADE_NOTE, seeds=size.large_seeds
             )
 
 
