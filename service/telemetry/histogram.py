@@ -7,6 +7,7 @@ is written by one thread only (the loop's, or the worker's), which is how the se
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -28,8 +29,9 @@ class Series:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count one value in the first bucket whose bound is not below it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
+        """Count one value in the first bucket whose bound is not below it; NaN is in none."""
+        if value <= math.inf:  # not so for NaN, which a search would put anywhere
+            self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
 

@@ -1,5 +1,6 @@
 """Our histogram beside the library's: the same text for the same observations."""
 
+import math
 import random
 
 import pytest
@@ -24,6 +25,20 @@ def test_it_shows_what_the_library_shows_for_the_same_values_at_and_between_the_
 
     assert generate_latest(ours) == generate_latest(theirs)
     assert b'took_seconds_bucket{le="2.5",what="a",who="c"}' in generate_latest(ours)
+
+
+def test_what_is_no_number_is_in_no_bucket_and_spoils_the_sum_like_the_librarys():
+    texts = []
+    for kind in (histogram.Histogram, Histogram):
+        registry = CollectorRegistry()
+        metric = kind("waited_seconds", "Waited", buckets=BOUNDS, registry=registry)
+        for value in (math.nan, 0.5, math.inf):
+            metric.observe(value)
+        texts.append(generate_latest(registry))
+
+    assert texts[0] == texts[1]
+    assert b"waited_seconds_count 2.0" in texts[0]
+    assert b"waited_seconds_sum NaN" in texts[0]
 
 
 def test_a_metric_of_two_labels_takes_no_series_of_one():
