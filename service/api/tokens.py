@@ -22,7 +22,9 @@ class Tokens:
         if self._open:
             return
         shown = headers.get("authorization", "")
-        given = shown[len(_SCHEME) :].encode() if shown.lower().startswith(_SCHEME) else b""
+        # header texts are bytes read as Latin-1; tokens are UTF-8, so compare what was sent
+        own = shown[len(_SCHEME) :] if shown.lower().startswith(_SCHEME) else ""
+        given = own.encode("latin-1")
         known = [hmac.compare_digest(given, token) for token in self._tokens]
         if not any(known):
             raise Unauthorized

@@ -82,6 +82,15 @@ def test_only_a_known_token_opens_the_door():
             tokens.require(Headers(raw=[(b"authorization", shown.encode())]))
 
 
+def test_a_token_is_compared_as_the_bytes_that_came_on_the_wire():
+    tokens = Tokens(["schlüssel-für-alles"], open_without=True)
+
+    tokens.require(Headers(raw=[(b"authorization", "Bearer schlüssel-für-alles".encode())]))
+    for shown in ("Bearer schlüssel-für-allen".encode(), "Bearer schlüssel".encode("latin-1")):
+        with pytest.raises(Unauthorized):
+            tokens.require(Headers(raw=[(b"authorization", shown)]))
+
+
 def test_without_tokens_an_open_door_is_open_and_a_closed_one_closed():
     Tokens([], open_without=True).require(Headers({}))
     with pytest.raises(Unauthorized):
