@@ -18,6 +18,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 Reply = bytes | None
 _LONGEST_LINE = 1024  # of a reply that is no blob, and of a blob's length
 _BLOB, _ERROR, _PLAIN = b"$-+"
+_LOST = "the connection to Redis is lost"
 
 
 def command(*words: bytes) -> bytes:
@@ -36,12 +37,17 @@ class Line(asyncio.Protocol):
         self._quiet_since = 0.0
 
     def ask(self, sent: bytes) -> asyncio.Future[Reply]:
-        """Send a command; its reply may be given up at any time, by cancelling or settling it."""
+        """Send a command; its reply may be given up at any time, by cancelling or settling it.
+
+        Raises one of STORE_ERRORS when it can not be sent.
+        """
+        if self.lost:
+            raise ConnectionResetError(_LOST)
+        self._transport.write(sent)
         reply: asyncio.Future[Reply] = self._loop.create_future()
         if not self._waiting:
             self._quiet_since = self._loop.time()
         self._waiting.append(reply)
-        self._transport.write(sent)
         return reply
 
     def quiet_s(self) -> float:
@@ -55,7 +61,7 @@ class Line(asyncio.Protocol):
             self._transport.abort()
         for reply in self._waiting:
             if not reply.done():
-                reply.set_exception(why or ConnectionResetError("the connection to Redis is lost"))
+                reply.set_exception(why or ConnectionResetError(_LOST))
         self._waiting.clear()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
