@@ -17,7 +17,9 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 Reply = bytes | None
 _LONGEST_LINE = 1024  # of a reply that is no blob, and of a blob's length
+_LONGEST_BLOB = 1 << 20  # a user's record has 651,294 bytes at most
 _BLOB, _ERROR, _PLAIN = b"$-+"
+_NIL = b"-1"  # the length of a blob that is not there
 _LOST = "the connection to Redis is lost"
 
 
@@ -33,7 +35,7 @@ class Line(asyncio.Protocol):
         self.lost = False
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[asyncio.Future[Reply]] = deque()
-        self._held = b""
+        self._held = bytearray()  # of a reply that is not whole yet
         self._quiet_since = 0.0
 
     def ask(self, sent: bytes) -> asyncio.Future[Reply]:
@@ -80,7 +82,10 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Settle those whose replies are whole; bytes that are no reply end the connection."""
-        held = self._held + data if self._held else data
+        held: bytes | bytearray = data
+        if self._held:
+            self._held += data
+            held = self._held
         self._quiet_since = self._loop.time()
         at = 0
         try:
@@ -90,25 +95,27 @@ class Line(asyncio.Protocol):
                     break
         except ValueError:
             self.drop(InvalidResponse("bytes that are no reply of Redis"))
-        self._held = held[at:]
+        if held is data:
+            self._held += data[at:]
+        else:
+            del self._held[:at]
 
-    def _read(self, held: bytes, at: int) -> int:
+    def _read(self, held: bytes | bytearray, at: int) -> int:
         """Settle the reply that begins here; where it ends, or `at` while it is not whole."""
         end = held.find(b"\r\n", at, at + _LONGEST_LINE)
         if end < 0:
             if len(held) - at >= _LONGEST_LINE:
                 raise ValueError
             return at
-        kind, text, after = held[at], held[at + 1 : end], end + 2
+        kind, text, after = held[at], bytes(held[at + 1 : end]), end + 2
         outcome: Reply | Exception = text
         if kind == _BLOB:
-            size = int(text)
             outcome = None
-            if size >= 0:
-                stop = after + size
-                if len(held) < stop + 2:
+            if text != _NIL:
+                outcome = _blob(held, after, text)
+                if outcome is None:
                     return at
-                outcome, after = held[after:stop], stop + 2
+                after += len(outcome) + 2
         elif kind == _ERROR:
             outcome = ResponseError(text[:40].decode("ascii", "replace"))
         elif kind != _PLAIN:
@@ -126,3 +133,15 @@ class Line(asyncio.Protocol):
             reply.set_exception(outcome)
         else:
             reply.set_result(outcome)
+
+
+def _blob(held: bytes | bytearray, begin: int, length: bytes) -> bytes | None:
+    """The blob that begins there, None while it is not whole."""
+    if not length.isdigit() or (size := int(length)) > _LONGEST_BLOB:
+        raise ValueError
+    end = begin + size
+    if len(held) < end + 2:
+        return None
+    if not held.startswith(b"\r\n", end):
+        raise ValueError
+    return bytes(held[begin:end])

@@ -1,12 +1,18 @@
-"""The open connection itself: what it takes for a reply, how long it waits, how much it takes on."""
+"""The open connection itself: what it takes for a reply, how long it waits, for how many."""
 
 import asyncio
+import statistics
+import tracemalloc
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import uvloop
+from redis.exceptions import InvalidResponse
 
+from model.contract.store_layout import UserRecord, pack_user
+from service.features.embedded import HOST
 from service.features.line import Line, command
 from tests.service.features.peers import serving
 
@@ -17,9 +23,9 @@ GET = command(b"GET", b"a")
 @asynccontextmanager
 async def line_to(handle, *options):
     async with serving(handle) as url:
-        at = urlsplit(url)
-        loop = asyncio.get_running_loop()
-        _, line = await loop.create_connection(lambda: Line(*options), at.hostname, at.port)
+        loop, port = asyncio.get_running_loop(), urlsplit(url).port
+        assert port is not None
+        _, line = await loop.create_connection(lambda: Line(*options), HOST, port)
         try:
             yield line
         finally:
@@ -36,7 +42,9 @@ def test_asking_on_a_lost_connection_is_a_store_error_and_leaves_nothing_behind(
     reported = []
 
     async def scenario():
-        asyncio.get_running_loop().set_exception_handler(lambda _, what: reported.append(what))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, what: reported.append(what["message"])
+        )
         async with line_to(say_nothing) as line:
             line.drop()
             for _ in range(3):
@@ -45,4 +53,68 @@ def test_asking_on_a_lost_connection_is_a_store_error_and_leaves_nothing_behind(
                 await asyncio.sleep(0)
 
     run(scenario())
-    assert reported == []
+    assert not [message for message in reported if "never retrieved" in message]
+
+
+def saying(reply):
+    async def answer(reader, writer):
+        while sent := await reader.read(65536):
+            writer.write(reply * sent.count(b"GET"))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"$1_0\r\n0123456789\r\n",
+        b"$ 1 \r\nA\r\n",
+        b"$+1\r\nA\r\n",
+        b"$-7\r\n",
+        b"$-01\r\n",
+        b"$1\r\nABC",  # not closed where its length says
+        b"$%d\r\n" % (2 << 20),  # waiting for so much would hold it all
+    ],
+)
+async def test_a_blob_of_a_strange_or_huge_length_or_not_closed_is_no_reply(reply):
+    async with line_to(saying(reply)) as line, asyncio.timeout(AMPLE_S):
+        with pytest.raises(InvalidResponse):
+            await line.ask(GET)
+        assert line.lost
+
+
+async def test_the_largest_record_of_the_layout_is_read_and_the_reply_after_it_too():
+    most = 255  # sessions, slots and columns are counted in one byte each
+    record = UserRecord(
+        written_ms=1,
+        columns=np.arange(most, dtype=np.int32),
+        item_keys=np.arange(most * most, dtype=np.uint64).reshape(most, most),
+        clicked=np.ones((most, most), np.int8),
+        converted=np.zeros((most, most), np.int8),
+    )
+    blob = pack_user(record, "00" * 8)
+    async with line_to(saying(b"$%d\r\n%b\r\n" % (len(blob), blob))) as line:
+        async with asyncio.timeout(AMPLE_S):
+            read = await asyncio.gather(line.ask(GET), line.ask(GET))
+    assert list(read) == [blob, blob]
+
+
+async def test_a_piece_of_a_long_reply_is_added_to_the_others_without_copying_them():
+    held, piece = 500_000, b"x" * 16
+    async with line_to(say_nothing) as line:
+        reply = line.ask(GET)
+        line.data_received(b"$600000\r\n" + b"x" * held)
+        line.data_received(piece)
+        costs = []
+        tracemalloc.start()
+        try:
+            for _ in range(9):  # one of them may find that what holds them must grow
+                tracemalloc.reset_peak()
+                before = tracemalloc.get_traced_memory()[0]
+                line.data_received(piece)
+                costs.append(tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            tracemalloc.stop()
+        line.data_received(b"x" * (600_000 - held - 10 * len(piece)) + b"\r\n")
+        assert await reply == b"x" * 600_000
+    assert statistics.median(costs) < held / 10
