@@ -30,6 +30,7 @@ from model.contract.errors import BlobError
 
 MAGIC, VERSION = b"RL", 1
 _HEAD = struct.Struct("<2sBBBBH8sq")
+_FEEDBACK = b"\xff\x00\x01"  # -1, 0 and 1 as int8
 _MOST = 255  # sessions, slots and user columns are counted in one byte each
 
 
@@ -102,7 +103,11 @@ def pack_user(record: UserRecord, schema_hash: str) -> bytes:
 
 
 def unpack_user(blob: bytes, schema_hash: str) -> UserRecord:
-    """Decode one user's blob; raises BlobError when it is not whole or of another schema."""
+    """Decode one user's blob.
+
+    Raises BlobError when it is not whole, of another schema, or holds feedback beyond -1, 0 and 1.
+    Whether the user columns fit the schema is for the side that knows it to say.
+    """
     if len(blob) < _HEAD.size:
         raise BlobError(what=f"{len(blob)} bytes are less than a header")
     magic, version, sessions, slots, width, _, found, written = _HEAD.unpack_from(blob)
@@ -114,11 +119,14 @@ def unpack_user(blob: bytes, schema_hash: str) -> UserRecord:
     expected = _HEAD.size + 4 * width + 10 * cells
     if len(blob) != expected:
         raise BlobError(what=f"{len(blob)} bytes, {expected} expected")
+    keys = _HEAD.size + 4 * width
+    odd = blob[keys + 8 * cells :].translate(None, _FEEDBACK)
+    if odd:
+        raise BlobError(what=f"feedback byte {odd[0]} is none of -1, 0 and 1")
 
     def take(dtype: str, count: int, offset: int) -> NDArray[Any]:
         return np.frombuffer(blob, dtype=dtype, count=count, offset=offset)
 
-    keys = _HEAD.size + 4 * width
     shape = (sessions, slots)
     return UserRecord(
         written_ms=written,

@@ -98,6 +98,16 @@ def test_a_blob_of_another_schema_is_refused():
         unpack_user(pack_user(record(), HASH), "ab" * 8)
 
 
+@pytest.mark.parametrize("odd", [2, 5, 43, 127, -2, -128])
+@pytest.mark.parametrize("where", ["clicked", "converted"])
+def test_feedback_that_means_nothing_is_refused_wherever_it_stands(where, odd):
+    for at in range(6):
+        ours = record()
+        getattr(ours, where).flat[at] = odd
+        with pytest.raises(BlobError, match="feedback"):
+            unpack_user(pack_user(ours, HASH), HASH)
+
+
 def test_a_record_that_would_be_written_unreadable_is_not_written():
     uneven = record()
     short = UserRecord(
