@@ -77,6 +77,14 @@ def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: 
     return np.concatenate([stored, own[0]])
 
 
+def fits(record: UserRecord, encoder: Encoder) -> bool:
+    """Whether a record has the schema's user columns: as many, all of them rows of the table."""
+    rows = record.columns.tolist()
+    if len(rows) != len(encoder.default_user):
+        return False
+    return not rows or (min(rows) >= 0 and max(rows) < encoder.schema.table_rows)
+
+
 def encode_sessions(
     record: UserRecord | None, encoder: Encoder, table: ItemTable, lengths: Lengths
 ) -> tuple[Rows, NDArray[np.bool_]]:

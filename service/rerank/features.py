@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from model.contract.store_layout import UserRecord
 from service.errors import FeaturesUnavailable
+from service.rerank.arrays import fits
 from service.rerank.deadline import Deadline
-from service.rerank.ports import UserStore
+from service.rerank.model import Model
 from service.telemetry import metrics
 
 _SHARE = 0.5  # of the time left that the store may take at most: the model comes after it
@@ -16,8 +17,21 @@ _SHARE = 0.5  # of the time left that the store may take at most: the model come
 WallClock = Callable[[], float]
 
 
+async def fetch_fitting(model: Model, user_id: str, timeout_s: float) -> UserRecord | None:
+    """What the model's store holds of a user, as long as it fits the model's schema.
+
+    Raises FeaturesUnavailable: columns that the graphs cannot take are unreadable bytes too.
+    """
+    record = await model.store.fetch_user(user_id, timeout_s=timeout_s)
+    if record is not None and not fits(record, model.encoder):
+        raise FeaturesUnavailable(
+            store="user", fault="unreadable", waited_ms=0.0, budget_ms=timeout_s * 1e3
+        )
+    return record
+
+
 async def read_user(
-    store: UserStore,
+    model: Model,
     user_id: str,
     deadline: Deadline,
     budget_s: float,
@@ -31,7 +45,7 @@ async def read_user(
     began = deadline.clock()
     outcome = "down"
     try:
-        record = await store.fetch_user(user_id, timeout_s=timeout_s)
+        record = await fetch_fitting(model, user_id, timeout_s)
         outcome = "unknown" if record is None else "hit"
     except FeaturesUnavailable as error:
         outcome = error.fault

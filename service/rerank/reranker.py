@@ -120,7 +120,7 @@ class Reranker:
     ) -> UserRecord | None:
         budget_s = self.limits.feature_budget_ms / 1e3
         try:
-            return await read_user(model.store, request.user_id, visit.deadline, budget_s)
+            return await read_user(model, request.user_id, visit.deadline, budget_s)
         except FeaturesUnavailable as error:
             visit.degraded.add("user_features")
             event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)

@@ -13,6 +13,7 @@ from model.contract.errors import ContractError
 from model.contract.request import RerankRequest
 from service.errors import FeaturesUnavailable, RerankError
 from service.rerank.deadline import Clock, Deadline
+from service.rerank.features import fetch_fitting
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
 from service.rerank.ports import Worker
@@ -62,7 +63,7 @@ class Trial:
         deadline = Deadline(now, now + self._limits.budget_s(None), self._clock)
         try:
             self._limits.check(request, model.manifest)
-            record = await model.store.fetch_user(request.user_id, timeout_s=deadline.left_s() / 2)
+            record = await fetch_fitting(model, request.user_id, deadline.left_s() / 2)
             task, _ = await build_task(request, model, record, seed)
             cost = model.cost[task.has_rows]
             job = partial(search, task=task, manifest=model.manifest, cost=cost, deadline=deadline)

@@ -1,0 +1,87 @@
+"""Records that can be read but do not fit the schema: the default user, never a failed graph."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+
+from model.contract.store_layout import pack_user, unpack_user
+from service.features.memory_store import MemoryUserStore
+from service.rerank.limits import Limits
+from service.rerank.model import ModelHolder
+from service.rerank.reranker import Reranker
+from service.rerank.trial import Trial
+from tests.service.asking import USER, ask, body_of, model_of, reranker_of, user_blob
+
+
+def skipped_in_shadow() -> float:
+    return REGISTRY.get_sample_value("rerank_shadow_total", {"outcome": "skipped"}) or 0.0
+
+
+def unreadable() -> float:
+    return REGISTRY.get_sample_value("rerank_store_seconds_count", {"outcome": "unreadable"}) or 0.0
+
+
+def with_columns(artifact, change):
+    """The known user's blob with other encoded columns; `change` gets them and the table's rows."""
+    schema_hash = artifact.manifest.schema_hash
+    record = unpack_user(user_blob(artifact), schema_hash)
+    columns = change(record.columns.copy(), artifact.manifest.features.table_rows)
+    return pack_user(replace(record, columns=columns.astype(np.int32)), schema_hash)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda columns, rows: columns[:-1],
+        lambda columns, rows: columns[:0],
+        lambda columns, rows: np.append(columns, columns[-1]),
+        lambda columns, rows: np.append(columns[:-1], rows),
+        lambda columns, rows: np.append(columns[:-1], -1),
+    ],
+    ids=["one too few", "none", "one too many", "row behind the table", "row before the table"],
+)
+async def test_a_record_that_does_not_fit_the_schema_is_served_as_the_default_user(
+    artifact, worker, change
+):
+    blobs = {USER: user_blob(artifact), "odd": with_columns(artifact, change)}
+    store = MemoryUserStore(blobs, schema_hash=artifact.manifest.schema_hash)
+    reranker = reranker_of(model_of(artifact, store), worker)
+
+    stranger = await ask(reranker, body_of(artifact, user_id="nobody"))
+    before = unreadable()
+    odd = await ask(reranker, body_of(artifact, user_id="odd"))
+    assert unreadable() == before + 1
+    known = await ask(reranker, body_of(artifact))
+
+    assert odd["degraded"] == ["user_features"]
+    assert odd["items"] == stranger["items"]
+    assert known["degraded"] == []
+
+
+async def test_the_last_row_of_the_table_still_fits(artifact, worker):
+    last = with_columns(artifact, lambda columns, rows: np.append(columns[:-1], rows - 1))
+    store = MemoryUserStore({USER: last}, schema_hash=artifact.manifest.schema_hash)
+
+    answer = await ask(reranker_of(model_of(artifact, store), worker), body_of(artifact))
+
+    assert answer["degraded"] == []
+
+
+async def test_a_record_that_does_not_fit_is_not_held_against_a_candidate_in_shadow(
+    artifact, worker
+):
+    odd = with_columns(artifact, lambda columns, rows: columns[:-1])
+    store = MemoryUserStore({USER: odd}, schema_hash=artifact.manifest.schema_hash)
+    candidate = ModelHolder()
+    candidate.swap(model_of(artifact, store, role="candidate"))
+    trial = Trial(candidate, Limits(), share=0.0, shadow=True, clock=time.monotonic)
+    current = reranker_of(model_of(artifact), worker).models
+    skipped = skipped_in_shadow()
+
+    await ask(Reranker(current, worker, Limits(), trial), body_of(artifact))
+    await trial.finish()
+
+    assert skipped_in_shadow() == skipped + 1
