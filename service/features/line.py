@@ -13,9 +13,10 @@ import socket
 from collections import deque
 from typing import cast
 
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 Reply = bytes | None
+MOST_WAITING = 1000  # commands without a reply
 _LONGEST_LINE = 1024  # of a reply that is no blob, and of a blob's length
 _LONGEST_BLOB = 1 << 20  # a user's record has 651,294 bytes at most
 _BLOB, _ERROR, _PLAIN = b"$-+"
@@ -31,12 +32,12 @@ def command(*words: bytes) -> bytes:
 class Line(asyncio.Protocol):
     """An open connection, until `lost`."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_s: float) -> None:
         self.lost = False
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[asyncio.Future[Reply]] = deque()
+        self._late_s = late_s
+        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()  # and when it was sent
         self._held = bytearray()  # of a reply that is not whole yet
-        self._quiet_since = 0.0
 
     def ask(self, sent: bytes) -> asyncio.Future[Reply]:
         """Send a command; its reply may be given up at any time, by cancelling or settling it.
@@ -45,23 +46,28 @@ class Line(asyncio.Protocol):
         """
         if self.lost:
             raise ConnectionResetError(_LOST)
+        if len(self._waiting) >= MOST_WAITING:
+            self.drop_if_late()  # there may be no fetch left that would look
+            raise RedisError(f"{MOST_WAITING} commands to Redis are unanswered")
         self._transport.write(sent)
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        if not self._waiting:
-            self._quiet_since = self._loop.time()
-        self._waiting.append(reply)
+        self._waiting.append((reply, self._loop.time()))
         return reply
 
-    def quiet_s(self) -> float:
-        """For how long somebody has waited and nothing was heard."""
-        return self._loop.time() - self._quiet_since if self._waiting else 0.0
+    def drop_if_late(self) -> None:
+        """Drop when the oldest command, given up or not, has no reply for longer than `late_s`.
+
+        Not the silence counts: one that always answers, but too late, would never be left.
+        """
+        if self._waiting and self._loop.time() - self._waiting[0][1] > self._late_s:
+            self.drop()
 
     def drop(self, why: Exception | None = None) -> None:
         """Close at once; whoever waits hears why."""
         if not self.lost:
             self.lost = True
             self._transport.abort()
-        for reply in self._waiting:
+        for reply, _ in self._waiting:
             if not reply.done():
                 reply.set_exception(why or ConnectionResetError(_LOST))
         self._waiting.clear()
@@ -86,7 +92,6 @@ class Line(asyncio.Protocol):
         if self._held:
             self._held += data
             held = self._held
-        self._quiet_since = self._loop.time()
         at = 0
         try:
             while at < len(held) and not self.lost:
@@ -126,7 +131,7 @@ class Line(asyncio.Protocol):
     def _settle(self, outcome: Reply | Exception) -> None:
         if not self._waiting:
             raise ValueError
-        reply = self._waiting.popleft()
+        reply, _ = self._waiting.popleft()
         if reply.done():
             return  # whoever asked has given up
         if isinstance(outcome, Exception):

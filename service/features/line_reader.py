@@ -15,7 +15,7 @@ from redis.asyncio.connection import SSLConnection, parse_url
 from service.features.line import Line, Reply, command
 
 _OPEN_S = 2.0  # of one attempt
-_STALE_S = 1.0  # a connection on which replies are overdue for so long is taken for dead
+_STALE_S = 1.0  # a connection on which a reply is overdue for so long is given up
 _DEFAULT_PORT = 6379
 
 
@@ -80,19 +80,20 @@ class LineReader:
     async def _dial(self) -> Line:
         loop, at = asyncio.get_running_loop(), self._address
         if "path" in at:
-            _, line = await loop.create_unix_connection(Line, at["path"])
+            _, line = await loop.create_unix_connection(self._new_line, at["path"])
             return line
-        _, line = await loop.create_connection(
-            Line, at.get("host", "localhost"), at.get("port", _DEFAULT_PORT), ssl=self._tls()
-        )
+        host, port = at.get("host", "localhost"), at.get("port", _DEFAULT_PORT)
+        _, line = await loop.create_connection(self._new_line, host, port, ssl=self._tls())
         return line
+
+    def _new_line(self) -> Line:
+        return Line(self._stale_s)
 
     def _expire(self, line: Line, reply: asyncio.Future[Reply]) -> None:
         """The time of one fetch is over; its reply, when it comes, is dropped."""
         if not reply.done():
             reply.set_exception(TimeoutError())
-            if line.quiet_s() > self._stale_s:
-                line.drop()
+            line.drop_if_late()
 
     def _tls(self) -> ssl.SSLContext | None:
         """By the options of the url, as the client reads them."""

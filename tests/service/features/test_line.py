@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import uvloop
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, RedisError
 
 from model.contract.store_layout import UserRecord, pack_user
 from service.features.embedded import HOST
-from service.features.line import Line, command
+from service.features.line import MOST_WAITING, Line, command
 from tests.service.features.peers import serving
 
 AMPLE_S = 2.0
@@ -21,11 +21,11 @@ GET = command(b"GET", b"a")
 
 
 @asynccontextmanager
-async def line_to(handle, *options):
+async def line_to(handle, late_s=AMPLE_S):
     async with serving(handle) as url:
         loop, port = asyncio.get_running_loop(), urlsplit(url).port
         assert port is not None
-        _, line = await loop.create_connection(lambda: Line(*options), HOST, port)
+        _, line = await loop.create_connection(lambda: Line(late_s), HOST, port)
         try:
             yield line
         finally:
@@ -118,3 +118,16 @@ async def test_a_piece_of_a_long_reply_is_added_to_the_others_without_copying_th
         line.data_received(b"x" * (600_000 - held - 10 * len(piece)) + b"\r\n")
         assert await reply == b"x" * 600_000
     assert statistics.median(costs) < held / 10
+
+
+@pytest.mark.parametrize(("late_s", "dropped"), [(0.0, True), (AMPLE_S, False)])
+async def test_a_command_too_many_is_refused_and_ends_a_connection_that_is_late(late_s, dropped):
+    async with line_to(say_nothing, late_s) as line:
+        asked = [line.ask(GET) for _ in range(MOST_WAITING)]
+        assert not line.lost
+        with pytest.raises(RedisError, match=str(MOST_WAITING)):
+            line.ask(GET)
+        assert line.lost is dropped
+        line.drop()
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(error) for error in ended} == {ConnectionResetError}

@@ -94,6 +94,28 @@ async def test_a_connection_that_is_silent_for_long_is_taken_for_dead_and_a_shor
     assert len(met) == 2
 
 
+async def test_a_redis_that_answers_steadily_and_too_late_is_given_up_and_its_backlog_with_it():
+    met, backlog, each_s, budget_s = [], 300, 0.01, 0.1
+
+    async def slow(reader, writer):
+        met.append(1)
+        while sent := await reader.read(65536):
+            for _ in range(sent.count(b"GET")):
+                await asyncio.sleep(each_s)
+                writer.write(REPLY[b"a"])
+
+    async with serving(slow) as url, reading(url, stale_s=1.5 * budget_s) as reader:
+        flood = [reader.get("a", budget_s) for _ in range(backlog)]
+        ended = await asyncio.gather(*flood, return_exceptions=True)
+        assert any(isinstance(end, TimeoutError) for end in ended)
+        answers: list[object] = []
+        while b"A\r\n" not in answers:
+            # left to answer all of it, nobody would be answered in time for 3 s
+            assert len(answers) < backlog * each_s / budget_s / 2
+            answers += await asyncio.gather(reader.get("a", budget_s), return_exceptions=True)
+    assert len(met) == 2
+
+
 @pytest.mark.redis
 async def test_password_user_and_database_of_the_url_are_used(redis_of_my_own):
     server = redis_of_my_own
