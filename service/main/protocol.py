@@ -38,9 +38,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that is too long before it is whole is refused here."""
+        self._unread_bytes += len(data)  # a head that begins in this read starts again at none
         super().data_received(data)
         if self._in_head and not self._refused:
-            self._unread_bytes += len(data)
             if self._unread_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
             elif self._timer is None:  # a head that came whole never needed one
