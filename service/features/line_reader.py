@@ -1,7 +1,8 @@
 """Reads keys of one Redis over one shared connection, which it opens again by itself.
 
 A request's time may be too short to open a connection (TLS, a far host). So it is opened beside
-the requests, with more time; all who find none meanwhile wait for it within their own time.
+the requests, with more time; all who find none meanwhile wait for it within their own time. After
+one that gave no answer there is a pause, or each fetch would open the next.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from service.features.line import Line, Reply, command
 
 _OPEN_S = 2.0  # of one attempt
 _STALE_S = 1.0  # a connection on which a reply is overdue for so long is given up
+_PAUSE_S = 0.1  # far more than an attempt costs, far less than a restart of Redis takes
 _DEFAULT_PORT = 6379
 
 
 class LineReader:
     """GET and PING; connects when first used."""
 
-    def __init__(self, url: str, *, stale_s: float = _STALE_S) -> None:
+    def __init__(self, url: str, *, stale_s: float = _STALE_S, pause_s: float = _PAUSE_S) -> None:
         self._address: dict[str, Any] = dict(parse_url(url))
-        self._stale_s = stale_s
+        self._stale_s, self._pause_s = stale_s, pause_s
         self._line: Line | None = None
         self._opening: asyncio.Task[Line] | None = None
+        self._rest_until = 0.0  # no attempt before, unless a fetch has been answered since the last
 
     async def get(self, key: str, timeout_s: float) -> bytes | None:
         """The value, None where there is none; raises TimeoutError or one of STORE_ERRORS."""
@@ -49,21 +52,34 @@ class LineReader:
         line = self._line
         if line is None or line.lost:
             async with asyncio.timeout(timeout_s):
-                return await (await self._open()).ask(sent)
+                found = await (await self._open()).ask(sent)
+            self._rest_until = 0.0
+            return found
         # a timer of our own: asyncio.timeout is four times this
         reply = line.ask(sent)
         timer = asyncio.get_running_loop().call_later(timeout_s, self._expire, line, reply)
         try:
-            return await reply
+            found = await reply
         finally:
             timer.cancel()
+        self._rest_until = 0.0
+        return found
 
     async def _open(self) -> Line:
-        """A connection, opened by whoever asks first; giving up the wait does not end the try."""
-        if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._connect())
-            self._opening.add_done_callback(_look_at)
-        return await asyncio.shield(self._opening)
+        """A connection, opened by whoever asks first; giving up the wait does not end the try.
+
+        During a pause it is the last one, lost, or the error of the last attempt.
+        """
+        opening, now = self._opening, asyncio.get_running_loop().time()
+        if opening is None or (opening.done() and now >= self._rest_until):
+            opening = self._opening = asyncio.create_task(self._connect())
+            opening.add_done_callback(self._rest)
+        return await asyncio.shield(opening)
+
+    def _rest(self, attempt: asyncio.Task[Line]) -> None:
+        self._rest_until = asyncio.get_running_loop().time() + self._pause_s
+        if not attempt.cancelled():
+            attempt.exception()  # nobody may be left to hear how it went
 
     async def _connect(self) -> Line:
         async with asyncio.timeout(_OPEN_S):
@@ -111,9 +127,3 @@ class LineReader:
         if at.get("db"):
             sent.append(command(b"SELECT", b"%d" % int(at["db"])))
         return sent
-
-
-def _look_at(task: asyncio.Task[Line]) -> None:
-    """Nobody may be left to hear how it went."""
-    if not task.cancelled():
-        task.exception()

@@ -66,7 +66,7 @@ async def test_bytes_that_answer_nothing_cost_those_who_wait_and_the_next_gets_a
         writer.write(babble if len(met) == 1 else REPLY[b"a"])
         await reader.read()
 
-    async with serving(first_babbles) as url, reading(url) as reader:
+    async with serving(first_babbles) as url, reading(url, pause_s=0.0) as reader:
         with suppress(InvalidResponse):  # in the last case its own reply was right
             assert await reader.get("a", AMPLE_S) == b"A"
         for _ in range(3):
@@ -85,7 +85,8 @@ async def test_a_connection_that_is_silent_for_long_is_taken_for_dead_and_a_shor
             if not silent:
                 writer.write(REPLY[b"a"] * sent.count(b"GET"))
 
-    async with serving(first_is_silent) as url, reading(url, stale_s=2.5 * BUDGET_S) as reader:
+    options = {"stale_s": 2.5 * BUDGET_S, "pause_s": 0.0}
+    async with serving(first_is_silent) as url, reading(url, **options) as reader:
         for _ in range(3):  # the last of them knows, and the next connects anew
             assert len(met) < 2
             with pytest.raises(TimeoutError):
