@@ -40,11 +40,15 @@ class BoundedProtocol(HttpToolsProtocol):
         """Feed the parser; a head that is too long before it is whole is refused here."""
         self._unread_bytes += len(data)  # a head that begins in this read starts again at none
         super().data_received(data)
-        if self._in_head and not self._refused:
-            if self._unread_bytes > MAX_HEAD_BYTES:
-                self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
-            elif self._timer is None:  # a head that came whole never needed one
-                self._wait_for_head()
+        if self._refused:
+            return
+        if self._in_head and self._unread_bytes > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
+        elif self._timer is None and (
+            self._in_head  # a head that came whole never needed one
+            or self.cycle.response_complete  # what came ended the wait of an idle connection
+        ):
+            self._wait_for_head()
 
     def on_message_begin(self) -> None:
         """The head of a request begins."""

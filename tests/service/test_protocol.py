@@ -154,3 +154,19 @@ def test_a_request_may_come_in_one_write_with_the_body_before_it(wire):
         (200, "/last"),
     ]
     assert wire.asked == [("POST", "/first", body), ("GET", "/last", b"")]
+
+
+def test_a_connection_that_sends_only_empty_lines_after_an_answer_is_closed(wire, monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.3)
+
+    got = wire.answers(get(b"/first"), b"\r\n")
+
+    assert [answer["path"] for _, _, answer in got] == ["/first"]
+
+
+def test_a_body_that_drips_after_its_early_answer_does_not_hold_the_connection(wire, monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.3)
+
+    got = wire.answers(post(b"/early", b"x" * 500), b"x", b"x")
+
+    assert [answer["path"] for _, _, answer in got] == ["/early"]
