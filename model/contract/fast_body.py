@@ -14,10 +14,11 @@ from typing import Annotated, ClassVar
 from msgspec import Meta, MsgspecError, Struct
 from msgspec.json import Decoder
 
-from model.contract.wire_limits import DEFAULT_NUM_LISTS, MAX_ID, MAX_SEED
+from model.contract.wire_limits import DEFAULT_NUM_LISTS, MAX_FEATURES, MAX_ID, MAX_SEED
 
 _Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID)]
 _Value = float | str | list[str] | None
+_Fields = Annotated[dict[str, _Value], Meta(max_length=MAX_FEATURES)]
 _Positive = Annotated[int, Meta(ge=1)]
 
 
@@ -26,7 +27,7 @@ class FastRow(Struct, forbid_unknown_fields=True):
 
     item_id: _Id
     score: float | None = None
-    features: dict[str, _Value] = {}
+    features: _Fields = {}
 
 
 class FastColumns(Struct, forbid_unknown_fields=True):
@@ -34,7 +35,7 @@ class FastColumns(Struct, forbid_unknown_fields=True):
 
     item_id: Annotated[list[_Id], Meta(min_length=1)]
     score: list[float | None] | None = None
-    features: dict[str, list[_Value]] = {}
+    features: Annotated[dict[str, list[_Value]], Meta(max_length=MAX_FEATURES)] = {}
 
 
 class FastBody(Struct, forbid_unknown_fields=True):
@@ -43,7 +44,7 @@ class FastBody(Struct, forbid_unknown_fields=True):
     user_id: _Id
     candidates: Annotated[list[FastRow], Meta(min_length=1)] | FastColumns
     request_id: _Id | None = None
-    context: dict[str, _Value] = {}
+    context: _Fields = {}
     list_size: _Positive | None = None
     num_lists: _Positive = DEFAULT_NUM_LISTS
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None

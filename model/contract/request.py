@@ -19,7 +19,13 @@ from pydantic_core import CoreSchema, core_schema
 from model.contract.constraints import Constraints
 from model.contract.errors import MalformedJson, RequestRejected
 from model.contract.fast_body import FastBody, FastColumns, FastRow, read_fast
-from model.contract.wire_limits import DEFAULT_NUM_LISTS, MAX_ID, MAX_SEED
+from model.contract.wire_limits import (
+    DEFAULT_NUM_LISTS,
+    MAX_FEATURES,
+    MAX_ID,
+    MAX_ROW_VALUES,
+    MAX_SEED,
+)
 
 _NAMED_ERRORS = 10  # broken rules that an answer names
 
@@ -61,6 +67,7 @@ class Candidate(Strict):
     score: float | None = Field(default=None, description="upstream score; null is missing, not 0")
     features: dict[str, FeatureValue] = Field(
         default_factory=dict,
+        max_length=MAX_FEATURES,
         description="candidate-scope fields; item-scope fields override the item table",
     )
 
@@ -70,7 +77,7 @@ class CandidateColumns(Strict):
 
     item_id: list[Id] = Field(min_length=1)
     score: list[float | None] | None = None
-    features: dict[str, list[FeatureValue]] = {}
+    features: dict[str, list[FeatureValue]] = Field(default={}, max_length=MAX_FEATURES)
 
 
 class ObjectiveBody(Strict):
@@ -90,7 +97,9 @@ class RerankBody(Strict):
         Annotated[list[Candidate], Field(min_length=1)] | CandidateColumns,
         Field(union_mode="left_to_right", description="in upstream order, as rows or as columns"),
     ]
-    context: dict[str, FeatureValue] = Field(default={}, description="context-scope fields")
+    context: dict[str, FeatureValue] = Field(
+        default={}, max_length=MAX_FEATURES, description="context-scope fields"
+    )
     list_size: int | None = Field(default=None, ge=1, description="at most the candidates")
     num_lists: int = Field(default=DEFAULT_NUM_LISTS, ge=1, description="lists to generate")
     seed: int | None = Field(
@@ -166,6 +175,11 @@ def _from_columns(given: CandidateColumns | FastColumns) -> _Columns:
 def _from_rows(given: Sequence[Candidate] | Sequence[FastRow]) -> _Columns:
     own = [row.features for row in given]
     names = dict.fromkeys(chain.from_iterable(own))  # in order of appearance
+    if len(names) > MAX_FEATURES:
+        raise _rejected("candidates.features", f"{len(names)} names are more than {MAX_FEATURES}")
+    if len(names) * len(own) > MAX_ROW_VALUES:
+        rule = f"{len(names)} names for {len(own)} rows are more than {MAX_ROW_VALUES} values"
+        raise _rejected("candidates.features", f"{rule}; send columns")
     features = {name: [values.get(name) for values in own] for name in names}
     return [row.item_id for row in given], _scores([row.score for row in given]), features
 

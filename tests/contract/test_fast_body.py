@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from model.contract.errors import MalformedJson, RequestRejected
 from model.contract.fast_body import FastBody, FastColumns, read_fast
 from model.contract.request import CandidateColumns, RerankBody, parse_request
+from model.contract.wire_limits import MAX_FEATURES
 
 # JSON texts, right and wrong; what only one of two readers takes is found among such.
 NUMBERS = [
@@ -172,6 +173,7 @@ def test_bodies_with_rules_of_their_own_are_left_to_the_public_schema(field):
 
 
 LONG = "x" * 257
+MANY = [f"f{i}" for i in range(MAX_FEATURES + 1)]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,9 @@ LONG = "x" * 257
         {"list_size": 0},
         {"seed": 2**63},
         {"budget_ms": 0.0},
+        {"context": dict.fromkeys(MANY)},
+        {"candidates": [{"item_id": "a", "features": dict.fromkeys(MANY)}]},
+        {"candidates": {"item_id": ["a"], "features": {name: [None] for name in MANY}}},
     ],
 )
 def test_each_bound_of_the_public_schema_is_one_of_the_quick_reading_too(changes):
