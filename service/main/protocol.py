@@ -6,14 +6,18 @@ uvicorn's httptools protocol reads heads of any length for any time and answers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
+from httptools import HttpParserError
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.errors import code_of, render
+from service.api.errors import Headers, code_of, render
 from service.api.hang_up import HANG_UP
 from service.errors import HeadTooLarge, MalformedHttp, Refusal
+from service.main.flow import BoundedFlow
 from service.telemetry import metrics
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -27,20 +31,28 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0  # of whole headers
     _unread_bytes = 0  # that came while the head was not whole
-    _refused = False
+    _ended = False  # nothing more is read
+    flow: BoundedFlow
     _when_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection that never sends a head is closed."""
         super().connection_made(transport)
+        self.flow = BoundedFlow(transport)
         self._extensions: dict[Any, Any] = {HANG_UP: {"tell": self._tell}}
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that is too long before it is whole is refused here."""
+        if self._ended:
+            return
+        self._unset_keepalive_if_required()
         self._unread_bytes += len(data)  # a head that begins in this read starts again at none
-        super().data_received(data)
-        if self._refused:
+        try:
+            self.parser.feed_data(data)
+        except HttpParserError as error:  # ours too: the parser wraps what a callback raises
+            why = error.__context__
+            self._refuse(why if isinstance(why, Refusal) else MalformedHttp())
             return
         if self._in_head and self._unread_bytes > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
@@ -79,11 +91,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._when_lost is not None:
             self._when_lost()
 
-    def send_400_response(self, msg: str) -> None:
-        """What the parser could not read gets our error shape."""
-        too_large = self._head_bytes > MAX_HEAD_BYTES
-        self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES) if too_large else MalformedHttp())
-
     def _tell(self, callback: Callable[[], None] | None) -> None:
         """Who hears that the client hung up; requests of one connection come one after another."""
         self._when_lost = callback
@@ -91,27 +98,65 @@ class BoundedProtocol(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
-            raise ValueError("the parser turns this into send_400_response")
+            raise HeadTooLarge(limit_bytes=MAX_HEAD_BYTES)
 
     def _refuse(self, error: Refusal) -> None:
-        self._refused = True
-        status, headers, body = render(error)
+        """Answer with the error, never in the place of another answer, and close."""
         metrics.REFUSED.labels(code_of(error)).inc()
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._answer_now(error)
+        elif not cycle.more_body or cycle.response_started:
+            self._close_after_answers()  # without this one: after a 200 it would be another's
+        elif self.pipeline:  # the body that broke off belongs to the last one that waits
+            self.pipeline[0] = (cycle, _answering(error))
+            self._close_after_answers()
+        else:
+            cycle.disconnected = True  # it runs, and gets nothing more to read or to say
+            cycle.message_event.set()
+            self._answer_now(error)
+
+    def _answer_now(self, error: Refusal) -> None:
+        self._ended = True
+        status, headers, body = _rendered(error)
         lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
         lines += [name + b": " + value for name, value in headers]
-        lines += [b"content-length: %d" % len(body), b"connection: close", b"", body]
-        self.transport.write(b"\r\n".join(lines))
+        self.transport.write(b"\r\n".join([*lines, b"connection: close", b"", body]))
         self.transport.close()
+
+    def _close_after_answers(self) -> None:
+        self._ended = True
+        self._forget_timer()
+        self.flow.end_reading()
+        self.cycle.keep_alive = False  # the last one's answer says so and closes
 
     def _wait_for_head(self) -> None:
         self._timer = self.loop.call_later(HEAD_TIMEOUT_S, self._close_late)
 
     def _close_late(self) -> None:
         self._timer = None
-        if not self.transport.is_closing():
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._close_after_answers()
+        elif not self.transport.is_closing():
             self.transport.close()
 
     def _forget_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _rendered(error: Refusal) -> tuple[HTTPStatus, Headers, bytes]:
+    status, headers, body = render(error)
+    return status, [*headers, (b"content-length", b"%d" % len(body))], body
+
+
+def _answering(error: Refusal) -> Callable[..., Awaitable[None]]:
+    """What answers every request with the error."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        status, headers, body = _rendered(error)
+        await send({"type": "http.response.start", "status": int(status), "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return answer

@@ -170,3 +170,40 @@ def test_a_body_that_drips_after_its_early_answer_does_not_hold_the_connection(w
     got = wire.answers(post(b"/early", b"x" * 500), b"x", b"x")
 
     assert [answer["path"] for _, _, answer in got] == ["/early"]
+
+
+def test_what_is_no_http_behind_a_right_request_does_not_answer_in_its_place(wire):
+    first, second = post(b"/first", b"one") + b"one", post(b"/second", b"two") + b"two"
+
+    got = wire.answers(first + second + b"garbage\r\n\r\n" + LAST)
+
+    assert [(status, answer["path"]) for status, _, answer in got] == [
+        (200, "/first"),
+        (200, "/second"),
+    ]
+    assert "connection" not in got[0][1]
+    assert got[1][1]["connection"] == "close"
+    assert wire.asked == [("POST", "/first", b"one"), ("POST", "/second", b"two")]
+
+
+def test_a_body_that_breaks_off_into_what_is_no_chunk_is_refused_in_its_turn(wire):
+    broken = post(b"/broken", b"", CHUNKED) + b"3\r\nabc\r\nthis is no chunk"
+
+    alone = wire.answers(broken)
+    behind = wire.answers(post(b"/first", b"one") + b"one" + broken)
+
+    assert [(status, code(got)) for got in alone for status in got[:1]] == [(400, "malformed_http")]
+    assert [status for status, _, _ in behind] == [200, 400]
+    assert code(behind[1]) == "malformed_http"
+    assert [got[-1][1]["connection"] for got in (alone, behind)] == ["close", "close"]
+    assert wire.asked == [("POST", "/first", b"one")]
+
+
+def test_a_head_that_is_late_behind_a_running_request_does_not_cost_its_answer(wire, monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.1)
+    wire.answer_s = 0.5
+
+    got = wire.answers(get(b"/first") + LAST[:20])
+
+    assert [(status, answer["path"]) for status, _, answer in got] == [(200, "/first")]
+    assert got[0][1]["connection"] == "close"
