@@ -12,6 +12,7 @@ import ssl
 from typing import Any
 
 from redis.asyncio.connection import SSLConnection, parse_url
+from redis.exceptions import RedisError
 
 from service.features.line import Line, Reply, command
 
@@ -22,10 +23,11 @@ _DEFAULT_PORT = 6379
 
 
 class LineReader:
-    """GET and PING; connects when first used."""
+    """GET and PING; connects when first used. Raises ValueError for a url that can not be used."""
 
     def __init__(self, url: str, *, stale_s: float = _STALE_S, pause_s: float = _PAUSE_S) -> None:
-        self._address: dict[str, Any] = dict(parse_url(url))
+        self._address = _address_of(url)
+        self._tls = _tls_of(self._address)  # once: reading the certificates takes 25 ms
         self._stale_s, self._pause_s = stale_s, pause_s
         self._line: Line | None = None
         self._opening: asyncio.Task[Line] | None = None
@@ -99,7 +101,7 @@ class LineReader:
             _, line = await loop.create_unix_connection(self._new_line, at["path"])
             return line
         host, port = at.get("host", "localhost"), at.get("port", _DEFAULT_PORT)
-        _, line = await loop.create_connection(self._new_line, host, port, ssl=self._tls())
+        _, line = await loop.create_connection(self._new_line, host, port, ssl=self._tls)
         return line
 
     def _new_line(self) -> Line:
@@ -111,13 +113,6 @@ class LineReader:
             reply.set_exception(TimeoutError())
             line.drop_if_late()
 
-    def _tls(self) -> ssl.SSLContext | None:
-        """By the options of the url, as the client reads them."""
-        if self._address.get("connection_class") is not SSLConnection:
-            return None
-        options = {k: v for k, v in self._address.items() if k.startswith("ssl_")}
-        return SSLConnection(**options).ssl_context.get()
-
     def _greetings(self) -> list[bytes]:
         at, sent = self._address, []
         user, password = at.get("username"), at.get("password", "")
@@ -127,3 +122,24 @@ class LineReader:
         if at.get("db"):
             sent.append(command(b"SELECT", b"%d" % int(at["db"])))
         return sent
+
+
+def _address_of(url: str) -> dict[str, Any]:
+    try:
+        return dict(parse_url(url))
+    except ValueError:  # its text may hold a part of the password
+        raise ValueError(
+            "the url of Redis can not be read: its port, or an option, is no number, "
+            "or a character of the password is not percent-encoded"
+        ) from None
+
+
+def _tls_of(address: dict[str, Any]) -> ssl.SSLContext | None:
+    """By the options of the url, as the client reads them."""
+    if address.get("connection_class") is not SSLConnection:
+        return None
+    options = {k: v for k, v in address.items() if k.startswith("ssl_")}
+    try:
+        return SSLConnection(**options).ssl_context.get()
+    except (TypeError, ValueError, OSError, RedisError) as error:
+        raise ValueError(f"the TLS options of the url of Redis can not be used: {error}") from error
