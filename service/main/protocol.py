@@ -16,12 +16,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.errors import Headers, code_of, render
 from service.api.hang_up import HANG_UP
-from service.errors import HeadTooLarge, MalformedHttp, Refusal
+from service.errors import HeadTooLarge, MalformedHttp, Overloaded, Refusal
 from service.main.flow import BoundedFlow
 from service.telemetry import metrics
 
 MAX_HEAD_BYTES = 32 * 1024
 HEAD_TIMEOUT_S = 10.0
+MAX_PIPELINED = 8  # behind the one that runs; one read may hold thousands
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -38,7 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection that never sends a head is closed."""
         super().connection_made(transport)
-        self.flow = BoundedFlow(transport)
+        self.flow = BoundedFlow(transport, self.pipeline)
         self._extensions: dict[Any, Any] = {HANG_UP: {"tell": self._tell}}
         self._wait_for_head()
 
@@ -82,6 +83,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is whole."""
         self._in_head = False
         self._forget_timer()
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise Overloaded(in_flight=1, waiting=len(self.pipeline))
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -207,3 +207,39 @@ def test_a_head_that_is_late_behind_a_running_request_does_not_cost_its_answer(w
 
     assert [(status, answer["path"]) for status, _, answer in got] == [(200, "/first")]
     assert got[0][1]["connection"] == "close"
+
+
+def test_no_more_than_some_requests_wait_on_one_connection(wire):
+    served = 1 + protocol.MAX_PIPELINED
+
+    got = wire.answers(b"".join(get(b"/%d" % i) for i in range(5 * served)))
+
+    assert [answer["path"] for _, _, answer in got] == [f"/{i}" for i in range(served)]
+    assert ["connection" in headers for _, headers, _ in got] == [False] * (served - 1) + [True]
+    assert len(wire.asked) == served
+
+
+def test_a_client_that_does_not_wait_for_answers_is_not_read_far_ahead(wire):
+    size, count = 300_000, 60
+    whole = post(b"/large", b"x" * size) + b"x" * size
+    sent = 0
+
+    def push(connection: socket.socket) -> None:
+        nonlocal sent
+        with contextlib.suppress(OSError):
+            for _ in range(count):
+                for at in range(0, len(whole), 1 << 14):
+                    sent += connection.send(whole[at : at + (1 << 14)])
+
+    ahead, came = [], b""
+    with wire.connect() as connection:
+        pusher = threading.Thread(target=push, args=(connection,))
+        pusher.start()
+        while came.count(b"HTTP/1.1 200") < count and (more := connection.recv(1 << 16)):
+            came += more
+            ahead.append(sent - came.count(b"HTTP/1.1 200") * len(whole))
+        pusher.join(timeout=WAIT_S)
+
+    assert came.count(b"HTTP/1.1 200") == count
+    in_sockets = 2 * 2 * BUFFER_BYTES  # two ends; Linux gives twice what it is asked for
+    assert max(ahead) < in_sockets + 3 * len(whole)  # one runs, one waits, one is being read
