@@ -76,12 +76,12 @@ class MethodNotAllowed(Refusal):
 
 
 class MalformedHttp(Refusal):
-    """The bytes are no HTTP request."""
+    """The bytes are no HTTP request, or none that this service reads."""
 
     code = "malformed_http"
 
-    def __init__(self) -> None:
-        super().__init__("this is no HTTP request")
+    def __init__(self, why: str = "this is no HTTP request") -> None:
+        super().__init__(why)
 
 
 class TooManyBytes(Refusal):

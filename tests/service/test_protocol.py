@@ -243,3 +243,19 @@ def test_a_client_that_does_not_wait_for_answers_is_not_read_far_ahead(wire):
     assert came.count(b"HTTP/1.1 200") == count
     in_sockets = 2 * 2 * BUFFER_BYTES  # two ends; Linux gives twice what it is asked for
     assert max(ahead) < in_sockets + 3 * len(whole)  # one runs, one waits, one is being read
+
+
+@pytest.mark.parametrize(
+    "codings",
+    [b"transfer-encoding: gzip, chunked\r\n", b"transfer-encoding: gzip\r\n" + CHUNKED],
+)
+def test_a_transfer_coding_that_is_not_undone_is_refused_and_nothing_after_it_runs(wire, codings):
+    head = b"POST /coded HTTP/1.1\r\nhost: x\r\n" + codings + b"\r\n"
+
+    got = wire.answers(head + b"3\r\nabc\r\n0\r\n\r\n" + get(b"/after"))
+
+    assert [(status, code(answer)) for answer in got for status in answer[:1]] == [
+        (400, "malformed_http")
+    ]
+    assert got[0][1]["connection"] == "close"
+    assert wire.asked == []
