@@ -76,7 +76,10 @@ class LineReader:
         if opening is None or (opening.done() and now >= self._rest_until):
             opening = self._opening = asyncio.create_task(self._connect())
             opening.add_done_callback(self._rest)
-        return await asyncio.shield(opening)
+        await asyncio.wait([opening])  # not the task itself: `close` cancels it, and not who waits
+        if opening.cancelled():
+            raise ConnectionAbortedError("the connection to Redis was closed while it was opened")
+        return opening.result()
 
     def _rest(self, attempt: asyncio.Task[Line]) -> None:
         self._rest_until = asyncio.get_running_loop().time() + self._pause_s

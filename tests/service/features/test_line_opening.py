@@ -92,3 +92,19 @@ async def test_a_connection_that_was_lost_after_it_had_answered_is_replaced_with
             for _ in range(3):  # the reader sees it, as it would between requests
                 await asyncio.sleep(0)
         await reader.close()
+
+
+async def test_fetches_that_wait_for_a_connection_meet_its_closing_as_a_store_error():
+    met = asyncio.Event()
+
+    async def hang(reader, writer):
+        met.set()
+        await asyncio.Event().wait()
+
+    async with serving(hang) as url:
+        reader = LineReader(url.replace("//", "//:secret@"))
+        waiting = [asyncio.create_task(reader.get("a", AMPLE_S)) for _ in range(2)]
+        await met.wait()
+        await reader.close()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(error) for error in ended] == [ConnectionAbortedError] * 2
