@@ -75,7 +75,7 @@ class MeasureJob:
         return {FIRST: self.judge} | ({} if self.second is None else {"second": self.second})
 
     def _looks_for_best(self) -> bool:
-        return self.problem.restarts > 0
+        return self.problem.restarts > 0 and self.problem.best_by_judge
 
     def needs(self) -> tuple[Job, ...]:
         """See `Job`."""
