@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
-from httptools import HttpParserError
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.errors import Headers, code_of, render
 from service.api.hang_up import HANG_UP
-from service.errors import HeadTooLarge, MalformedHttp, Overloaded, Refusal
+from service.errors import HeadTooLarge, MalformedHttp, MethodNotAllowed, Overloaded, Refusal
 from service.main.flow import BoundedFlow
 from service.telemetry import metrics
 
@@ -53,6 +53,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_bytes += len(data)  # a head that begins in this read starts again at none
         try:
             self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._feed_without_upgrade(data[upgrade.args[0] :])
+            return
         except HttpParserError as error:  # ours too: the parser wraps what a callback raises
             why = error.__context__
             self._refuse(why if isinstance(why, Refusal) else MalformedHttp())
@@ -107,6 +110,26 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
             raise HeadTooLarge(limit_bytes=MAX_HEAD_BYTES)
+
+    def _should_upgrade(self) -> bool:
+        """Whether a request that offers an upgrade is none yet: it comes again without."""
+        return True
+
+    def _feed_without_upgrade(self, rest: bytes) -> None:
+        """Read the last head again, its offer left out, and then what came behind it.
+
+        The parser ends a request that offers an upgrade at its head; a server may ignore the offer,
+        and then a body is a body. Read as the next request it would be one that nobody sent.
+        """
+        method = self.scope["method"].encode()
+        if method == b"CONNECT":  # asks for a tunnel by its name: there is no head without
+            self._refuse(MethodNotAllowed(allowed=""))
+            return
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.scope["http_version"].encode())]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     def _refuse(self, error: Refusal) -> None:
         """Answer with the error, never in the place of another answer, and close."""

@@ -2,130 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any, Self
 
 import pytest
-import uvicorn
-import uvloop
-from starlette.types import Receive, Scope, Send
 
 from model.contract.answer import ErrorBody
 from service.main import protocol
+from tests.service.wire import BUFFER_BYTES, WAIT_S, Answer, Wire
 
-WAIT_S = 5.0  # a test that waits so long has failed
-BUFFER_BYTES = 1 << 19
 BODY = b'GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n{"a": 1}'
 CHUNKED = b"transfer-encoding: chunked\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
-
-
-class Wire:
-    """Our protocol before an application that tells what it was asked, and answers as slowly."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, bytes]] = []
-        self.answer_s = 0.02
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self._app,
-                http=protocol.BoundedProtocol,
-                interface="asgi3",
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                timeout_keep_alive=75,
-            )
-        )
-        self._thread = threading.Thread(target=self._serve)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        self._server.should_exit = self._server.force_exit = True
-        self._thread.join(timeout=WAIT_S)
-        self._listening.close()
-
-    def connect(self) -> socket.socket:
-        """A connection whose own buffer is known."""
-        made = socket.socket()
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-        made.settimeout(WAIT_S)
-        made.connect(self._listening.getsockname())
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
-
-    def answers(self, *writes: bytes) -> list[tuple[int, dict[str, str], Any]]:
-        """Everything that comes back until the server closes."""
-        with self.connect() as connection:
-            for at, raw in enumerate(writes):
-                if at:
-                    self._until_read(connection)
-                connection.sendall(raw)
-            return list(parsed(until_closed(connection)))
-
-    def _until_read(self, connection: socket.socket) -> None:
-        """Two turns of the server: what was written before is a read of its own."""
-        with self.connect() as other:
-            for _ in range(2):
-                other.sendall(b"GET /turn HTTP/1.1\r\nhost: x\r\n\r\n")
-                other.recv(4096)
-
-    def _serve(self) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._server.serve(sockets=[self._listening]))
-
-    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b""
-        if scope["path"] != "/early":  # which answers before it has read anything
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return
-                body, more = body + message["body"], message["more_body"]
-            await asyncio.sleep(self.answer_s)
-        if scope["path"] != "/turn":
-            self.asked.append((scope["method"], scope["path"], body))
-        answer = json.dumps({"path": scope["path"], "body": body.decode()[:100]}).encode()
-        headers = [(b"content-length", b"%d" % len(answer))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
     with Wire() as made:
         yield made
-
-
-def until_closed(connection: socket.socket) -> bytes:
-    came = b""
-    with contextlib.suppress(ConnectionResetError):
-        while more := connection.recv(1 << 16):
-            came += more
-    return came
-
-
-def parsed(came: bytes) -> Iterator[tuple[int, dict[str, str], Any]]:
-    """Answers one after another, each as long as it says itself."""
-    while came:
-        head, _, came = came.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines)
-        size = int(headers["content-length"])
-        yield int(first.split()[1]), headers, json.loads(came[:size])
-        came = came[size:]
 
 
 def post(path: bytes, body: bytes, more: bytes = b"") -> bytes:
@@ -140,7 +36,7 @@ def get(path: bytes, more: bytes = b"") -> bytes:
 LAST = get(b"/last", b"connection: close\r\n")
 
 
-def code(answer: tuple[int, dict[str, str], Any]) -> str:
+def code(answer: Answer) -> str:
     return ErrorBody.model_validate(answer[2]).error.code
 
 
@@ -220,7 +116,7 @@ def test_no_more_than_some_requests_wait_on_one_connection(wire):
 
 
 def test_a_client_that_does_not_wait_for_answers_is_not_read_far_ahead(wire):
-    size, count = 300_000, 60
+    size, count = 300_000, 40
     whole = post(b"/large", b"x" * size) + b"x" * size
     sent = 0
 
@@ -256,6 +152,44 @@ def test_a_transfer_coding_that_is_not_undone_is_refused_and_nothing_after_it_ru
 
     assert [(status, code(answer)) for answer in got for status in answer[:1]] == [
         (400, "malformed_http")
+    ]
+    assert got[0][1]["connection"] == "close"
+    assert wire.asked == []
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("segments", [1, 2])
+def test_an_offered_upgrade_is_ignored_and_the_body_stays_a_body(wire, framing, segments):
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    body = chunk if framing == "chunked" else BODY
+    head = post(b"/first", BODY, H2C + (CHUNKED if framing == "chunked" else b""))
+    writes = [head + body + LAST] if segments == 1 else [head, body + LAST]
+
+    got = wire.answers(*writes)
+
+    assert [(status, answer["path"]) for status, _, answer in got] == [
+        (200, "/first"),
+        (200, "/last"),
+    ]
+    assert wire.asked == [("POST", "/first", BODY), ("GET", "/last", b"")]
+
+
+def test_every_request_of_a_connection_may_offer_an_upgrade(wire):
+    raw = b"".join(post(b"/%d" % i, b"%d" % i, H2C) + b"%d" % i for i in range(4))
+
+    got = wire.answers(raw[:-1], raw[-1:] + get(b"/ws", b"upgrade: websocket\r\n" + H2C) + LAST)
+
+    assert [answer["path"] for _, _, answer in got] == ["/0", "/1", "/2", "/3", "/ws", "/last"]
+    assert [body for _, _, body in wire.asked] == [b"0", b"1", b"2", b"3", b"", b""]
+
+
+def test_a_tunnel_is_refused_and_nothing_that_was_meant_for_it_runs(wire):
+    head = b"CONNECT other:80 HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n" + H2C + b"\r\n"
+
+    got = wire.answers(head + b"abc" + get(b"/inside"))
+
+    assert [(status, code(answer)) for answer in got for status in answer[:1]] == [
+        (405, "method_not_allowed")
     ]
     assert got[0][1]["connection"] == "close"
     assert wire.asked == []
