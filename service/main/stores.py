@@ -20,18 +20,22 @@ from service.settings import MEMORY, Settings
 def open_store(settings: Settings) -> OpenStore:
     """A function from schema hash to a store of that schema; may read a file, so not on the loop.
 
-    It raises ManifestError when the users file is not of the artifact's schema.
+    It raises ManifestError, so that what serves goes on, when the users file is not of the
+    artifact's schema or the url of Redis can not be used (a certificate is gone).
     """
     url = settings.redis_url.get_secret_value()
 
     def redis(schema_hash: str) -> UserStore:
-        return RedisUserStore.connect(
-            url,
-            prefix=settings.redis_prefix,
-            schema_hash=schema_hash,
-            connections=settings.redis_connections,
-            cluster=settings.redis_cluster,
-        )
+        try:
+            return RedisUserStore.connect(
+                url,
+                prefix=settings.redis_prefix,
+                schema_hash=schema_hash,
+                connections=settings.redis_connections,
+                cluster=settings.redis_cluster,
+            )
+        except ValueError as error:
+            raise ManifestError(artifact=str(settings.artifact_dir), what=str(error)) from error
 
     def memory(schema_hash: str) -> UserStore:
         if settings.users_file is None:
