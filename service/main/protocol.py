@@ -1,6 +1,7 @@
 """HTTP on the wire: what stands before the first byte of a body is bounded in bytes and in time.
 
-uvicorn's httptools protocol reads heads of any length for any time and answers in plain text.
+uvicorn's httptools protocol reads heads of any length for any time and refuses in plain text and
+out of turn. Here an answer stands in its request's place or nowhere, and no body becomes a request.
 """
 
 from __future__ import annotations
@@ -135,8 +136,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer with the error, never in the place of another answer, and close."""
         metrics.REFUSED.labels(code_of(error)).inc()
         cycle = self.cycle
-        if cycle is None or cycle.response_complete:
+        if cycle is None or (cycle.response_complete and cycle.scope is not self.scope):
             self._answer_now(error)
+        elif cycle.response_complete:  # its body broke off after its answer: there is no second one
+            self._ended = True
+            self.transport.close()
         elif not cycle.more_body or cycle.response_started:
             self._close_after_answers()  # without this one: after a 200 it would be another's
         elif self.pipeline:  # the body that broke off belongs to the last one that waits

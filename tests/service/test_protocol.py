@@ -95,6 +95,14 @@ def test_a_body_that_breaks_off_into_what_is_no_chunk_is_refused_in_its_turn(wir
     assert wire.asked == [("POST", "/first", b"one")]
 
 
+def test_a_body_that_breaks_off_after_its_early_answer_gets_no_second_one(wire):
+    head = post(b"/early", b"", CHUNKED)
+
+    got = wire.answers(head + b"3\r\nabc\r\n", b"this is no chunk")
+
+    assert [(status, answer["path"]) for status, _, answer in got] == [(200, "/early")]
+
+
 def test_a_head_that_is_late_behind_a_running_request_does_not_cost_its_answer(wire, monkeypatch):
     monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.1)
     wire.answer_s = 0.5
