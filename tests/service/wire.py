@@ -67,11 +67,11 @@ class Wire:
         with self.connect() as connection:
             for at, raw in enumerate(writes):
                 if at:
-                    self._until_read(connection)
+                    self._until_read()
                 connection.sendall(raw)
             return list(parsed(until_closed(connection)))
 
-    def _until_read(self, connection: socket.socket) -> None:
+    def _until_read(self) -> None:
         """Two turns of the server: what was written before is a read of its own."""
         with self.connect() as other:
             for _ in range(2):
