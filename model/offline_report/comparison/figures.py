@@ -23,6 +23,7 @@ OUR_COLOR = "#c8343a"
 MARKERS = "osD^vP*Xhd<>p"
 STYLE: Any = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e6e6e6", "figure.dpi": 130, "savefig.bbox": "tight",
 }  # fmt: skip
 
