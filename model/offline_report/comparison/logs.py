@@ -149,12 +149,12 @@ def _detailed(problem: Problem, size: Size) -> Problem:
     """With the methods, experiments and notes of this one."""
     match problem.name:
         case "world_4of12":
-            return replace(problem, experiments=tuple(e for e in EXPERIMENTS if e != "collapse"))
+            return replace(problem, experiments=EXPERIMENTS)
         case "world_5of5":
             return replace(problem, experiments=("cru_loss",), methods=SMALL_SPACE_METHODS)
         case "world_10of50":
             return replace(
-                problem, experiments=("collapse",), methods=LARGE_SPACE_METHODS,
+                problem, methods=LARGE_SPACE_METHODS,
                 seeds=size.large_seeds, requests=size.large_requests, restarts=size.restarts,
             )  # fmt: skip
         case "movielens":

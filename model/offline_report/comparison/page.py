@@ -122,15 +122,13 @@ def _problem(one: Found) -> list[str]:
     )
     variants = tables.variants_table(rows, "cru_loss", VARIANTS)
     text = wording.CRU_LOSSES.format(epochs=one.problem.ablation_epochs)
-    lines += _section("Three ways to teach the CRU", text, variants)
+    title = "Three ways to teach the CRU, and what collapse looks like"
+    lines += _section(title, text, _picture(one, "cru_loss"), variants)
     variants = tables.variants_table(rows, "tau", VARIANTS)
     lines += _section("Gradient flow", wording.GRADIENTS, _picture(one, "gradients"), variants)
     lines += _neighbors(one)
     pictures = [*_picture(one, "evaluators"), *_picture(one, "generators")]
-    lines += _section("Stability, seed by seed", "", pictures)
-    variants = tables.variants_table(rows, "collapse", VARIANTS)
-    title = "What collapse looks like"
-    return lines + _section(title, wording.COLLAPSE, _picture(one, "collapse"), variants)
+    return lines + _section("Stability, seed by seed", "", pictures)
 
 
 def _neighbors(one: Found) -> list[str]:

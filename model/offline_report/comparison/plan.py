@@ -1,6 +1,6 @@
 """Which jobs a problem needs: comparison, second judge, ablations, gradients, neighbors, times.
 
-What readers of the paper ask (ablations, tau, collapse) is asked of the published nets; the ways to
+What readers of the paper ask (ablations, tau) is asked of the published nets; the ways to
 teach the CRU are compared on ours, and on the published generator beside our evaluator.
 """
 
@@ -40,8 +40,7 @@ ABLATIONS: dict[str, Changes] = {
     "replacements uniform": (("replacement", "uniform"),),
     "replacements by popularity": (("replacement", "popularity"),),
 }
-COLLAPSING: Changes = (("cru_loss", "sampled"),)
-PUBLISHED_PARTS = frozenset({"ablations", "tau", "collapse"})
+PUBLISHED_PARTS = frozenset({"ablations", "tau"})
 OTHER_NET = "expected, published generator"
 LAMBDAS = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 JUDGED_REQUESTS = 300  # two more evaluators look at all lists of these
@@ -122,14 +121,13 @@ class Plan:
         }
 
     def variants(self, part: str) -> dict[str, dict[int, GeneratorJob]]:
-        """Name -> generators of a part: `ablations`, `tau`, `cru_loss` or `collapse`."""
+        """Name -> generators of a part: `ablations`, `tau` or `cru_loss`."""
         if part not in self.problem.experiments:
             return {}
         parts: dict[str, dict[str, Changes]] = {
             "ablations": dict(islice(ABLATIONS.items(), 4 if self.problem.few_ablations else None)),
             "tau": {f"tau {tau:g}": (("tau_start", tau), ("tau_end", tau)) for tau in TAUS},
             "cru_loss": {kind: (("cru_loss", kind),) for kind in CRU_LOSSES},
-            "collapse": {"straight_through": (), "sampled": COLLAPSING},
         }
         plan = self.published() if part in PUBLISHED_PARTS else self
         epochs = self.problem.ablation_epochs * (2 if part == "tau" else 1)  # a course needs points

@@ -34,9 +34,9 @@ LARGE_SPACE_METHODS = (
 CASCADE_METHODS = ("input_order", "pointwise", "prm", "pier", "hill_climbing", "exact")
 SMALL_SPACE_METHODS = ("input_order", "pointwise", "prm", "random", "hill_climbing", "exact")
 
-Experiment = Literal["judges", "optimism", "tau", "cru_loss", "ablations", "neighbors", "collapse"]
+Experiment = Literal["judges", "optimism", "tau", "cru_loss", "ablations", "neighbors"]
 EXPERIMENTS: tuple[Experiment, ...] = (
-    "judges", "optimism", "tau", "cru_loss", "ablations", "neighbors", "collapse",
+    "judges", "optimism", "tau", "cru_loss", "ablations", "neighbors",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from model.offline_report.comparison.problems import OURS, Problem
 from model.offline_report.comparison.schedule import run_jobs
 from model.offline_report.comparison.summary import Row, rows_of
 
-VARIANT_PARTS = ("ablations", "tau", "cru_loss", "collapse")
+VARIANT_PARTS = ("ablations", "tau", "cru_loss")
 
 
 class EvaluatorTooWeak(Exception):

@@ -55,15 +55,12 @@ GRADIENTS = (
 
 CRU_LOSSES = (
     "Our nets, first seed, generators of {epochs} epochs; the last line is the paper's generator "
-    "beside our evaluator (METHOD section 5)."
-)
-
-COLLAPSE = (
-    "The published nets. `sampled` rewards every slot by what its one sampled replacement "
-    'gained. Where almost all replacements are worse than what is there, only "no change" is '
-    "rewarded: the CRU's entropy falls and the list stays as it was. "
-    '`cru_loss = "straight_through"` (published) looks through the evaluator\'s gradient at all '
-    'candidates instead, `"expected"` (ours) at what the evaluator says of every neighbor.'
+    "beside our evaluator (METHOD section 5). `sampled` is what collapse looks like: every slot is "
+    "rewarded by what its one sampled replacement gained, almost all replacements are worse than "
+    'what is there, so only "no change" is rewarded; the CRU\'s entropy falls to 0 and nothing '
+    "else is tried any more. `straight_through` (published) looks through the evaluator's gradient "
+    "at all candidates, `expected` (ours) at what the evaluator says of every neighbor: both "
+    "prevent it."
 )
 
 NEIGHBORS = (

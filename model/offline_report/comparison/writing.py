@@ -87,7 +87,7 @@ def _figures(plan: Plan, store: Store, rows: Sequence[Row], folder: Path) -> dic
         return {run: store.numbers(job)["epochs"] for run, job in jobs.items()}
 
     tau = course({run: by[first] for run, by in plan.variants("tau").items()})
-    collapse = course({run: by[first] for run, by in plan.variants("collapse").items()})
+    taught = course({run: by[first] for run, by in plan.variants("cru_loss").items()})
     evaluators = course({f"seed {seed}": job for seed, job in plan.evaluators().items()})
     generators = course({f"seed {seed}": job for seed, job in plan.generators().items()})
     drawn = {
@@ -98,7 +98,7 @@ def _figures(plan: Plan, store: Store, rows: Sequence[Row], folder: Path) -> dic
         "gradients": figures.courses(tau, GRADIENT_COURSE, path("gradients")),
         "evaluators": figures.courses(evaluators, EVALUATOR_COURSE, path("evaluators")),
         "generators": figures.courses(generators, GENERATOR_COURSE, path("generators")),
-        "collapse": figures.courses(collapse, GENERATOR_COURSE, path("collapse")),
+        "cru_loss": figures.courses(taught, GENERATOR_COURSE, path("cru_loss")),
     }
     neighbors = plan.neighbors()
     if neighbors is not None:
