@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import httpx
@@ -22,6 +23,8 @@ from tests.redis_fixture import pause, resume
 Body = dict[str, Any]
 JSON = {"content-type": "application/json"}
 HUNG_UP_AFTER_S = 0.02
+HOPELESS = 2  # requests of every user with no time at all
+CROWDS = 6  # each twice the one before
 STRANGE_LENGTH = 1  # training saw longer lists only
 
 
@@ -89,7 +92,8 @@ class Callers:
 
     async def in_a_hurry(self, client: httpx.AsyncClient) -> None:
         """Budgets from hopeless to tight: input order, fewer lists, no explanation."""
-        await self.send(client, self.body(budget_ms=1))
+        for _, body in product(range(HOPELESS), self.bodies):  # so that both artifacts meet some
+            await self.send(client, {**body, "budget_ms": 1, "num_lists": 64, "explain": True})
         for budget_ms in (4, 6, 9):
             await self.send(client, self.body(budget_ms=budget_ms, num_lists=64, explain=True))
 
@@ -102,8 +106,16 @@ class Callers:
         await client.get(f"{self.url}/nowhere")
 
     async def crowd(self, client: httpx.AsyncClient, size: int) -> None:
-        """Many at the same time: more than there are places."""
-        await asyncio.gather(*(self.send(client, self.body()) for _ in range(size)))
+        """Many at the same time: so many more than there are places that some are sent away.
+
+        How many that takes depends on how fast service and client are beside each other.
+        """
+        before = self.statuses[429]
+        for crowd in (size << doubled for doubled in range(CROWDS)):
+            await asyncio.gather(*(self.send(client, self.body()) for _ in range(crowd)))
+            if self.statuses[429] > before:
+                return
+        raise AssertionError(f"{crowd} requests at the same time, and none was sent away")
 
     async def hang_up(self, client: httpx.AsyncClient) -> None:
         """A caller that does not wait for the answer; the store is to be slow meanwhile."""

@@ -199,9 +199,9 @@ def test_only_what_requests_ran_is_in_the_graphs_times(told):
         for (_, graph), value in seen["rerank_graph_seconds_count"].items()
         if graph == "evaluator"
     )
-    # one run a search, one more for each explanation; answers without a model had at most one
+    # one run a search, one more for each explanation; answers out of time had none
     searches = sum(seen["rerank_lists_evaluated_count"].values())
-    assert searches * 0.5 < judged < searches * 3
+    assert searches * 0.25 < judged < searches * 3
 
 
 class Lawless:
