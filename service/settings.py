@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=0.0, ge=0, description="not ready but serving, after SIGTERM")
     grace_s: float = Field(default=10.0, gt=0, description="for what is in flight, after that")
 
-    inference: Literal["thread", "loop"] = "thread"
+    inference: Literal["auto", "thread", "loop"] = Field(
+        default="auto",
+        description="where graphs run; auto: on the event loop where a worker has less than 2 cores",
+    )
     api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
     admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")
     otel_endpoint: str | None = Field(

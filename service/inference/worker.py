@@ -1,4 +1,4 @@
-"""Where the graphs run: one thread beside the event loop, or the loop itself on a one-core machine.
+"""Graphs on a thread beside the event loop, for a process with more than one core.
 
 Whoever waits may be gone: a job whose caller left or whose deadline passed is never begun, and a
 running one is stopped at its deadline while its caller is answered at once.
@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from service.errors import BudgetSpent
+from service.inference.watchdog import Stoppable
 
 T = TypeVar("T")
 
@@ -22,14 +23,6 @@ class Deadline(Protocol):
 
     def left_s(self) -> float:
         """Seconds left."""
-        ...
-
-
-class Stoppable(Protocol):
-    """Graphs of one job."""
-
-    def stop(self) -> None:
-        """End a run that is going on."""
         ...
 
 
@@ -113,17 +106,3 @@ class ThreadWorker:
     def _serve(self) -> None:
         while (item := self._jobs.get()) is not None:
             item.work()
-
-
-class LoopWorker:
-    """Runs on the event loop: fastest on one core, and no deadline can end a run."""
-
-    async def run(self, graphs: Bindable, job: Callable[[Any], T], deadline: Deadline) -> T:
-        """The job's result; BudgetSpent when the deadline passed before it began."""
-        left_s = deadline.left_s()
-        if left_s <= 0:
-            raise BudgetSpent(stage="model", left_ms=left_s * 1e3)
-        return job(graphs.bind())
-
-    def close(self) -> None:
-        """Nothing to end."""

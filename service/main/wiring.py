@@ -21,7 +21,9 @@ from service.api.playground.routes import playground_routes
 from service.api.readiness import Readiness
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
-from service.inference.worker import LoopWorker, ThreadWorker
+from service.inference.loop_worker import LoopWorker
+from service.inference.worker import ThreadWorker
+from service.main.cores import open_worker
 from service.main.offered import Offered
 from service.main.rollout import ArtifactRollout, Sources
 from service.main.stores import open_refresh, open_store
@@ -31,7 +33,6 @@ from service.rerank.reranker import Reranker
 from service.rerank.trial import Trial
 from service.settings import Settings
 from service.telemetry import metrics
-from service.telemetry.logs import event
 from service.telemetry.traces import Traces, open_traces
 
 
@@ -92,9 +93,7 @@ def assemble(settings: Settings, index: int) -> Service:
         max_candidates=settings.max_candidates,
         max_num_lists=settings.max_num_lists,
     )
-    if settings.inference == "loop":
-        event("warning", "no_run_can_be_stopped", why="RERANK_INFERENCE=loop")
-    worker = LoopWorker() if settings.inference == "loop" else ThreadWorker()
+    worker = open_worker(settings)
     rollout = _rollout(settings, settings.artifact_dir, models, "current")
     trial, candidate = _trial(settings, limits)
     readiness = Readiness(models)

@@ -74,7 +74,7 @@ def run_rounds(stage: Stage, results: Results) -> None:
     served = {stage.cores[0]}
     contenders = [
         ours(stage.artifact, stage.redis_url, served),
-        ours(stage.artifact, stage.redis_url, served, "ours, loop", inference="loop"),
+        ours(stage.artifact, stage.redis_url, served, "ours, thread", inference="thread"),
         reference(stage.artifact, stage.redis_url, served),
         reference(stage.artifact, stage.redis_url, served, threads=1),
     ]

@@ -27,7 +27,7 @@ from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
 from service.features.memory_store import MemoryUserStore
 from service.inference.artifact import read_artifact
-from service.inference.worker import LoopWorker
+from service.inference.loop_worker import LoopWorker
 from service.rerank import warmup
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder

@@ -21,7 +21,7 @@ from service.api.admission import Admission
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
 from service.inference.artifact import Artifact
-from service.inference.worker import LoopWorker
+from service.inference.loop_worker import LoopWorker
 from service.rerank.limits import Limits
 from service.rerank.model import ModelHolder
 from service.rerank.reranker import Reranker
@@ -93,6 +93,7 @@ async def calls(endpoint: RerankEndpoint, raw: bytes) -> int:
             nonlocal counted
             counted += event in {"call", "c_call"}
 
+        await asyncio.sleep(0)  # a turn of the loop, as between any two requests
         sys.setprofile(count)
         try:
             await ask(endpoint, raw)

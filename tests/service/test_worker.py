@@ -5,7 +5,8 @@ import time
 import pytest
 
 from service.errors import BudgetSpent
-from service.inference.worker import LoopWorker, ThreadWorker
+from service.inference.loop_worker import LoopWorker
+from service.inference.worker import ThreadWorker
 from service.rerank.deadline import Deadline
 
 
