@@ -12,12 +12,13 @@ from starlette.types import Receive, Scope, Send
 
 from model.contract.request import parse_request
 from service.api.admission import Admission, Visitor
-from service.api.bodies import ClientGone, check_headers, read_body
-from service.api.errors import ANSWERED, JSON, code_of, render
+from service.api.bodies import ClientGone, check_headers
+from service.api.errors import ANSWERED, code_of, render
 from service.api.hang_up import watch
 from service.api.interrupt import Interruptible
 from service.api.tokens import Tokens
 from service.api.trace import trace_headers, trace_id
+from service.api.whole import give_json, send_whole, take_body
 from service.errors import Internal, NotReady
 from service.rerank.deadline import Clock, Deadline
 from service.rerank.reranker import Reranker, Visit
@@ -54,7 +55,7 @@ class RerankEndpoint:
             body, degraded = await self._answer(scope, headers, receive, journey)
             outcome = "degraded" if degraded else "ok"
             journey.facts["http.response.status_code"] = 200
-            await _send(send, 200, [JSON, *trace_headers(headers)], body)
+            await give_json(scope, send, body, trace_headers(headers))
         except ClientGone:
             outcome = "gone"
         except asyncio.CancelledError:
@@ -84,8 +85,8 @@ class RerankEndpoint:
         if self.reranker.models.current is None:
             raise NotReady
         with door.admission.enter() as visitor:
-            raw = await read_body(
-                receive, max_bytes=door.max_body_bytes, timeout_ms=door.body_timeout_ms
+            raw = await take_body(
+                scope, receive, max_bytes=door.max_body_bytes, timeout_ms=door.body_timeout_ms
             )
             with Interruptible() as work:
                 unwatch = watch(scope, receive, work)
@@ -130,15 +131,9 @@ class RerankEndpoint:
         journey.facts |= {"http.response.status_code": int(status), "error.type": code_of(error)}
         metrics.REFUSED.labels(code_of(error)).inc()
         event("debug", "refused", code=code_of(error), trace_id=trace_id(headers))
-        await _send(send, status, [*own, *trace_headers(headers)], body)
+        await send_whole(send, status, [*own, *trace_headers(headers)], body)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
     """By lower-case name; of a header that is there twice the first counts."""
     return {k.decode("latin-1"): v.decode("latin-1") for k, v in reversed(scope["headers"])}
-
-
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})

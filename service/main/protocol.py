@@ -7,16 +7,18 @@ out of turn. Here an answer stands in its request's place or nowhere, and no bod
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.errors import Headers, code_of, render
 from service.api.hang_up import HANG_UP
+from service.api.whole import WHOLE
 from service.errors import HeadTooLarge, MalformedHttp, MethodNotAllowed, Overloaded, Refusal
 from service.main.flow import BoundedFlow
 from service.telemetry import metrics
@@ -38,19 +40,24 @@ class BoundedProtocol(HttpToolsProtocol):
     _ended = False  # nothing more is read
     flow: BoundedFlow
     _when_lost: Callable[[], None] | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
+    _idle_since = math.inf  # not idle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection that never sends a head is closed."""
         super().connection_made(transport)
         self.flow = BoundedFlow(transport, self.pipeline)
-        self._extensions: dict[Any, Any] = {HANG_UP: {"tell": self._tell}}
+        self._extensions: dict[Any, Any] = {
+            HANG_UP: {"tell": self._tell},
+            WHOLE: {"body": self._whole_body, "answer": self._whole_answer},
+        }
         self._wait_for_head()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that is too long before it is whole is refused here."""
         if self._ended:
             return
-        self._unset_keepalive_if_required()
+        self._idle_since = math.inf
         self._unread_bytes += len(data)  # a head that begins in this read starts again at none
         try:
             self.parser.feed_data(data)
@@ -99,6 +106,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The far end is gone."""
         self._forget_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
         if self._when_lost is not None:
             self._when_lost()
@@ -106,6 +115,57 @@ class BoundedProtocol(HttpToolsProtocol):
     def _tell(self, callback: Callable[[], None] | None) -> None:
         """Who hears that the client hung up; requests of one connection come one after another."""
         self._when_lost = callback
+
+    def on_response_complete(self) -> None:
+        """Begin the next request that waits, or be idle.
+
+        One timer a connection sees to that: one a request is two calls more.
+        """
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._watch_idle(self.timeout_keep_alive)
+
+    def _watch_idle(self, seconds: float) -> None:
+        self._idle_timer = self.loop.call_later(seconds, self._close_idle)
+
+    def _close_idle(self) -> None:
+        self._idle_timer = None
+        if self._idle_since == math.inf:
+            return  # the end of what runs sets the timer anew
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._watch_idle(left_s)
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _whole_body(self, scope: Scope) -> bytes | None:
+        """The body of the request that runs, when all of it is here."""
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.more_body or cycle.disconnected:
+            return None
+        self.flow.resume_reading()  # a client that hangs up is noticed by reading
+        return bytes(cycle.body)
+
+    def _whole_answer(self, scope: Scope, head: bytes, body: bytes) -> bool:
+        """Write a 200 at once; False, and nothing written, where that is not possible."""
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.disconnected or self.flow.write_paused:
+            return False
+        lines = [STATUS_LINE[200], head]
+        lines += [b"%b: %b\r\n" % line for line in cycle.default_headers]
+        lines += [b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", body]
+        self.transport.write(b"".join(lines))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

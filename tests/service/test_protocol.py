@@ -11,16 +11,16 @@ import pytest
 
 from model.contract.answer import ErrorBody
 from service.main import protocol
-from tests.service.wire import BUFFER_BYTES, WAIT_S, Answer, Wire
+from tests.service.wire import BUFFER_BYTES, WAIT_S, Answer, WholeWire, Wire
 
 BODY = b'GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n{"a": 1}'
 CHUNKED = b"transfer-encoding: chunked\r\n"
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n"
 
 
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as made:
+@pytest.fixture(params=[Wire, WholeWire], ids=["by messages", "whole"])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    with request.param() as made:
         yield made
 
 

@@ -14,6 +14,8 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from service.api.bodies import ClientGone
+from service.api.whole import give_json, take_body
 from service.main.protocol import BoundedProtocol
 
 WAIT_S = 5.0  # a test that waits so long has failed
@@ -85,19 +87,39 @@ class Wire:
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
         if scope["path"] != "/early":  # which answers before it has read anything
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return
-                body, more = body + message["body"], message["more_body"]
+            try:
+                body = await self._body(scope, receive)
+            except ClientGone:
+                return
             await asyncio.sleep(self.answer_s)
         if scope["path"] != "/turn":
             self.asked.append((scope["method"], scope["path"], body))
         answer = json.dumps({"path": scope["path"], "body": body.decode()[:100]}).encode()
+        await self._answer(scope, send, answer)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            body, more = body + message["body"], message["more_body"]
+        return body
+
+    async def _answer(self, scope: Scope, send: Send, answer: bytes) -> None:
         headers = [(b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
+
+
+class WholeWire(Wire):
+    """The same for an application that takes and gives what is whole, as POST /rerank does."""
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        return await take_body(scope, receive, max_bytes=1 << 20, timeout_ms=5000)
+
+    async def _answer(self, scope: Scope, send: Send, answer: bytes) -> None:
+        await give_json(scope, send, answer, [(b"x-more", b"1")])
 
 
 def until_closed(connection: socket.socket) -> bytes:
