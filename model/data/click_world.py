@@ -46,6 +46,7 @@ class WorldConfig:
     taste_pull: float = 0.8
     upstream_weight: float = 0.8
     upstream_noise: float = 0.8
+    upstream_habit: float = 0.0
     exploration: float = 0.5
     taste_weight: float = 1.1
     saturation_weight: float = 1.3
@@ -63,6 +64,8 @@ class WorldConfig:
             raise ValueError(f"needs 1 <= slots={self.slots} <= candidates={self.candidates}")
         if self.lists < 1 or self.days < 1:
             raise ValueError("lists and days are at least 1")
+        if not 0.0 <= self.upstream_habit <= 1.0:
+            raise ValueError(f"upstream_habit={self.upstream_habit} is not in [0, 1]")
 
     @property
     def rows(self) -> int:
@@ -111,13 +114,14 @@ def write_click_world(wheel: Path, folder: Path, config: WorldConfig) -> int:
     world = build_world(data, config)
     popularity = np.bincount(data.ratings.item, minlength=len(data.item_ids)).astype(np.float64)
     activity = np.sqrt(np.bincount(data.ratings.user, minlength=len(data.user_ids)))
+    habit = upstream_habit(world.taste.shape, config)
     streams = np.random.default_rng(config.seed).spawn(-(-config.rows // _CHUNK) + 1)
     moments = np.sort(streams[0].integers(0, config.days * DAY_MS, config.rows)) + START_MS
     with fresh_log(folder) as fresh, tqdm(total=config.rows, desc="lists", unit="") as bar:
         for number, rng in enumerate(streams[1:]):
             held = moments[number * _CHUNK : (number + 1) * _CHUNK]
             user = rng.choice(len(activity), len(held), p=activity / activity.sum())
-            visits = draw_visits(world, user, popularity, config, rng)
+            visits = draw_visits(world, user, (popularity, habit), config, rng)
             write_impressions(fresh, number, _columns(world, visits, held, number * _CHUNK))
             bar.update(len(held))
         items = data.item_table().append_column("popularity", pa.array(popularity))
@@ -147,21 +151,34 @@ def build_world(data: MovieLens, config: WorldConfig) -> ClickWorld:
     )
 
 
+def upstream_habit(shape: tuple[int, ...], config: WorldConfig) -> NDArray[np.float32]:
+    """(U, I) standard normal: how upstream errs on a user and an item each time they meet."""
+    if not config.upstream_habit:
+        return np.zeros(shape, dtype=np.float32)
+    return np.random.default_rng((config.seed, 1)).standard_normal(shape, dtype=np.float32)
+
+
 def draw_visits(
     world: ClickWorld,
     user: Ints,
-    popularity: Floats,
+    drawn_by: tuple[Floats, NDArray[np.float32]],
     config: WorldConfig,
     rng: np.random.Generator,
 ) -> Visits:
-    """Draw candidates, upstream scores, shown lists and clicks for visits of these users (C,)."""
+    """Draw candidates, upstream scores, shown lists and clicks for visits of these users (C,).
+
+    drawn_by: popularity of the items (I,), and upstream's habit (U, I).
+    """
+    popularity, habit = drawn_by
     taste = world.taste[user]
     with np.errstate(divide="ignore"):  # an item that nobody rated is never on offer
         pull = config.popularity_power * np.log(popularity) + config.taste_pull * taste
     drawn = pull + rng.gumbel(size=pull.shape)  # Gumbel top-N: without replacement
     offered = np.argpartition(-drawn, config.candidates - 1, axis=1)[:, : config.candidates]
     score = config.upstream_weight * np.take_along_axis(taste, offered, axis=1)
-    score = (score + rng.normal(0.0, config.upstream_noise, score.shape)).astype(np.float32)
+    fresh = np.sqrt(1.0 - config.upstream_habit) * rng.normal(0.0, 1.0, score.shape)
+    standing = np.sqrt(config.upstream_habit) * habit[user[:, None], offered]
+    score = (score + config.upstream_noise * (fresh + standing)).astype(np.float32)
     order = np.argsort(-score, axis=1, kind="stable")
     offered = np.take_along_axis(offered, order, axis=1)
     score = np.take_along_axis(score, order, axis=1)

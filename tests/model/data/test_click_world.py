@@ -4,7 +4,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from model.data.click_world import WorldConfig, write_click_world
+from model.data.click_world import (
+    WorldConfig,
+    build_world,
+    draw_visits,
+    upstream_habit,
+    write_click_world,
+)
 from model.data.errors import ConfigError
 from model.data.factorization import FactorizationConfig, predict_stars, standardized
 from model.data.ml100k import read_movielens
@@ -45,6 +51,33 @@ def test_clicks_come_as_often_as_the_world_says(made):
         (p[own[:2000], 0].mean(), p[own[-2000:], 0].mean()), abs=0.045
     )
     assert high - low > 0.2
+
+
+def test_upstream_errs_the_same_way_again_as_far_as_it_is_told_to(tmp_path: Path):
+    data = read_movielens(write_ratings(tmp_path / "some.whl"))
+    again: dict[float, float] = {}
+    for share in (0.0, 0.75, 1.0):
+        config = WorldConfig(upstream_habit=share, candidates=20, slots=4)
+        world = build_world(data, config)
+        drawn_by = (np.ones(len(world.item_ids)), upstream_habit(world.taste.shape, config))
+        errors = []
+        for seed in (1, 2):  # the same user meets items twice
+            user = np.zeros(400, dtype=np.int64)
+            visits = draw_visits(world, user, drawn_by, config, np.random.default_rng(seed))
+            error = visits.scores - config.upstream_weight * world.taste[0][visits.candidates]
+            assert error.std() == pytest.approx(config.upstream_noise, rel=0.35)
+            mean = np.zeros(len(world.item_ids))
+            first = {int(item): at for at, item in enumerate(visits.candidates.ravel())}
+            for item, at in first.items():
+                mean[item] = error.ravel()[at]
+            errors.append(mean)
+        met = (errors[0] != 0) & (errors[1] != 0)
+        again[share] = float(np.corrcoef(errors[0][met], errors[1][met])[0, 1])
+
+    # the correlation of two errors on one pair is the share; over some hundred items +- .2
+    assert again[0.0] == pytest.approx(0.0, abs=0.25)
+    assert again[0.75] == pytest.approx(0.75, abs=0.25)
+    assert again[1.0] == pytest.approx(1.0, abs=1e-4)
 
 
 def test_rows_are_whole_and_called_simulated(made):
