@@ -23,7 +23,7 @@ from export.golden import Arrays
 from export.graph_profile import GraphProfile, profile
 from export.graph_variants import TURNED_OFF, VARIANTS
 from export.parity import batch, proposed, rows
-from model.contract.choice import Objective, choose, reward
+from model.contract.choice import choose, reward
 from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES, Manifest, read_manifest
 
 _COMPARED = 64  # golden requests whose chosen lists are compared
@@ -71,7 +71,7 @@ def chosen(
     manifest: Manifest,
 ) -> list[tuple[int, ...]]:
     """The served list of each golden request."""
-    weights = manifest.objective
+    weights = manifest.objective.weights()
     found = []
     for row in range(min(_COMPARED, batch(inputs))):
         one = rows(inputs, slice(row, row + 1))
@@ -84,7 +84,7 @@ def chosen(
             outs[1] if manifest.converts else None,
             None,
             one["slot_valid"],
-            Objective(click=weights.click, conversion=weights.conversion),
+            weights,
         )
         at = int(choose(rewards, manifest.pessimism)[0])
         found.append(tuple(one["lists"][0, at].tolist()))

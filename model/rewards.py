@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.contract.choice import Objective
+from model.contract.choice import Objective, slot_weights
 
 HIGHEST = 3.0  # w is clamped to [0, HIGHEST]: e^2 is as large as one list's shaped reward may get
 
@@ -16,7 +16,9 @@ HIGHEST = 3.0  # w is clamped to [0, HIGHEST]: e^2 is as large as one list's sha
 def list_reward(
     p_click: Tensor, p_conversion: Tensor, values: Tensor | None, objective: Objective
 ) -> Tensor:
-    """value(L) = sum_j p_click_j (w_click + p_conversion_j (w_conversion + w_value value_j)).
+    """value(L) = sum_j a_j p_click_j (w_click + p_conversion_j (w_conversion + w_value value_j)).
+
+    a_j is 1, or what `slot_weights` says where the objective has a discount.
 
     Args:
         p_click, p_conversion: (..., M), 0 in slots that are not there.
@@ -31,7 +33,11 @@ def list_reward(
         worth = worth + objective.conversion * p_conversion
     if objective.value and values is not None:
         worth = worth + objective.value * p_conversion * values
-    return (p_click * worth).sum(dim=-1)
+    gains = p_click * worth
+    if objective.discount:
+        counts = slot_weights(gains.shape[-1], objective.discount)
+        gains = gains * torch.tensor(counts, device=gains.device)
+    return gains.sum(dim=-1)
 
 
 def shape(reward: Tensor, mean_reward: float, *, above: float = 1.0, below: float = 1.0) -> Tensor:

@@ -6,6 +6,7 @@ Conventions: evaluator outputs are (E, B, L, M); the last of the L lists is the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,24 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """Weights of the reward: expected clicks, conversions, and value (e.g. revenue)."""
+    """Weights of the reward: expected clicks, conversions, and value (e.g. revenue).
+
+    discount: slot j counts 1 / log2(j + 2)^discount. 0 where the evaluator knows from its log how
+    much lower slots are looked at; 1, the discount of DCG, where labels do not depend on the slot.
+    """
 
     click: float = 1.0
     conversion: float = 0.0
     value: float = 0.0
+    discount: float = 0.0
+
+
+@lru_cache(maxsize=64)
+def slot_weights(slots: int, discount: float) -> NDArray[np.float32]:
+    """(M,) what each slot counts; see `Objective`. Shared, so it may not be written to."""
+    weights = (1.0 / np.log2(np.arange(slots) + 2.0) ** discount).astype(np.float32)
+    weights.flags.writeable = False
+    return weights
 
 
 def reward(
@@ -31,6 +45,8 @@ def reward(
     objective: Objective,
 ) -> Floats:
     """Reward of lists (DESIGN 5): sum over slots of p_click (w_c + w_v p_conv + w_r p_conv value).
+
+    With a discount each slot counts less than the one above (`slot_weights`).
 
     Args:
         p_click: (E, B, L, M) probability of a click in the slot.
@@ -49,6 +65,8 @@ def reward(
             gained = gained + objective.value * np.where(np.isnan(values), 0.0, values)
         worth = worth + p_conversion * gained
     gains = p_click * worth
+    if objective.discount:
+        gains = gains * slot_weights(p_click.shape[-1], objective.discount)
     if slot_valid is not None:
         gains = np.where(slot_valid[:, None, :], gains, 0.0)
     # reductions as ufuncs here and below: the methods' checks cost more than sums this small

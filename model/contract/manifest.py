@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from model.contract.choice import Objective
 from model.contract.errors import ManifestError
 from model.contract.fitted import FittedSchema
 
@@ -69,6 +70,16 @@ class ObjectiveWeights(Frozen):
     conversion: float = 0.0
     value: float = 0.0
     value_field: str | None = None
+    discount: float = Field(default=0.0, ge=0.0)  # of lower slots; `contract/choice.py`
+
+    def weights(self) -> Objective:
+        """What a list is worth where a request says nothing else."""
+        return Objective(
+            click=self.click,
+            conversion=self.conversion,
+            value=self.value,
+            discount=self.discount,
+        )
 
 
 class Tolerance(Frozen):

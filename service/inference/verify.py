@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.choice import Objective, choose, reward
+from model.contract.choice import choose, reward
 from model.contract.errors import ManifestError
 from model.contract.manifest import GOLDEN, Manifest
 from service.errors import GraphFailed
@@ -62,7 +62,9 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
     _require_close(manifest, "p_click", p_click, part["p_click"], slots)
     if p_conversion is not None:
         _require_close(manifest, "p_conversion", p_conversion, part["p_conversion"], slots)
-    rewards = reward(p_click, p_conversion, _values(inputs, compared), slots, _weights(manifest))
+    rewards = reward(
+        p_click, p_conversion, _values(inputs, compared), slots, manifest.objective.weights()
+    )
     chosen = choose(rewards, manifest.pessimism)
     return int(same.sum()), int((chosen == part["chosen"]).sum())
 
@@ -72,11 +74,6 @@ def _values(inputs: Rows, lists: NDArray[Any]) -> NDArray[Any] | None:
     if _VALUES not in inputs:
         return None
     return np.take_along_axis(inputs[_VALUES][:, None, :], lists, axis=2)
-
-
-def _weights(manifest: Manifest) -> Objective:
-    default = manifest.objective
-    return Objective(click=default.click, conversion=default.conversion, value=default.value)
 
 
 def _require_close(

@@ -57,7 +57,7 @@ def objective(request: RerankRequest, manifest: Manifest) -> Objective:
             raise _rejected("value", "this artifact names no field to take values from")
         if not any(weights.values()):
             raise _rejected("click", "at least one weight must be above 0")
-    return Objective(**weights)
+    return Objective(**weights, discount=base.discount)
 
 
 def _rejected(weight: str, rule: str) -> RequestRejected:

@@ -1,5 +1,7 @@
 """What a list is worth and which one is served; every number here is worked out by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,21 @@ def test_a_reward_adds_clicks_conversions_and_value_over_valid_slots_only():
     ]
     assert got.shape == (1, 2, 1)
     assert got[0, :, 0].tolist() == pytest.approx(expected)
+
+
+def test_with_a_discount_a_lower_slot_counts_less_and_one_is_the_discount_of_dcg():
+    p_click = np.array([[[[0.5, 0.2, 0.1], [0.1, 0.2, 0.5]]]])
+
+    plain = reward(p_click, None, None, None, Objective())
+    dcg = reward(p_click, None, None, None, Objective(discount=1.0))
+    steep = reward(p_click, None, None, None, Objective(discount=2.0))
+
+    second, third = 1 / math.log2(3), 1 / math.log2(4)
+    assert plain[0, 0].tolist() == pytest.approx([0.8, 0.8])
+    expected = [0.5 + 0.2 * second + 0.1 * third, 0.1 + 0.2 * second + 0.5 * third]
+    assert dcg[0, 0].tolist() == pytest.approx(expected, rel=1e-6)
+    steeper = [0.5 + 0.2 * second**2 + 0.1 * third**2, 0.1 + 0.2 * second**2 + 0.5 * third**2]
+    assert steep[0, 0].tolist() == pytest.approx(steeper, rel=1e-6)
 
 
 def test_without_a_mask_every_slot_counts():
