@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from model.config_values import ConfigError, refuse_unknown, table
 from model.contract.choice import Objective
 
 CRU_LOSSES = ("straight_through", "expected", "sampled")
+LESSONS = ("upstream_order", "upstream_offer", "even_slots")  # of the pair evaluator
 MOST_SAMPLES = 100  # neighbors a slot and step
-
-
-class ConfigError(Exception):
-    """The configuration breaks a rule; names file, key and rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +71,9 @@ class EvaluatorTraining:
     max_batch: int = 1024
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.02  # ids hidden, so that the unknown rows are trained
+    upstream_order: float = 0.0  # weight of what upstream's order teaches of tastes; "pair" only
+    upstream_offer: float = 0.0  # of what the choice of candidates teaches; "pair" only
+    even_slots: float = 0.0  # weight against lists adding the same to a slot always; "pair" only
     bootstrap: bool = False  # every member weighs the lists its own way
     users: str = "all"  # all | first_half | second_half: whose lists are learned from
     seed: int = 0
@@ -81,6 +82,9 @@ class EvaluatorTraining:
         _one_of("train_evaluator.users", self.users, ("all", "first_half", "second_half"))
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"train_evaluator.average={self.average} must be in [0, 1)")
+        for name in LESSONS:
+            if getattr(self, name) < 0:
+                raise ValueError(f"train_evaluator.{name}={getattr(self, name)} is negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +134,20 @@ class ObjectiveConfig:
     conversion: float = 0.0
     value: float = 0.0
     value_field: str | None = None
+    discount: float = 0.0  # how much less a lower slot counts; 1 is the discount of DCG
+
+    def __post_init__(self) -> None:
+        if self.discount < 0:
+            raise ValueError(f"objective.discount={self.discount} is negative")
 
     def weights(self) -> Objective:
         """What a list is worth, for those who compute it."""
-        return Objective(click=self.click, conversion=self.conversion, value=self.value)
+        return Objective(
+            click=self.click,
+            conversion=self.conversion,
+            value=self.value,
+            discount=self.discount,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,15 +170,26 @@ class Config:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
 
+    def __post_init__(self) -> None:
+        for name in LESSONS:
+            if getattr(self.train_evaluator, name) and self.evaluator.kind != "pair":
+                raise ValueError(
+                    f'train_evaluator.{name} needs evaluator.kind = "pair", '
+                    f"not {self.evaluator.kind!r}"
+                )
+
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any], origin: str = "config") -> Self:
         """Build from nested mappings; raises ConfigError naming an unknown or wrong key."""
         tables = {f.name: f.default_factory for f in dataclasses.fields(cls)}
-        _refuse_unknown(raw, tables, origin)
+        refuse_unknown(raw, tables, origin)
         given = {
-            name: _table(tables[name], value, f"{origin}: [{name}]") for name, value in raw.items()
+            name: table(tables[name], value, f"{origin}: [{name}]") for name, value in raw.items()
         }
-        return cls(**given)
+        try:
+            return cls(**given)
+        except ValueError as error:
+            raise ConfigError(f"{origin}: {error}") from error
 
     @classmethod
     def read(cls, path: Path | None) -> Self:
@@ -182,38 +207,6 @@ class Config:
     def as_mapping(self) -> dict[str, Any]:
         """Nested plain values, as `from_mapping` takes them."""
         return dataclasses.asdict(self)
-
-
-def _table(kind: Any, raw: object, origin: str) -> Any:  # noqa: ANN401 any table's dataclass
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"{origin}: is a table")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    _refuse_unknown(raw, fields, origin)
-    try:
-        return kind(**{k: _typed(f"{origin} {k}", v, fields[k].type) for k, v in raw.items()})
-    except ValueError as error:
-        raise ConfigError(f"{origin}: {error}") from error
-
-
-def _refuse_unknown(raw: Mapping[str, Any], known: Mapping[str, Any], origin: str) -> None:
-    unknown = sorted(set(raw) - set(known))
-    if unknown:
-        raise ConfigError(f"{origin}: unknown key {unknown[0]!r} (known: {', '.join(known)})")
-
-
-def _typed(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 TOML value
-    """Check a value against the annotation, which `from __future__` keeps as text."""
-    kinds: dict[str, tuple[type, ...]] = {
-        "int": (int,),
-        "float": (int, float),
-        "bool": (bool,),
-        "str": (str,),
-        "str | None": (str, type(None)),
-    }
-    allowed = kinds[str(annotation)]
-    if type(value) not in allowed:
-        raise ConfigError(f"{place}: {value!r} is not {annotation}")
-    return value
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

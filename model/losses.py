@@ -41,6 +41,47 @@ def _mean_bce(p: Tensor, target: Tensor, known: Tensor, weights: Tensor | None) 
     return (each * weight).sum() / weight.sum().clamp(min=1.0)
 
 
+def order_loss(logits: Tensor, valid: Tensor) -> Tensor:
+    """Minus the log probability of the candidates' order under Plackett-Luce (ListMLE).
+
+    Candidates stand as upstream put them, so the first is drawn from all, the second from the
+    rest, and so on, with probabilities softmax(logits).
+
+    Args:
+        logits: (E, B, N); valid: (B, N) bool, the real candidates come first.
+
+    Returns:
+        Scalar: the sum over members of the mean over candidates.
+    """
+    known = logits.masked_fill(~valid, torch.finfo(logits.dtype).min)
+    rest = torch.logcumsumexp(known.flip(-1), dim=-1).flip(-1)
+    return _mean_over((rest - logits), valid)
+
+
+def offer_loss(own: Tensor, others: Tensor, valid: tuple[Tensor, Tensor]) -> Tensor:
+    """Tell each candidate that was offered to a user from those offered to somebody else.
+
+    Softmax of one candidate against all of another request's (sampled softmax with negatives of
+    the batch). Those come as often as items are offered at all, so what is learned is how much
+    more often this user is offered the item, not that it is popular.
+
+    Args:
+        own: (E, B, N) logits of a user and the candidates of the request.
+        others: (E, B, N) logits of the same user and another request's candidates.
+        valid: (B, N) bool each, which of them are real.
+
+    Returns:
+        Scalar: the sum over members of the mean over candidates.
+    """
+    away = others.masked_fill(~valid[1], torch.finfo(others.dtype).min)
+    both = torch.logaddexp(own, away.logsumexp(dim=-1, keepdim=True))
+    return _mean_over(both - own, valid[0])
+
+
+def _mean_over(each: Tensor, valid: Tensor) -> Tensor:
+    return each.masked_fill(~valid, 0.0).sum() / valid.sum().clamp(min=1)
+
+
 def straight_through(logits: Tensor, hard: Tensor, tau: float) -> Tensor:
     """Forward the hard choice, backward softmax(logits / tau).
 

@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
-from model.config import Config, ConfigError, EvaluatorTraining
+from model.config import Config, EvaluatorTraining
+from model.config_values import ConfigError
 from model.contract.errors import ContractError
-from model.data.batches import Gatherer
+from model.data.batches import Batch, Gatherer
 from model.data.errors import DataError
 from model.data.split import TRAIN, VALIDATION, in_first_half
 from model.data.tables import LogTables, load_tables
+from model.lessons import Pupil
 from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
 from model.metrics import auc, ece, gauc, log_loss
 from model.nets.build import build_evaluator
-from model.nets.evaluator import Evaluator
 from model.nets.inputs import only_shown
+from model.nets.layers import take_lists
 from model.nets.shape import Fields
 from model.search import predict_shown
 from model.weight_average import averaged, follow
@@ -46,13 +48,14 @@ class EvaluatorTask:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)  # only the initial weights
             fields = Fields.of(tables.schema)
-            self.net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
+            net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
+        self.net = Pupil(net, training).to(device)
         self.optimizer: torch.optim.Optimizer = _optimizer(self.net, training)
         self.gatherer = Gatherer(tables, device)
         self._train = torch.from_numpy(_rows_of_users(tables, training.users))
         self._weights: Tensor | None = None
         if training.bootstrap:
-            self._weights = bootstrap_weights(self.net.members, len(tables.part), training.seed)
+            self._weights = bootstrap_weights(net.members, len(tables.part), training.seed)
             self._weights = self._weights.to(device)
         self._validation = torch.from_numpy(tables.rows_of(VALIDATION))
 
@@ -73,20 +76,29 @@ class EvaluatorTask:
             unknown_share=training.unknown_share,
             rng=self.rng,
         )
-        p_click, p_conversion = self.net(*only_shown(batch.request, batch.shown))
+        loss = self._feedback(batch)
+        self.optimizer.zero_grad()
+        (loss + self.net.upstream(batch.request)).backward()
+        self.optimizer.step()
+        if training.average:
+            follow(self.optimizer, training.average)
+        return {"loss": loss.item() / self.net.evaluator.members}
+
+    def _feedback(self, batch: Batch) -> Tensor:
+        """Loss of what users answered to the lists that were shown."""
+        net, slot_valid = self.net.evaluator, batch.request.slot_valid
+        request, lists = only_shown(batch.request, batch.shown)
+        encoded = net.encode(request)
+        shown = take_lists(encoded.candidates, lists)
+        p_click, p_conversion = net.score(encoded, shown, slot_valid)
         loss = feedback_loss(
             (p_click.squeeze(2), p_conversion.squeeze(2)),
             batch.clicks,
             batch.conversions,
-            (batch.request.slot_valid, batch.conversion_known),
+            (slot_valid, batch.conversion_known),
             None if self._weights is None else self._weights[:, batch.index],
         )
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        if training.average:
-            follow(self.optimizer, training.average)
-        return {"loss": loss.item() / self.net.members}
+        return loss + self.net.evenness(encoded, shown, slot_valid)
 
     def validate(self) -> Numbers:
         """AUC, GAUC, LogLoss and calibration on the validation part, of the averaged weights."""
@@ -111,7 +123,7 @@ class EvaluatorTask:
                 sessions=tables.history,
                 max_candidates=tables.max_candidates,
                 list_sizes=sorted({int(n) for n in np.unique(counts)}),
-                weights=self.net.state_dict(),
+                weights=self.net.evaluator.state_dict(),
                 facts={
                     "validation": numbers,
                     "fingerprint": tables.fingerprint,
@@ -140,11 +152,13 @@ def _rows_of_users(tables: LogTables, users: str) -> NDArray[np.int64]:
     return rows[first == (users == "first_half")]
 
 
-def _optimizer(net: Evaluator, training: EvaluatorTraining) -> torch.optim.Optimizer:
+def _optimizer(pupil: Pupil, training: EvaluatorTraining) -> torch.optim.Optimizer:
     """AdamW with the decay of tables and the rate of structural weights apart."""
-    tables, biases, structure = net.tables(), net.biases(), net.structure()
+    net = pupil.evaluator
+    tables, biases = net.tables(), net.biases()
+    structure = [*net.structure(), *pupil.scales()]
     apart = {id(p) for p in (*tables, *biases, *structure)}
-    rest = [p for p in net.parameters() if id(p) not in apart]
+    rest = [p for p in pupil.parameters() if id(p) not in apart]
     groups: list[dict[str, Any]] = [
         {"params": tables, "weight_decay": training.embedding_decay},
         {"params": rest, "weight_decay": training.weight_decay},

@@ -64,6 +64,20 @@ class Evaluator(nn.Module, ABC):
             p_click and p_conversion, (E, B, L, M) each, 0 in a slot that is not there.
         """
 
+    def affinity(self, request: RequestTensors) -> Tensor:
+        """(E, B, N) logits: how user and candidate go together by the item's own fields alone.
+
+        Only of a net that keeps this apart from what else it knows of a candidate.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not keep affinity apart")
+
+    def added(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> Tensor:
+        """(E, B, L, M): what the rest of a list adds to the logit of each slot.
+
+        Only of a net that adds the list to each item's relevance.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not add lists to relevance")
+
     def forward(self, request: RequestTensors, lists: Tensor) -> tuple[Tensor, Tensor]:
         """Predict for lists (B, L, M) of places in the candidates; see `score`."""
         encoded = self.encode(request)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.nets.embedding import FieldEmbedding, shares
+from model.nets.embedding import FieldEmbedding, Spans, shares
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, attend
@@ -68,6 +68,7 @@ class PairEvaluator(Evaluator):
         self.converted = nn.Parameter(torch.zeros(members, slots))
         self.examined = nn.Parameter(torch.full((members, slots), 2.0))
         self.candidate_fields = fields.candidate
+        self.own_fields = fields.candidate[: session - _FEEDBACK_FIELDS]
         self.user_fields = fields.user
         self.session_fields = fields.session
         self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
@@ -99,7 +100,8 @@ class PairEvaluator(Evaluator):
         parts = self.dropout(torch.cat([x, self._history(x, request)], dim=-1))
         hidden = torch.relu(self.from_item(parts) + self.from_user(user).unsqueeze(2))
         logits = self.out(self.dropout(hidden))  # (E, B, N, 2)
-        click = logits[..., :1] + self._factor_products(request)
+        products = self._factor_products(request.candidates, request.user, self.candidate_fields)
+        click = logits[..., :1] + products.unsqueeze(-1)
         alike = self._kinds(request.candidates)  # (E, B, N, h * K)
         made = torch.cat([click, logits[..., 1:], alike], dim=-1)
         return Encoded(made, torch.zeros_like(made[:, :, :1, None, :1]))
@@ -112,15 +114,21 @@ class PairEvaluator(Evaluator):
         length = torch.linalg.vector_norm(kinds, dim=-1, keepdim=True).clamp(min=_STILL)
         return (kinds / length).flatten(-2)
 
-    def _factor_products(self, request: RequestTensors) -> Tensor:
-        """(E, B, N, 1): factors of the user times those of each field, and the biases of all.
+    def affinity(self, request: RequestTensors) -> Tensor:
+        """See `Evaluator.affinity`: products and biases of the fields that sessions keep, too."""
+        first, width = self.own_fields[-1]
+        own = request.candidates[..., : first + width]
+        return self._factor_products(own, request.user, self.own_fields)
+
+    def _factor_products(self, candidates: Tensor, users: Tensor, fields: Spans) -> Tensor:
+        """(E, B, N): factors of the user times those of each field, and the biases of all.
 
         By column, since a field's mean times the user is the sum of its columns' shares of it.
         """
-        share = shares(request.candidates, self.candidate_fields)  # (B, N, C)
-        share_user = shares(request.user, self.user_fields)
-        user = self.factors.columns(request.user, share_user).sum(dim=-2)  # (B, E * K)
-        item = functional.embedding(request.candidates, self.factors.table)  # (B, N, C, E * K)
+        share = shares(candidates, fields)  # (B, N, C)
+        share_user = shares(users, self.user_fields)
+        user = self.factors.columns(users, share_user).sum(dim=-2)  # (B, E * K)
+        item = functional.embedding(candidates, self.factors.table)  # (B, N, C, E * K)
         members = torch.eye(self.members, device=item.device).repeat_interleave(
             self.factors.width, dim=0
         )  # (E * K, E): each member's factors meet its own
@@ -128,14 +136,14 @@ class PairEvaluator(Evaluator):
         taste = torch.cat(
             [
                 self.taste[:, 0, 0, field].unsqueeze(0).expand(width, -1)
-                for field, (_, width) in enumerate(self.candidate_fields)
+                for field, (_, width) in enumerate(fields)
             ]
         )  # (C, E)
-        bias = functional.embedding(request.candidates, self.bias.table)  # (B, N, C, E)
+        bias = functional.embedding(candidates, self.bias.table)  # (B, N, C, E)
         each = products.unflatten(1, item.shape[1:3]) * taste + bias
-        own = self.bias.columns(request.user, share_user).sum(dim=-2)  # (B, E)
+        own = self.bias.columns(users, share_user).sum(dim=-2)  # (B, E)
         total = (each * share.unsqueeze(-1)).sum(dim=-2) + own.unsqueeze(1)  # (B, N, E)
-        return total.movedim(-1, 0).unsqueeze(-1)
+        return total.movedim(-1, 0)
 
     def _history(self, x: Tensor, request: RequestTensors) -> Tensor:
         """Target attention (E, B, N, D): what the user did with items like this one."""
@@ -146,17 +154,25 @@ class PairEvaluator(Evaluator):
 
     def score(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> tuple[Tensor, Tensor]:
         """See `Evaluator.score`."""
-        there = slot_valid[:, None, :, None].to(shown.dtype)  # (B, 1, M, 1)
-        real = shown * there
-        beside = torch.cat([self.contrast * self.others, self.attention * self.others], dim=1)
-        told = (beside[:, None, None] @ real[..., :1]).squeeze(-1)  # (E, B, L, 2 * M)
-        contrast, attention = told.chunk(2, dim=-1)
-        click = shown[..., 0] + contrast + self._alike(real[..., 2:])
+        weight = slot_valid.unsqueeze(1).to(shown.dtype)  # (B, 1, M)
+        added, attention = self._beside(shown, weight)
+        click = shown[..., 0] + added
         examined = self.examined[:, None, None, :] + attention
         conversion = shown[..., 1] + self.converted[:, None, None, :]
-        weight = there.squeeze(-1)
         p_click = torch.sigmoid(click) * torch.sigmoid(examined) * weight
         return p_click, torch.sigmoid(conversion) * weight
+
+    def added(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> Tensor:
+        """See `Evaluator.added`."""
+        return self._beside(shown, slot_valid.unsqueeze(1).to(shown.dtype))[0]
+
+    def _beside(self, shown: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """(E, B, L, M) twice: what the other slots add to appeal, and to being looked at."""
+        real = shown * weight.unsqueeze(-1)
+        pairs = torch.cat([self.contrast * self.others, self.attention * self.others], dim=1)
+        told = (pairs[:, None, None] @ real[..., :1]).squeeze(-1)  # (E, B, L, 2 * M)
+        contrast, attention = told.chunk(2, dim=-1)
+        return contrast + self._alike(real[..., 2:]), attention
 
     def _alike(self, alike: Tensor) -> Tensor:
         """(E, B, L, M): sum over slots l and fields h of near_hjl cosine_h(j, l).

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import BEST, CheckpointError, read_checkpoint
-from model.config import Config, ConfigError
+from model.config import Config
+from model.config_values import ConfigError
 from model.contract.errors import ContractError
 from model.data.errors import DataError
 from model.data.handover import write_handover

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from model.config import Config, ConfigError
+from model.config import Config
+from model.config_values import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
 
@@ -24,6 +25,12 @@ def test_every_shipped_configuration_is_read(path: Path):
         ({"evaluator": {"hidden": 0}}, "must be at least 1"),
         ({"evaluator": {"kind": "magic"}}, "is not one of nlgr, context"),
         ({"evaluator": 3}, "is a table"),
+        ({"train_evaluator": {"upstream_order": 1.0}}, "upstream_order needs .* not 'nlgr'"),
+        (
+            {"evaluator": {"kind": "pair"}, "train_evaluator": {"even_slots": -1.0}},
+            "even_slots=-1.0 is negative",
+        ),
+        ({"objective": {"discount": -0.5}}, "discount=-0.5 is negative"),
         ({"train_generator": {"cru_loss": "magic"}}, "is not one of straight_through"),
     ],
 )

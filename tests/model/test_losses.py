@@ -11,6 +11,8 @@ from model.contract.choice import Objective, reward
 from model.losses import (
     expected_reward_loss,
     feedback_loss,
+    offer_loss,
+    order_loss,
     position_loss,
     reward_loss,
     sampled_reward_loss,
@@ -194,6 +196,48 @@ def test_the_sampled_loss_has_the_expected_losss_gradient_on_average():
     assert torch.allclose(total, exact, atol=1e-6)
 
 
+def test_the_order_loss_draws_each_candidate_from_those_that_upstream_left():
+    logits = torch.tensor([[[1.0, 0.0, 2.0], [0.5, 1.5, 9.0]]])  # one member
+    valid = torch.tensor([[True, True, True], [True, True, False]])
+
+    def least(first: float, *rest: float) -> float:
+        return -math.log(math.exp(first) / sum(math.exp(x) for x in (first, *rest)))
+
+    expected = least(1.0, 0.0, 2.0) + least(0.0, 2.0) + 0.0 + least(0.5, 1.5) + 0.0
+    both = torch.cat([logits, 3 * logits])
+    loss = order_loss(logits, valid)
+    assert loss.item() == pytest.approx(expected / 5, rel=1e-6)
+    more = order_loss(both, valid) - order_loss(3 * logits, valid)
+    assert more.item() == pytest.approx(loss.item(), rel=1e-5), "members are summed"
+
+
+def test_a_candidate_that_is_not_there_moves_neither_lesson_of_upstream():
+    logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    logits.requires_grad_()
+    valid = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.bool)
+
+    loss = order_loss(logits, valid) + offer_loss(
+        logits, logits.roll(1, 1), (valid, valid.roll(1, 0))
+    )
+    (gradient,) = torch.autograd.grad(loss, logits)
+
+    assert gradient[:, ~valid].abs().max() == 0
+    assert gradient[:, 0].abs().min() > 0
+
+
+def test_the_offer_loss_tells_a_candidate_from_all_of_another_request():
+    own = torch.tensor([[[1.0, -1.0], [0.3, 0.0]]])
+    others = torch.tensor([[[0.5, 0.2], [2.0, -7.0]]])
+    valid = torch.tensor([[True, True], [True, False]])
+    theirs = torch.tensor([[True, True], [True, False]])
+
+    def least(mine: float, *away: float) -> float:
+        return -math.log(math.exp(mine) / sum(math.exp(x) for x in (mine, *away)))
+
+    expected = least(1.0, 0.5, 0.2) + least(-1.0, 0.5, 0.2) + least(0.3, 2.0)
+    assert offer_loss(own, others, (valid, theirs)).item() == pytest.approx(expected / 3, rel=1e-6)
+
+
 def test_each_member_counts_a_list_as_its_weights_say():
     p_click = torch.tensor([[[0.2, 0.6], [0.5, 0.9]], [[0.3, 0.1], [0.8, 0.4]]])
     clicks = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
@@ -238,13 +282,14 @@ def test_the_shaped_reward_rises_is_continuous_and_changes_sign_at_the_mean():
     assert shape(torch.tensor([100.0]), 2.0).item() == pytest.approx(math.exp(2.0) - 1)
 
 
-def test_training_and_serving_agree_on_what_a_list_is_worth():
+@pytest.mark.parametrize("discount", [0.0, 1.0])
+def test_training_and_serving_agree_on_what_a_list_is_worth(discount: float):
     rng = np.random.default_rng(0)
     p_click, p_conversion = rng.random((2, 2, 3, 4, 5))
     values = rng.random((3, 4, 5)) * 10
     valid = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=bool)
     p_click = p_click * valid[:, None, :]
-    objective = Objective(click=0.5, conversion=2.0, value=0.1)
+    objective = Objective(click=0.5, conversion=2.0, value=0.1, discount=discount)
 
     serving = reward(p_click, p_conversion, values, valid, objective)
     training = list_reward(

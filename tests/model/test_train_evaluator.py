@@ -62,16 +62,16 @@ def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_
     kind: str, net: type[ContextEvaluator | PairEvaluator], tmp_path: Path
 ):
     task = task_of(tmp_path, kind, embedding_decay=2.0, weight_decay=0.5, structure_lr=0.04)
-    assert isinstance(task.net, net)
+    assert isinstance(task.net.evaluator, net)
     groups = {id(p): group for group in task.optimizer.param_groups for p in group["params"]}
 
     assert set(groups) == {id(p) for p in task.net.parameters()}
-    for table in (task.net.embedding.table, task.net.factors.table):
+    for table in (task.net.evaluator.embedding.table, task.net.evaluator.factors.table):
         assert groups[id(table)]["weight_decay"] == 2.0
-    for weight in task.net.biases():
+    for weight in task.net.evaluator.biases():
         assert groups[id(weight)]["weight_decay"] == 0.25
         assert groups[id(weight)]["lr"] == 0.04
-    for weight in task.net.structure():
+    for weight in [*task.net.evaluator.structure(), *task.net.scales()]:
         assert groups[id(weight)]["lr"] == 0.04
         assert groups[id(weight)]["weight_decay"] == 0.0
 
@@ -81,11 +81,12 @@ def test_the_checkpoint_holds_the_averaged_weights(tmp_path: Path):
     rows = task.train_rows()
     for _ in range(5):
         task.step(rows[:8], 0.0)
-    last = task.net.embedding.table.detach().clone()
+    table = task.net.evaluator.embedding.table
+    last = table.detach().clone()
 
     task.save_best(task.validate())
 
     kept = read_checkpoint(tmp_path).weights["embedding.table"]
-    assert torch.equal(task.net.embedding.table, last)
+    assert torch.equal(table, last)
     assert not torch.equal(kept, last)
-    assert torch.equal(kept, task.optimizer.state[task.net.embedding.table]["average"])
+    assert torch.equal(kept, task.optimizer.state[table]["average"])

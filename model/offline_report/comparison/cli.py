@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.baselines.registry import METHODS
-from model.config import Config, ConfigError
+from model.config import Config
+from model.config_values import ConfigError
 from model.contract.errors import ContractError
 from model.data.download import cache_folder, wheel
 from model.data.errors import DataError

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.baselines.registry import METHODS
-from model.config import Config, ConfigError
+from model.config import Config
+from model.config_values import ConfigError
 from model.data.click_world import WorldConfig, write_click_world
 from model.data.log_info import BY_TIME
 from model.data.movielens import MovielensConfig, write_movielens

@@ -7,6 +7,7 @@ from torch import Tensor
 from model.config import EvaluatorConfig, GeneratorConfig
 from model.nets.build import build_evaluator, build_generator, start_from_evaluator
 from model.nets.inputs import RequestTensors
+from model.nets.layers import take_lists
 from model.nets.nlgr_generator import NlgrGenerator
 from model.nets.pair_evaluator import PairEvaluator
 from model.nets.shape import Fields
@@ -97,6 +98,42 @@ def test_relevance_is_known_from_factors_of_the_user_times_factors_of_each_field
             biases = own + net.bias(request.candidates[b, n], net.candidate_fields)[0].sum()
             gone = float(without_factors[b, n] - without_bias[b, n])
             assert gone == pytest.approx(float(biases), abs=SAME)
+
+
+def test_affinity_is_the_part_of_relevance_that_an_item_brings_to_every_request():
+    net = pair_evaluator(members=2)
+    request = random_request(ragged=False)
+    other = request.candidates.clone()
+    other[..., 3] = 7  # the field of the candidate alone
+
+    affinity = net.affinity(request)
+
+    assert torch.equal(affinity, net.affinity(request._replace(candidates=other)))
+    for b in range(3):
+        taste = net.factors(request.user[b], net.user_fields).sum(dim=1)  # (E, K)
+        for n in range(7):
+            factors = net.factors(request.candidates[b, n], net.candidate_fields)[:, :2]
+            biases = net.bias(request.candidates[b, n], net.candidate_fields)[:, :2].sum(dim=(1, 2))
+            own = net.bias(request.user[b], net.user_fields).sum(dim=(1, 2))
+            products = (factors @ taste.unsqueeze(-1)).squeeze(-1) * net.taste[:, 0, 0, :2]
+            expected = products.sum(dim=1) + biases + own
+            assert torch.allclose(affinity[:, b, n], expected, atol=SAME)
+
+
+def test_what_a_list_adds_is_what_no_item_brings_alone():
+    net = pair_evaluator(members=2)
+    request = random_request(ragged=False)
+    encoded = net.encode(request)
+    shown = take_lists(encoded.candidates, first_candidates(request).unsqueeze(1))
+
+    added = net.added(encoded, shown, request.slot_valid)
+    with torch.no_grad():
+        net.attention.zero_()
+    p_click, _ = net.score(encoded, shown, request.slot_valid)
+
+    examined = torch.sigmoid(net.examined)[:, None, None]
+    assert torch.allclose(p_click, examined * torch.sigmoid(shown[..., 0] + added), atol=SAME)
+    assert added.abs().min() > 0
 
 
 def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():

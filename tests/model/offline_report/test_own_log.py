@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from model.config import Config, ConfigError
+from model.config import Config
+from model.config_values import ConfigError
 from model.offline_report.comparison.logs import QUICK, own_problem
 from tests.logs import write_toy_log
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.config import Config, ConfigError
+from model.config import Config
+from model.config_values import ConfigError
 from model.data.tables import load_tables
 from model.nets.build import build_evaluator
 from model.nets.shape import Fields

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from model.config import Config, ConfigError, EvaluatorConfig, GeneratorConfig, GeneratorTraining
+from model.config import Config, EvaluatorConfig, GeneratorConfig, GeneratorTraining
+from model.config_values import ConfigError
 from model.contract.choice import Objective
 from model.nets.build import build_evaluator, build_generator
 from model.nets.policy import Draw, choose_for_every_slot

@@ -1,0 +1,48 @@
+"""Parsed TOML into frozen dataclasses: unknown keys and values of another type are errors.
+
+Knows nothing of what the values mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+class ConfigError(Exception):
+    """The configuration breaks a rule; names file, key and rule."""
+
+
+def table(kind: Any, raw: object, origin: str) -> Any:  # noqa: ANN401 any table's dataclass
+    """Build a dataclass from a parsed table; raises ConfigError."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{origin}: is a table")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    refuse_unknown(raw, fields, origin)
+    try:
+        return kind(**{k: _typed(f"{origin} {k}", v, fields[k].type) for k, v in raw.items()})
+    except ValueError as error:
+        raise ConfigError(f"{origin}: {error}") from error
+
+
+def refuse_unknown(raw: Mapping[str, Any], known: Mapping[str, Any], origin: str) -> None:
+    """Raise ConfigError for a key that is not known."""
+    unknown = sorted(set(raw) - set(known))
+    if unknown:
+        raise ConfigError(f"{origin}: unknown key {unknown[0]!r} (known: {', '.join(known)})")
+
+
+def _typed(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 TOML value
+    """Check a value against the annotation, which `from __future__` keeps as text."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+        "str": (str,),
+        "str | None": (str, type(None)),
+    }
+    allowed = kinds[str(annotation)]
+    if type(value) not in allowed:
+        raise ConfigError(f"{place}: {value!r} is not {annotation}")
+    return value
