@@ -34,6 +34,7 @@ class EvaluatorConfig:
     layers: int = 1  # transformer blocks over slots; "context" only
     dropout: float = 0.0  # of what a candidate brings and of the last layer; not in "nlgr"
     factors: int = 16  # width of factors of user and item, and of alikeness; "pair" only
+    interplay: bool = True  # whether a list's items act on each other; "pair" only
 
     def __post_init__(self) -> None:
         _one_of("evaluator.kind", self.kind, ("nlgr", "context", "pair"))
@@ -177,6 +178,8 @@ class Config:
                     f'train_evaluator.{name} needs evaluator.kind = "pair", '
                     f"not {self.evaluator.kind!r}"
                 )
+        if self.train_evaluator.even_slots and not self.evaluator.interplay:
+            raise ValueError("train_evaluator.even_slots needs evaluator.interplay")
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any], origin: str = "config") -> Self:

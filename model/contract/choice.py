@@ -59,7 +59,7 @@ def reward(
         (E, B, L) rewards.
     """
     worth: Floats | float = objective.click
-    if p_conversion is not None:
+    if p_conversion is not None and (objective.conversion or objective.value):
         gained: Floats | float = objective.conversion
         if values is not None and objective.value:
             gained = gained + objective.value * np.where(np.isnan(values), 0.0, values)
@@ -87,9 +87,12 @@ def score_lists(rewards: Floats, pessimism: float) -> Floats:
     members = len(gain)
     score = np.add.reduce(gain, axis=0) / members
     if pessimism:
-        apart = gain - score
-        apart *= apart
-        score = score - pessimism * np.sqrt(np.add.reduce(apart, axis=0) / members)
+        gain -= score  # in place, as below: the arrays are small and all cost is in the calls
+        gain *= gain
+        spread = np.add.reduce(gain, axis=0) / members
+        np.sqrt(spread, out=spread)
+        spread *= pessimism
+        score -= spread
     return score
 
 
@@ -104,7 +107,7 @@ def decide(rewards: Floats, pessimism: float) -> tuple[NDArray[np.int64], Floats
     if last == 0:
         return np.zeros(rewards.shape[1], dtype=np.int64), score
     sure = np.fmax(score, -np.inf)  # NaN is no score
-    chosen = np.where(sure.max(axis=-1) > 0, sure.argmax(axis=-1), last)
+    chosen = np.where(np.maximum.reduce(sure, axis=-1) > 0, sure.argmax(axis=-1), last)
     return chosen.astype(np.int64, copy=False), score
 
 

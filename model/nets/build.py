@@ -34,6 +34,7 @@ def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Eval
             members=config.members,
             dropout=config.dropout,
             factors=config.factors,
+            interplay=config.interplay,
         )
     return ContextEvaluator(
         fields,

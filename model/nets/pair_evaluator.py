@@ -28,6 +28,7 @@ class PairEvaluator(Evaluator):
     user did with similar items. Alikeness is the cosine of learned embeddings, one a field. A
     slot's place acts through examination alone: a bias of its own would be learned from the items
     that upstream puts there, and would promise as much for any other item.
+    Without `interplay` the sum is left out: for labels that no other item of the list moves.
     """
 
     others: Tensor
@@ -42,16 +43,16 @@ class PairEvaluator(Evaluator):
         members: int,
         dropout: float,
         factors: int,
+        interplay: bool = True,
     ) -> None:
         super().__init__()
-        self.members, self.slots = members, slots
+        self.members, self.slots, self.interplay = members, slots, interplay
         self.dropout = nn.Dropout(dropout)
         candidate, session = len(fields.candidate), len(fields.session)
         rows = fields.table_rows
         self.embedding = FieldEmbedding(rows, width, members=members)
         self.factors = FieldEmbedding(rows, factors, members=members, scale=0.1)
         self.bias = FieldEmbedding(rows, 1, members=members, scale=0.01)
-        self.kinds = FieldEmbedding(rows, factors, members=members, scale=1.0)
         self.history_query = Dense(width * candidate, width, members=members, bias=False)
         self.history_key = Dense(width * session, width, members=members, bias=False)
         self.history_value = Dense(width * session, width, members=members)
@@ -61,10 +62,13 @@ class PairEvaluator(Evaluator):
         self.taste = nn.Parameter(torch.ones(members, 1, 1, candidate))
         first, last = _item_fields(session)
         self.item_fields, heads = fields.candidate[first:last], last - first
-        self.known, self.shared = 2 + heads * factors, 1
-        self.near = nn.Parameter(torch.zeros(members, heads, slots, slots))
-        self.contrast = nn.Parameter(torch.zeros(members, slots, slots))
-        self.attention = nn.Parameter(torch.zeros(members, slots, slots))
+        self.known, self.shared = 2, 1
+        if interplay:
+            self.known += heads * factors
+            self.kinds = FieldEmbedding(rows, factors, members=members, scale=1.0)
+            self.near = nn.Parameter(torch.zeros(members, heads, slots, slots))
+            self.contrast = nn.Parameter(torch.zeros(members, slots, slots))
+            self.attention = nn.Parameter(torch.zeros(members, slots, slots))
         self.converted = nn.Parameter(torch.zeros(members, slots))
         self.examined = nn.Parameter(torch.full((members, slots), 2.0))
         self.candidate_fields = fields.candidate
@@ -79,14 +83,8 @@ class PairEvaluator(Evaluator):
 
     def structure(self) -> list[nn.Parameter]:
         """See `Evaluator.structure`."""
-        return [
-            self.taste,
-            self.near,
-            self.contrast,
-            self.attention,
-            self.examined,
-            self.converted,
-        ]
+        pairs = [self.near, self.contrast, self.attention] if self.interplay else []
+        return [self.taste, *pairs, self.examined, self.converted]
 
     def biases(self) -> list[nn.Parameter]:
         """See `Evaluator.biases`."""
@@ -102,8 +100,10 @@ class PairEvaluator(Evaluator):
         logits = self.out(self.dropout(hidden))  # (E, B, N, 2)
         products = self._factor_products(request.candidates, request.user, self.candidate_fields)
         click = logits[..., :1] + products.unsqueeze(-1)
-        alike = self._kinds(request.candidates)  # (E, B, N, h * K)
-        made = torch.cat([click, logits[..., 1:], alike], dim=-1)
+        made = torch.cat([click, logits[..., 1:]], dim=-1)
+        if self.interplay:
+            alike = self._kinds(request.candidates)  # (E, B, N, h * K)
+            made = torch.cat([made, alike], dim=-1)
         return Encoded(made, torch.zeros_like(made[:, :, :1, None, :1]))
 
     def _kinds(self, rows: Tensor) -> Tensor:
@@ -155,9 +155,10 @@ class PairEvaluator(Evaluator):
     def score(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> tuple[Tensor, Tensor]:
         """See `Evaluator.score`."""
         weight = slot_valid.unsqueeze(1).to(shown.dtype)  # (B, 1, M)
-        added, attention = self._beside(shown, weight)
-        click = shown[..., 0] + added
-        examined = self.examined[:, None, None, :] + attention
+        click, examined = shown[..., 0], self.examined[:, None, None, :]
+        if self.interplay:
+            added, attention = self._beside(shown, weight)
+            click, examined = click + added, examined + attention
         conversion = shown[..., 1] + self.converted[:, None, None, :]
         p_click = torch.sigmoid(click) * torch.sigmoid(examined) * weight
         return p_click, torch.sigmoid(conversion) * weight

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -104,7 +104,7 @@ class RerankEndpoint:
         await visitor.turn(deadline.left_s() - limits.answer_reserve_ms / 1e3)
         turned = clock()
         visit = Visit(
-            request_id=request.body.request_id or secrets.token_hex(16),
+            request_id=request.body.request_id or os.urandom(16).hex(),
             deadline=deadline,
             laps=journey.laps,
         )

@@ -6,6 +6,7 @@ Knows arrays and the deadline; neither the store nor HTTP nor ONNX Runtime.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -138,15 +139,15 @@ def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> List
         }
     out = graphs.generate(arrays, rules=task.has_rows)[0]
     ok = lawful(out, task)
-    return out if ok.all() else out[ok]
+    return out if all(ok.tolist()) else out[ok]
 
 
 def lawful(lists: Lists, task: Task) -> NDArray[np.bool_]:
     """(K,) whether each list holds candidates only, none twice, obeys the rules, keeps the pins."""
-    ordered = np.sort(lists[:, : task.size], axis=-1)
-    ok = np.logical_and.reduce(ordered[:, 1:] != ordered[:, :-1], axis=-1)
-    ok &= ordered[:, 0] >= 0
-    ok &= ordered[:, -1] < task.candidates
+    # sets of ten numbers: numpy's sort lets go of the interpreter lock, and is cold code here
+    size, known = task.size, _places(task.candidates)
+    rows = [frozenset(row) for row in lists[:, :size].tolist()]
+    ok = np.array([len(row) == size and row <= known for row in rows])
     if not task.ruled:
         return ok
     ok[ok] = task.rules.obeyed(lists[ok], task.slot_valid)
@@ -156,11 +157,16 @@ def lawful(lists: Lists, task: Task) -> NDArray[np.bool_]:
     return ok
 
 
+@lru_cache(maxsize=1024)
+def _places(candidates: int) -> frozenset[int]:
+    """The candidates' places, shared by all requests of this N."""
+    return frozenset(range(candidates))
+
+
 def evaluate(graphs: Graphs, task: Task, manifest: Manifest, proposed: Lists) -> Found:
     """Score the proposed lists and the input list, and choose."""
-    lists = np.zeros((len(proposed) + 1, len(task.start)), dtype=np.int32)
-    lists[:-1, : task.size] = proposed[:, : task.size]
-    lists[-1] = task.start
+    lists = np.concatenate([proposed, task.start[None]])
+    lists[:, task.size :] = 0  # whatever the graph says beyond the list
     p_click, p_conversion, rewards = judge(graphs, task, lists)
     places, scores = decide(rewards[:, None], manifest.pessimism)
     chosen, members = int(places[0]), len(rewards)
@@ -193,6 +199,6 @@ def judge(graphs: Graphs, task: Task, lists: Lists) -> tuple[_Floats, _Floats | 
     values = None if task.values is None else task.values[lists][None]
     shown = None if task.size == len(task.start) else task.slot_valid[None]
     rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0]
-    if not np.isfinite(rewards).all():
+    if not np.logical_and.reduce(np.isfinite(rewards), axis=None):
         raise GraphFailed(graph="evaluator", why="a reward is not a finite number")
     return p_click[:, 0], None if p_conversion is None else p_conversion[:, 0], rewards

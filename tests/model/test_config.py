@@ -30,6 +30,13 @@ def test_every_shipped_configuration_is_read(path: Path):
             {"evaluator": {"kind": "pair"}, "train_evaluator": {"even_slots": -1.0}},
             "even_slots=-1.0 is negative",
         ),
+        (
+            {
+                "evaluator": {"kind": "pair", "interplay": False},
+                "train_evaluator": {"even_slots": 1.0},
+            },
+            "even_slots needs evaluator.interplay",
+        ),
         ({"objective": {"discount": -0.5}}, "discount=-0.5 is negative"),
         ({"train_generator": {"cru_loss": "magic"}}, "is not one of straight_through"),
     ],

@@ -16,10 +16,12 @@ from tests.requests import FIELDS, ROWS, SLOTS, first_candidates, random_request
 SAME = 1e-5  # the same float32 sums in another order
 
 
-def pair_evaluator(fields: Fields = FIELDS, members: int = 1) -> PairEvaluator:
+def pair_evaluator(
+    fields: Fields = FIELDS, members: int = 1, *, interplay: bool = True
+) -> PairEvaluator:
     """A net whose structural weights, which start at zero, are all somewhere else."""
     torch.manual_seed(0)
-    config = EvaluatorConfig(kind="pair", members=members, hidden=8, factors=3)
+    config = EvaluatorConfig(kind="pair", members=members, hidden=8, factors=3, interplay=interplay)
     net = build_evaluator(config, fields, SLOTS).eval()
     assert isinstance(net, PairEvaluator)
     with torch.no_grad():
@@ -134,6 +136,19 @@ def test_what_a_list_adds_is_what_no_item_brings_alone():
     examined = torch.sigmoid(net.examined)[:, None, None]
     assert torch.allclose(p_click, examined * torch.sigmoid(shown[..., 0] + added), atol=SAME)
     assert added.abs().min() > 0
+
+
+def test_without_interplay_an_item_is_worth_the_same_beside_any_other():
+    net = pair_evaluator(members=2, interplay=False)
+    request = random_request(ragged=False)
+    lists = torch.tensor([[0, 1, 2, 3], [0, 6, 5, 4]]).expand(3, -1, -1)
+
+    p_click, _ = net(request, lists)
+    with_others, _ = pair_evaluator(members=2)(request, lists)
+
+    assert torch.equal(p_click[:, :, 0, 0], p_click[:, :, 1, 0])
+    assert (p_click[:, :, 0, 1:] != p_click[:, :, 1, 1:]).all()
+    assert (with_others[:, :, 0, 0] != with_others[:, :, 1, 0]).all()
 
 
 def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
