@@ -39,9 +39,7 @@ def answer(
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     request = RequestTensors(*(tensors[name] for name in REQUEST))
     start, editable, noise_slot, noise_item = (tensors[name] for name in EDITING)
-    begin = EditStart(
-        start.unsqueeze(1).expand(-1, noise_slot.shape[1], -1), editable, noise_slot, noise_item
-    )
+    begin = EditStart(start, editable, noise_slot, noise_item)
     known = evaluator.encode(request)
     lists = propose(generator, request, known, begin, stop_on_no_change=stop_on_no_change)
     judged = take_lists(known.candidates, with_input_list(lists, start))

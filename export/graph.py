@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES
-from model.nets.edits import EditStart, Rules, propose
+from model.nets.edits import EditStart, Rules, edit
 from model.nets.evaluator import Encoded, Evaluator
-from model.nets.generator import Generator
+from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
+from model.nets.joint_encoder import JointEncoder
 from model.nets.layers import take_lists
+from model.nets.nlgr_evaluator import NlgrEvaluator
+from model.nets.nlgr_generator import NlgrGenerator
 
 AXES: dict[str, tuple[str, ...]] = {
     "candidates": ("B", "N", "Fc"),
@@ -63,6 +66,9 @@ class GeneratorGraph(nn.Module):
     def __init__(self, net: Generator, evaluator: Evaluator, *, stop_on_no_change: bool) -> None:
         super().__init__()
         self.net, self.evaluator, self.stop = net, evaluator, stop_on_no_change
+        self.joint: JointEncoder | None = None
+        if isinstance(net, NlgrGenerator) and isinstance(evaluator, NlgrEvaluator):
+            self.joint = JointEncoder(evaluator, net)
 
     def forward(  # noqa: PLR0913 one argument a graph input
         self,
@@ -83,9 +89,8 @@ class GeneratorGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `AXES` for shapes."""
         request = RequestTensors(candidates, cand_valid, slot_valid, user, sessions, sess_valid)
-        known = self.evaluator.encode(request)
-        lists = start.unsqueeze(1).expand(-1, noise_slot.shape[1], -1)
-        begin = EditStart(lists, editable, noise_slot, noise_item)
+        known, state = self._encode(request)
+        begin = EditStart(start.long(), editable, noise_slot, noise_item)
         rules = None
         if (
             rule_member is not None
@@ -94,8 +99,19 @@ class GeneratorGraph(nn.Module):
             and rule_max is not None
         ):
             rules = Rules(rule_member, rule_slots, rule_min, rule_max)
-        out = propose(self.net, request, known, begin, rules, stop_on_no_change=self.stop)
+        out = edit(self.net, state, request, begin, rules, stop=self.stop)
         return out.to(torch.int32), known.candidates, known.context
+
+    def _encode(self, request: RequestTensors) -> tuple[Encoded, GeneratorState]:
+        """What both nets know of a request; two published ones look it up together."""
+        if self.joint is None:
+            known = self.evaluator.encode(request)
+            return known, self.net.encode(request, known)
+        assert isinstance(self.net, NlgrGenerator)
+        assert isinstance(self.evaluator, NlgrEvaluator)
+        x, user = self.joint(request)
+        known = self.evaluator.encode_embedded(x[:-1], user[:-1])
+        return known, self.net.encode_embedded(request, x[-1], user[-1])
 
 
 class EvaluatorGraph(nn.Module):
@@ -109,9 +125,10 @@ class EvaluatorGraph(nn.Module):
         self, slot_valid: Tensor, known: Tensor, context: Tensor, lists: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `AXES` for shapes."""
-        shown = take_lists(known, lists)
-        p_click, p_conversion = self.net.score(Encoded(known, context), shown, slot_valid)
-        return p_click, p_conversion
+        encoded = Encoded(known, context)
+        if isinstance(self.net, NlgrEvaluator):
+            return self.net.score_in_graph(encoded, lists, slot_valid)
+        return self.net.score(encoded, take_lists(known, lists), slot_valid)
 
 
 def graph_specs(

@@ -75,7 +75,7 @@ def generate_lists(net: Generator, request: RequestTensors, known: Encoded, how:
     if how.in_order:
         slot_noise = slot_noise + in_turn(how.edits, m).to(given.device)
     start = EditStart(
-        given.unsqueeze(1).expand(b, how.num_lists, m),
+        given,
         request.slot_valid,
         slot_noise,
         torch.from_numpy(np.stack([i for _, i in drawn])).to(given.device),

@@ -9,8 +9,9 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from model.nets.layers import masked_mean, masked_softmax
+from model.nets.layers import SlotMasks, masked_mean, masked_softmax
 from model.nets.past_items import look_up
 
 _LISTS_AT_ONCE = 250  # lists attended in one piece: it stays in the cache; no power of two, whose
@@ -44,6 +45,36 @@ class DAttention(nn.Module):
         key = _per_field(x, self.key, self.members)
         value = _per_field(x[..., :1, :], self.value.unsqueeze(-3), self.members)
         return torch.cat([query, key, value], dim=-2).flatten(-2)
+
+    def blocks(self) -> Tensor:
+        """(E?, F * D, size): `project` as one matrix, zero between fields."""
+        apart = torch.eye(self.fields, device=self.query.device)
+        query, key = (
+            torch.einsum("...fde,fg->...fdge", weight, apart).flatten(-2).flatten(-3, -2)
+            for weight in (self.query, self.key)
+        )
+        below = (self.fields - 1) * self.width
+        return torch.cat([query, key, functional.pad(self.value, (0, 0, 0, below))], dim=-1)
+
+    def pairs(self, x: Tensor) -> Tensor:
+        """(E?, F, R, D) embedded items, fields first -> (E?, F, R, 2D): scaled queries and keys."""
+        both = torch.cat([self.query / math.sqrt(self.width), self.key], dim=-1)
+        return x @ both
+
+    @staticmethod
+    def weigh(query: Tensor, key: Tensor, masks: SlotMasks) -> Tensor:
+        """How much of each slot's value is in the list embedding, fields first.
+
+        Args:
+            query, key: (..., F, B, L, M, D), of the items by slot, queries scaled.
+            masks: of the slots, (B, 1, M).
+
+        Returns:
+            (..., B, L, 1, M); its product with the values (..., M, D) is F times e_l: dividing by
+            F is for whoever holds the weights of the values, where it costs nothing.
+        """
+        logits = query @ key.transpose(-1, -2) + masks.floor
+        return masks.share @ torch.softmax(logits, dim=-1).sum(dim=-5)
 
     def aggregate(self, projected: Tensor, valid: Tensor) -> Tensor:
         """Embed lists.

@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.nets.evaluator import Encoded
-from model.nets.generator import Generator, GeneratorState
+from model.nets.generator import Generator, GeneratorState, first_rows
 from model.nets.inputs import RequestTensors
-from model.nets.layers import take_lists
 
 FORCED = 1e6  # larger than any logit
 RULED_OUT = 1e12  # and than what is forced
@@ -37,12 +36,12 @@ class Rules(NamedTuple):
 class EditStart(NamedTuple):
     """Where editing starts, and the noise that makes lists differ.
 
-    lists: (B, K, M) int, places in the candidates, no item twice.
+    given: (B, M) int, the list that all K start from: places in the candidates, no item twice.
     editable: (B, M) bool, slots that an edit may touch.
     noise_slot: (B, K, T, M); noise_item: (B, K, T, N); already scaled.
     """
 
-    lists: Tensor
+    given: Tensor
     editable: Tensor
     noise_slot: Tensor
     noise_item: Tensor
@@ -57,7 +56,7 @@ def propose(
     *,
     stop_on_no_change: bool = False,
 ) -> Tensor:
-    """Edit T times and return the lists, (B, K, M) int like `start.lists`.
+    """Edit T times and return the lists, (B, K, M) int64.
 
     Args:
         net, request: the generator and the batch.
@@ -67,13 +66,27 @@ def propose(
         stop_on_no_change: the paper's stopping rule.
     """
     state = net.encode(request, known)
-    at = begin_edits(net, state, request, start.lists, start.editable)
+    return edit(net, state, request, start, rules, stop=stop_on_no_change)
+
+
+def edit(
+    net: Generator,
+    state: GeneratorState,
+    request: RequestTensors,
+    start: EditStart,
+    rules: Rules | None = None,
+    *,
+    stop: bool = False,
+) -> Tensor:
+    """`propose` for a request that the generator has encoded."""
+    at = begin_edits(request, start.given, start.editable)
     # What no edit changes is ruled out once: all noise of what may not be chosen.
-    item_noise = start.noise_item + _never(allowed_items(request, at, start.editable)).unsqueeze(2)
+    item_noise = start.noise_item + _ruled_out(request, start)[:, None, None, :]
+    counts = None if rules is None else Counts.of(rules, request)
     for t in range(start.noise_slot.shape[2]):
         noise = (start.noise_slot[:, :, t], item_noise[:, :, t])
-        at = edit_once(net, state, at, noise, rules, stop=stop_on_no_change)
-    return at.lists
+        at = edit_once(net, state, at, noise, counts, stop=stop)
+    return places(request, at)
 
 
 def in_turn(edits: int, slots: int) -> Tensor:
@@ -83,28 +96,26 @@ def in_turn(edits: int, slots: int) -> Tensor:
 
 
 class EditState(NamedTuple):
-    """Lists between two edits.
+    """Lists between two edits; one list for all K (L = 1) before the first of them.
 
-    lists: (B, K, M) int64.
-    looked: (B, K, M, Zg), what stands in the slots (`Generator.look`); every edit mends it.
-    closed: (B, K, M) float, above 0 where no further edit may go.
-    there: (B, 1, M) bool, slots that the request has.
+    rows: (B, L, M) int64, what stands in the slots as rows of flat tables (`GeneratorState`).
+    closed: (B, L, M) float, 0 or far below any logit where no further edit may go.
     """
 
-    lists: Tensor
-    looked: Tensor
+    rows: Tensor
     closed: Tensor
-    there: Tensor
 
 
-def begin_edits(
-    net: Generator, state: GeneratorState, request: RequestTensors, lists: Tensor, editable: Tensor
-) -> EditState:
-    """Lists (B, K, M) before their first edit; editable: (B, M) bool."""
-    looked = net.look(state, lists)
+def begin_edits(request: RequestTensors, given: Tensor, editable: Tensor) -> EditState:
+    """Lists (B, M) of places before their first edit; editable: (B, M) bool."""
+    closed = _never(editable & request.slot_valid).unsqueeze(1)
+    return EditState(given.long().unsqueeze(1) + first_rows(request.cand_valid), closed)
+
+
+def places(request: RequestTensors, at: EditState) -> Tensor:
+    """(B, L, M) int64, lists as places in the candidates; 0 in slots that are not there."""
     there = request.slot_valid.unsqueeze(1)
-    closed = (~(editable.unsqueeze(1) & there)).to(looked.dtype).expand(lists.shape)
-    return EditState(lists.long(), looked, closed, there)
+    return (at.rows - first_rows(request.cand_valid)) * there
 
 
 def edit_once(
@@ -112,7 +123,7 @@ def edit_once(
     state: GeneratorState,
     at: EditState,
     noise: tuple[Tensor, Tensor],
-    rules: Rules | None = None,
+    rules: Counts | None = None,
     *,
     stop: bool = False,
 ) -> EditState:
@@ -127,68 +138,82 @@ def edit_once(
         rules: counts that no edit may break; None when there are none.
         stop: whether "no change" closes the list and not only the slot.
     """
-    seen = net.see(state, at.looked)
-    h = net.slot_logits(state, at.looked, seen) + noise[0] - at.closed * RULED_OUT
+    seen = net.see(state, at.rows)
+    h = net.slot_logits(state, seen) + (noise[0] + at.closed)
     chosen = h.argmax(dim=-1, keepdim=True)  # (B, K, 1)
-    places = torch.arange(h.shape[-1], device=h.device)
-    slot = (chosen == places).to(h.dtype)
-    here = at.lists.gather(-1, chosen)  # (B, K, 1) the item that stands there
-    g = net.item_logits(state, seen, at.lists, slot) + noise[1]
+    rows, closed = at.rows.expand(h.shape), at.closed.expand(h.shape)
+    g = net.item_logits(state, seen, rows, chosen) + noise[1]
     if rules is not None:
-        g = g + _never(_keeps_rules(standing(at, g.shape[-1]), slot, rules))
-    stuck = at.closed.gather(-1, chosen) > 0.0
-    item = torch.where(stuck, here, g.argmax(dim=-1, keepdim=True))
-    closing = (item == here).to(h.dtype)
-    closed = at.closed + (closing if stop else slot * closing)
-    return _moved(state, at, slot, (item, here))._replace(closed=closed)
+        g = g - _broken(rules, rows, state.first, chosen) * RULED_OUT
+    here = rows.gather(-1, chosen)  # (B, K, 1) the item that stands there
+    stuck = closed.gather(-1, chosen) < 0.0
+    item = torch.where(stuck, here, g.argmax(dim=-1, keepdim=True) + state.first)
+    moved = torch.where(rows == item, here, rows).scatter(-1, chosen, item)
+    closing = torch.where(item == here, -RULED_OUT, 0.0)
+    closed = closed + closing if stop else closed.scatter(-1, chosen, closing)
+    return EditState(moved, closed)
 
 
-def _moved(
-    state: GeneratorState, at: EditState, slot: Tensor, items: tuple[Tensor, Tensor]
-) -> EditState:
-    """Put an item into the slot and, where it already stood, the old one: a sum of differences."""
-    item, here = items
-    stood = (at.lists == item) & at.there
-    move = slot - stood.to(slot.dtype)  # (B, K, M): 1 where the item comes, -1 where it leaves
-    come, old = take_lists(state.in_list, item), slot.unsqueeze(-2) @ at.looked  # (B, K, 1, Zg)
-    looked = at.looked + move.unsqueeze(-1) * (come - old)
-    return at._replace(lists=at.lists + move.long() * (item - here), looked=looked)
+def _ruled_out(request: RequestTensors, start: EditStart) -> Tensor:
+    """(B, N) float, for the noise of candidates that no edit may move.
 
-
-def allowed_items(request: RequestTensors, at: EditState, editable: Tensor) -> Tensor:
-    """(B, K, N) bool: candidates that edits may move; a pinned one would leave its slot."""
-    stands = standing(at, request.cand_valid.shape[-1])
-    pinned = (stands & ~editable[:, None, :, None]).any(dim=2)
-    return request.cand_valid.unsqueeze(1) & ~pinned
-
-
-def standing(at: EditState, candidates: int) -> Tensor:
-    """(B, K, M, N) bool: which candidate stands in which slot."""
-    places = torch.arange(candidates, device=at.lists.device)
-    return (at.lists.unsqueeze(-1) == places) & at.there.unsqueeze(-1)
+    Those that are not there, and pinned ones, which would leave their slots.
+    """
+    pinned = _never(start.editable | ~request.slot_valid)
+    return _never(request.cand_valid).scatter_add(-1, start.given.long(), pinned)
 
 
 def _never(allowed: Tensor) -> Tensor:
     """0 where allowed, else more than any logit can make up for."""
-    return (~allowed).to(torch.float32) * -RULED_OUT
+    return torch.where(allowed, 0.0, -RULED_OUT)
 
 
-def _keeps_rules(stands: Tensor, slot: Tensor, rules: Rules) -> Tensor:
-    """Whether the counts stay in their bounds, for each candidate that could go into the slot.
+class Counts(NamedTuple):
+    """Rules as numbers, made once a request.
+
+    member: (B, 1, R, N); by_row: (B * N, R), the same of each row; slots: (B, 1, R, M).
+    minimum, maximum: (B, 1, R, 1).
+    """
+
+    member: Tensor
+    by_row: Tensor
+    slots: Tensor
+    minimum: Tensor
+    maximum: Tensor
+
+    @classmethod
+    def of(cls, rules: Rules, request: RequestTensors) -> Counts:
+        """Slots that are not there count nothing."""
+        member = rules.member.to(torch.float32)
+        slots = (rules.slots & request.slot_valid.unsqueeze(1)).to(torch.float32)
+        return cls(
+            member.unsqueeze(1),
+            member.transpose(1, 2).flatten(0, 1),
+            slots.unsqueeze(1),
+            rules.minimum[:, None, :, None],
+            rules.maximum[:, None, :, None],
+        )
+
+
+def _broken(counts: Counts, rows: Tensor, first: Tensor, chosen: Tensor) -> Tensor:
+    """(B, K, N) float: 0 where the counts stay in their bounds, by candidate for the slot.
 
     Putting k into slot j and, when k stood in slot l, the old item o into l changes count r by
     (slots_rj - slots_rl) (member_rk - member_ro); without such an l by slots_rj (..).
+
+    Args:
+        counts: the rules.
+        rows: (B, K, M), what stands where; first: (B, 1, 1), the row of candidate 0.
+        chosen: (B, K, 1), the slot j.
     """
-    member = rules.member.to(rules.minimum.dtype)  # (B, R, N)
-    counted = rules.slots.to(member.dtype)  # (B, R, M)
-    standing = stands.to(member.dtype)  # (B, K, M, N)
-    in_slot = standing @ member.transpose(-1, -2).unsqueeze(1)  # (B, K, M, R)
-    count = (in_slot * counted.transpose(-1, -2).unsqueeze(1)).sum(dim=2)  # (B, K, R)
-    chosen = slot.to(member.dtype)  # (B, K, M)
-    at_slot = chosen @ counted.transpose(-1, -2)  # (B, K, R): slots_rj
-    old = (chosen.unsqueeze(-1) * in_slot).sum(dim=2)  # (B, K, R): member_ro
-    came_from = counted.unsqueeze(1) @ standing  # (B, K, R, N): slots_rl, 0 if k is in no slot
-    change = (at_slot.unsqueeze(-1) - came_from) * (member.unsqueeze(1) - old.unsqueeze(-1))
-    after = count.unsqueeze(-1) + change  # (B, K, R, N)
-    lower, upper = rules.minimum[:, None, :, None], rules.maximum[:, None, :, None]
-    return ((after >= lower) & (after <= upper)).all(dim=2)
+    n, m = counts.member.shape[-1], rows.shape[-1]
+    candidates = torch.arange(n, device=rows.device) + first  # (B, 1, N)
+    standing = (rows.unsqueeze(-1) == candidates.unsqueeze(-2)).to(torch.float32)
+    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)  # (B, K, R, M)
+    count = (in_slot * counts.slots).sum(dim=-1, keepdim=True)  # (B, K, R, 1)
+    slot = functional.embedding(chosen, torch.eye(m, device=rows.device)).transpose(-1, -2)
+    old = in_slot @ slot  # (B, K, R, 1): member_ro
+    came_from = counts.slots @ standing  # (B, K, R, N): slots_rl, 0 if k is in no slot
+    after = count + (counts.slots @ slot - came_from) * (counts.member - old)  # (B, K, R, N)
+    beyond = torch.maximum(counts.minimum - after, after - counts.maximum)
+    return torch.relu(beyond.amax(dim=2))

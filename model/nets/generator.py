@@ -9,27 +9,36 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from model.nets.evaluator import Encoded
 from model.nets.inputs import RequestTensors
-from model.nets.layers import take_lists
+
+Parts = tuple[Tensor, ...]
 
 
 class GeneratorState(NamedTuple):
     """A request as the generator sees it, computed once for all its lists and edits.
 
-    in_list: (B, N, Zg), what a candidate contributes when it stands in a slot.
-    on_offer: (B, ..), what the CRU looks at of the candidates that may be put into a slot.
-    pdu_context, cru_context: (B, 1, 1, hidden) and (B, 1, hidden), parts that no list changes.
-    between: (B, 1, ..), how slots see each other; slots that are not there are seen by none.
+    Lists come as rows of flat tables: candidate n of request b is row b * N + n.
+
+    first: (B, 1, 1) int64, the row of a request's candidate 0.
+    in_list: tables of what a candidate contributes when it stands in a slot.
+    on_offer: (B, 1, ..), what the CRU looks at of the candidates that may be put into a slot.
+    between: how slots see each other, and what a slot is by its place alone.
     """
 
-    in_list: Tensor
-    on_offer: tuple[Tensor, ...]
-    pdu_context: Tensor
-    cru_context: Tensor
-    between: Tensor
+    first: Tensor
+    in_list: Parts
+    on_offer: Parts
+    between: Parts
+
+
+def first_rows(valid: Tensor) -> Tensor:
+    """(B, N) -> (B, 1, 1) int64: where in a flat table each request begins."""
+    b, n = valid.shape
+    return torch.arange(b, device=valid.device).view(b, 1, 1) * n
 
 
 class Generator(nn.Module, ABC):
@@ -44,32 +53,28 @@ class Generator(nn.Module, ABC):
             known: what the evaluator that judges the lists has computed of it.
         """
 
-    def look(self, state: GeneratorState, lists: Tensor) -> Tensor:
-        """What stands in the slots of lists (B, L, M): (B, L, M, Zg)."""
-        return take_lists(state.in_list, lists)
+    @abstractmethod
+    def see(self, state: GeneratorState, rows: Tensor) -> Parts:
+        """What the units compute of lists (B, L, M) of rows."""
 
     @abstractmethod
-    def see(self, state: GeneratorState, looked: Tensor) -> Tensor:
-        """What both units compute of lists (B, L, M, Zg): (B, L, ..)."""
-
-    @abstractmethod
-    def slot_logits(self, state: GeneratorState, looked: Tensor, seen: Tensor) -> Tensor:
+    def slot_logits(self, state: GeneratorState, seen: Parts) -> Tensor:
         """PDU: h (B, L, M), which slot is worth replacing. Masking is the caller's.
 
         Args:
             state: of the request.
-            looked, seen: from `look` and `see`.
+            seen: from `see`.
         """
 
     @abstractmethod
     def item_logits(
-        self, state: GeneratorState, seen: Tensor, lists: Tensor, slot: Tensor
+        self, state: GeneratorState, seen: Parts, rows: Tensor, chosen: Tensor
     ) -> Tensor:
         """CRU: g (B, L, N), which candidate goes into the slot. Masking is the caller's.
 
         Args:
             state: of the request.
-            seen: from `see`.
-            lists: (B, L, M) int, what stands where.
-            slot: (B, L, M) float one-hot of the slot to fill.
+            seen: from `see`; of one list where several differ in the chosen slot alone.
+            rows: (B, L, M) int64, what stands where.
+            chosen: (B, L, 1) int64, the slot to fill.
         """

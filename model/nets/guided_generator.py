@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.nets.evaluator import Encoded
-from model.nets.generator import Generator, GeneratorState
+from model.nets.generator import Generator, GeneratorState, Parts, first_rows
 from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense, Head, masked_mean
+from model.nets.layers import Dense, Head, candidate_masks
 
 
 class GuidedGenerator(Generator):
@@ -26,6 +27,7 @@ class GuidedGenerator(Generator):
     """
 
     others: Tensor
+    own: Tensor
 
     def __init__(  # noqa: PLR0913 plain numbers, each its own
         self,
@@ -69,60 +71,95 @@ class GuidedGenerator(Generator):
         self.cru_from_swap = nn.Parameter(torch.zeros(hidden, slots))  # k stands in slot l already
         self.cru_out = Dense(hidden, 1, bias=False)
         self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
+        own = torch.eye(heads).repeat_interleave(head_width, dim=1)  # (H, H * width)
+        self.register_buffer("own", own, persistent=False)
 
     def encode(self, request: RequestTensors, known: Encoded) -> GeneratorState:
         """See `Generator.encode`. No gradient reaches the evaluator."""
         x = known.candidates.detach().movedim(0, -2).flatten(-2)  # (B, N, E * Z)
-        there = request.cand_valid.unsqueeze(-1)
-        gate = torch.sigmoid(self.gate(x)).unsqueeze(-1)  # (B, N, H, 1)
-        value = (self.value(x).unflatten(-1, (self.heads, self.head_width)) * gate).flatten(-2)
-        key = self.key(x)
-        offer = self.pdu_from_offer(x)
-        floor = torch.finfo(offer.dtype).min
-        most = offer.masked_fill(~there, floor).amax(dim=1)
-        pool = torch.cat([most, masked_mean(offer, request.cand_valid)], dim=-1)
-        user = known.context.detach().flatten(2).movedim(0, -2).flatten(-2)  # (B, E * shared)
-        context = self.pdu_from_pool(pool) + self.pdu_from_user(user)
-        there = request.slot_valid[:, None, None, None, :].to(x.dtype)
+        pairs, hidden = self.heads * self.head_width, self.hidden
+        parts = (self.value, self.key, self.gate)
+        units = (self.pdu_from_item, self.cru_from_item, self.pdu_from_offer)
+        made = x @ torch.cat([part.weight for part in (*parts, *units)], dim=-1)
+        value, key, gate, item, offer, pool = made.split(
+            (pairs, pairs, self.heads, hidden, hidden, hidden), dim=-1
+        )
+        gate = torch.sigmoid(gate + self.gate.bias).unsqueeze(-1)  # (B, N, H, 1)
+        value = (value.unflatten(-1, (self.heads, self.head_width)) * gate).flatten(-2)
+        pdu, cru = self._contexts(request, known, pool)
+        there = request.slot_valid.to(x.dtype)
+        by_head = there[:, None, None, :, None].expand(-1, 1, 1, -1, self.heads).flatten(-2)
+        swap = self.cru_from_swap * there[:, None, None, :]
+        match = self.cru_from_match.weight.t().expand(*swap.shape[:-1], -1)
         return GeneratorState(
-            torch.cat([value, key, self.pdu_from_item(x)], dim=-1),
+            first_rows(request.cand_valid),
+            (torch.cat([value, key, item + pdu], dim=-1).flatten(0, 1),),
             (
-                self.cru_from_item(x).transpose(-1, -2).unsqueeze(1),  # (B, 1, hidden, N)
-                # (B, 1, H, width, N)
-                key.unflatten(-1, (self.heads, self.head_width)).permute(0, 2, 3, 1).unsqueeze(1),
-                self.cru_from_swap * there.squeeze(2),  # (B, 1, hidden, M)
+                (offer + cru).transpose(-1, -2).unsqueeze(1),  # (B, 1, hidden, N)
+                key.transpose(-1, -2).unsqueeze(1),  # (B, 1, H * width, N)
             ),
-            context[:, None, None, :],
-            self.cru_from_user(user)[:, None, :],
-            self.near * self.others * there,  # (B, 1, H, M, M)
+            (
+                self._nearby() * by_head,  # (B, 1, M * H, M * H)
+                torch.cat([match, swap], dim=-1),  # (B, 1, hidden, H + M)
+            ),
         )
 
-    def see(self, state: GeneratorState, looked: Tensor) -> Tensor:
-        """U (B, L, H, M, width): what surrounds every slot."""
-        return state.between @ self._split(looked[..., : self.heads * self.head_width])
+    def _contexts(
+        self, request: RequestTensors, known: Encoded, pool: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What no list changes, and biases, for PDU and CRU: (B, 1, hidden) each.
 
-    def slot_logits(self, state: GeneratorState, looked: Tensor, seen: Tensor) -> Tensor:
-        """See `Generator.slot_logits`."""
+        pool: (B, N, hidden), whose maximum and mean over the candidates the PDU is told.
+        """
+        floor, share = candidate_masks(request.cand_valid)
+        most, mean = (pool + floor).amax(dim=1), (share @ pool).squeeze(1)
+        user = known.context.detach().flatten(2).movedim(0, -2).flatten(-2)  # (B, E * shared)
+        of_pool = self.pdu_from_pool.weight
+        offset = self.pdu_from_offer.bias
+        assert offset is not None and self.pdu_from_item.bias is not None  # noqa: PT018
+        bias = torch.cat([offset, offset]) @ of_pool + self.pdu_from_item.bias
+        pdu = torch.addmm(bias, torch.cat([most, mean], dim=-1), of_pool)
+        pdu = pdu + self.pdu_from_user(user)
+        return pdu.unsqueeze(1), (self.cru_from_user(user) + self.cru_from_item.bias).unsqueeze(1)
+
+    def _nearby(self) -> Tensor:
+        """(M * H, M * H): `near` of all heads as one matrix that mixes no heads."""
+        apart = torch.eye(self.heads, device=self.near.device)
+        every = (self.near * self.others).permute(1, 2, 0).unsqueeze(-1) * apart  # (j, l, H, H)
+        return every.transpose(1, 2).flatten(2, 3).flatten(0, 1)
+
+    def see(self, state: GeneratorState, rows: Tensor) -> Parts:
+        """U (B, L, M, H * width), what surrounds every slot; key and PDU's part of its item."""
         pairs = self.heads * self.head_width
-        match = (seen * self._split(looked[..., pairs : 2 * pairs])).sum(dim=-1)  # (B, L, H, M)
-        first = looked[..., 2 * pairs :] + self.pdu_from_match(match.transpose(-1, -2))
-        first = first + self.pdu_from_list(seen.transpose(-2, -3).flatten(-2))
-        return self.pdu_head(first + (self.pdu_from_position + state.pdu_context)).squeeze(-1)
+        looked = functional.embedding(rows, state.in_list[0])
+        value, key, item = looked.split((pairs, pairs, self.hidden), dim=-1)
+        by_head = value.unflatten(-1, (self.heads, self.head_width)).flatten(-3, -2)
+        around = (state.between[0] @ by_head).unflatten(-2, (-1, self.heads)).flatten(-2)
+        return around, key, item
+
+    def slot_logits(self, state: GeneratorState, seen: Parts) -> Tensor:
+        """See `Generator.slot_logits`."""
+        around, key, item = seen
+        weight = torch.cat([self.pdu_from_list.weight, self._each(self.pdu_from_match)])
+        told = torch.cat([around, around * key], dim=-1) @ weight
+        return self.pdu_head.logit(item + told + self.pdu_from_position)
 
     def item_logits(
-        self, state: GeneratorState, seen: Tensor, lists: Tensor, slot: Tensor
+        self, state: GeneratorState, seen: Parts, rows: Tensor, chosen: Tensor
     ) -> Tensor:
         """See `Generator.item_logits`. The candidates are the last axis: nothing is turned."""
-        offer, key, swap = state.on_offer
-        around = slot[:, :, None, None, :] @ seen  # (B, L, H, 1, width)
-        match = (around @ key).squeeze(-2)  # (B, L, H, N)
-        first = self.cru_from_list(around.flatten(-3)) + slot @ self.cru_from_position
-        first = (first + state.cru_context).unsqueeze(-1)  # (B, L, hidden, 1)
-        hidden = self.cru_from_match.weight.t() @ match + offer + first  # (B, L, hidden, N)
-        shape = (*first.shape[:-1], lists.shape[-1])  # (B, L, hidden, M)
-        hidden = hidden.scatter_add(-1, lists.unsqueeze(-2).expand(shape), swap.expand(shape))
+        offer, key = state.on_offer
+        n, m = offer.shape[-1], rows.shape[-1]
+        slot = functional.embedding(chosen, torch.eye(m, device=rows.device))  # (B, L, 1, M)
+        around = slot @ seen[0]  # (B, L, 1, H * width)
+        match = (self.own * around) @ key  # (B, L, H, N)
+        candidates = (torch.arange(n, device=rows.device) + state.first).unsqueeze(-2)
+        stands = (rows.unsqueeze(-1) == candidates).to(match.dtype)  # (B, L, M, N)
+        told = torch.cat([self.cru_from_position, self.cru_from_list.weight])
+        first = (torch.cat([slot, around], dim=-1) @ told).transpose(-1, -2)  # (B, L, hidden, 1)
+        hidden = state.between[1] @ torch.cat([match, stands], dim=-2) + offer + first
         return (self.cru_out.weight.t() @ torch.relu(hidden)).squeeze(-2)
 
-    def _split(self, flat: Tensor) -> Tensor:
-        """(B, L, M, H * width) -> (B, L, H, M, width)."""
-        return flat.unflatten(-1, (self.heads, self.head_width)).transpose(-2, -3)
+    def _each(self, match: Dense) -> Tensor:
+        """(H * width, hidden): a head's weight for each of its products, whose sum is its match."""
+        return match.weight.repeat_interleave(self.head_width, dim=0)

@@ -6,13 +6,14 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from model.nets.d_attention import DAttention
 from model.nets.embedding import FieldEmbedding
 from model.nets.evaluator import Encoded
-from model.nets.generator import Generator, GeneratorState
+from model.nets.generator import Generator, GeneratorState, Parts, first_rows
 from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense, Head, masked_softmax
+from model.nets.layers import Dense, Head, SlotMasks
 from model.nets.shape import Fields
 from model.nets.user_encoder import UserEncoder
 
@@ -22,7 +23,7 @@ class NlgrGenerator(Generator):
 
     def __init__(self, fields: Fields, *, slots: int, width: int, hidden: int) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.hidden = width, hidden
         self.embedding = FieldEmbedding(fields.table_rows, width)
         self.user = UserEncoder(fields, width)
         self.relations = DAttention(len(fields.candidate), width)
@@ -48,62 +49,79 @@ class NlgrGenerator(Generator):
 
     def encode(self, request: RequestTensors, known: Encoded) -> GeneratorState:
         """See `Generator.encode`."""
-        x = self.embedding(request.candidates, self.candidate_fields)  # (B, N, F, D)
-        flat = x.flatten(-2)
-        user = self.user(self.embedding, request)  # (B, size)
-        in_list = torch.cat(
-            [
-                self.relations.project(x),
-                self.cru_key(flat),
-                self.cru_value(flat),
-                self.pdu_from_item(flat),
-            ],
-            dim=-1,
-        )
+        x = self.embedding(request.candidates, self.candidate_fields).flatten(0, 1)
+        return self.encode_embedded(request, x, self.user(self.embedding, request))
+
+    def encode_embedded(self, request: RequestTensors, x: Tensor, user: Tensor) -> GeneratorState:
+        """Encode from embedded candidates (B * N, F, D) and the encoded users (B, size).
+
+        What a candidate gives to either unit is one product, and what the user adds is in it.
+        """
+        items, offset, users = self._products()
+        made = (x.flatten(1) @ items).unflatten(0, (user.shape[0], -1))  # (B, N, Z)
+        made = made + torch.addmm(offset, user, users).unsqueeze(1)
+        pdu, cru, offer = made.split((2 * self.hidden, self.width + self.hidden, self.hidden), -1)
+        by_slot = items[:, 2 * self.hidden : -self.hidden]  # of an item, or of a place alone
+        masked = (self.masked @ by_slot).unsqueeze(0)
+        query = (self.masked + self.position) @ self.cru_query.weight / math.sqrt(self.width)
+        pairs = self.relations.pairs(x.transpose(0, 1)).flatten(0, 1)  # (F * B * N, 2D)
+        cru = torch.cat([cru.flatten(0, 1), masked])  # (B * N + 1, D + hidden)
         return GeneratorState(
-            in_list,
-            (self.cru_from_item(flat),),
-            self.pdu_from_user(user)[:, None, None, :],
-            self.cru_from_user(user)[:, None, :],
-            request.slot_valid.unsqueeze(1),
+            first_rows(request.cand_valid),
+            (pairs, pdu.flatten(0, 1), cru),
+            (offer.unsqueeze(1),),  # (B, 1, N, hidden)
+            (
+                *SlotMasks.of(request.slot_valid.unsqueeze(1)),
+                self.position @ by_slot,  # (M, D + hidden)
+                torch.cat([query, self.cru_from_position], dim=-1),  # (M, D + hidden)
+                torch.full((1, 1, 1), x.shape[0], device=x.device),  # the row of the masked item
+            ),
         )
 
-    def see(self, state: GeneratorState, looked: Tensor) -> Tensor:
-        """See `Generator.see`."""
-        return looked
+    def _products(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (F * D, Z), bias (Z,) and weights of the user (size, Z) of all of a candidate.
 
-    def slot_logits(self, state: GeneratorState, looked: Tensor, seen: Tensor) -> Tensor:
+        Z: PDU's own part | PDU's value | CRU's key | CRU's value | CRU's own part. What reads a
+        value is linear and is applied to it here, before lists are made of it.
+        """
+        item, offer = self.pdu_from_item, self.cru_from_item
+        value = self.relations.value @ self.pdu_from_list.weight / self.relations.fields
+        surround = self.cru_value.weight @ self.cru_from_list.weight
+        rest = item.weight.shape[0] - self.width
+        weights = [item.weight, functional.pad(value, (0, 0, 0, rest)), self.cru_key.weight]
+        items = torch.cat([*weights, surround, offer.weight], dim=-1)
+        assert item.bias is not None and offer.bias is not None  # noqa: PT018
+        between = 2 * self.hidden + self.width
+        offset = torch.cat([functional.pad(item.bias, (0, between)), offer.bias])
+        user = functional.pad(self.pdu_from_user.weight, (0, between))
+        return items, offset, torch.cat([user, self.cru_from_user.weight], dim=-1)
+
+    def see(self, state: GeneratorState, rows: Tensor) -> Parts:
+        """What stands in the slots: queries and keys (F, B, L, M, 2D), the PDU's (B, L, M, ..)."""
+        pairs, pdu, _ = state.in_list
+        fields = torch.arange(self.relations.fields, device=rows.device).view(-1, 1, 1, 1)
+        by_field = rows + fields * pdu.shape[0]
+        return functional.embedding(by_field, pairs), functional.embedding(rows, pdu)
+
+    def slot_logits(self, state: GeneratorState, seen: Parts) -> Tensor:
         """See `Generator.slot_logits`."""
-        size = self.relations.size
-        e_l = self.relations.aggregate(looked[..., :size], state.between)
-        first = looked[..., size + 2 * self.width :] + self.pdu_from_list(e_l).unsqueeze(-2)
-        first = first + state.pdu_context + self.pdu_from_position
-        return self.pdu_head(first).squeeze(-1)
+        pairs, looked = seen
+        item, value = looked.chunk(2, dim=-1)
+        masks = SlotMasks(*state.between[:3])
+        query, key = pairs.chunk(2, dim=-1)
+        e_l = self.relations.weigh(query, key, masks) @ value
+        first = item + e_l + self.pdu_from_position
+        return self.pdu_head.logit(first)
 
     def item_logits(
-        self,
-        state: GeneratorState,
-        seen: Tensor,
-        lists: Tensor,
-        slot: Tensor,
+        self, state: GeneratorState, seen: Parts, rows: Tensor, chosen: Tensor
     ) -> Tensor:
-        """See `Generator.item_logits`."""
-        e_m = self._surroundings(seen, state.between, slot)
-        first = self.cru_from_list(e_m) + slot @ self.cru_from_position + state.cru_context
-        hidden = state.on_offer[0].unsqueeze(1) + first.unsqueeze(2)  # (B, L, N, hidden)
-        return self.cru_head(hidden).squeeze(-1)
-
-    def _surroundings(self, looked: Tensor, there: Tensor, slot: Tensor) -> Tensor:
-        """e_m (B, L, D): self-attention's output at the slot, which a learned vector masks."""
-        at = self.relations.size
-        width = self.width
-        key = looked[..., at : at + width] + self.cru_key(self.position)
-        value = looked[..., at + width : at + 2 * width] + self.cru_value(self.position)
-        here = self.masked + self.position  # (M, F * D): the masked slot, wherever it is
-        chosen = slot.unsqueeze(-1)  # (B, L, M, 1)
-        key = key + chosen * (self.cru_key(here) - key)
-        value = value + chosen * (self.cru_value(here) - value)
-        query = slot @ self.cru_query(here)  # (B, L, D)
-        logits = (key @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(width)  # (B, L, M)
-        weight = masked_softmax(logits, there)
-        return (weight.unsqueeze(-2) @ value).squeeze(-2)
+        """See `Generator.item_logits`; a learned item stands in the slot to be filled."""
+        floor, _, _, by_place, by_chosen, masked = state.between
+        hidden = rows.scatter(-1, chosen, masked.expand(chosen.shape))
+        looked = functional.embedding(hidden, state.in_list[2]) + by_place  # (B, L, M, D + hidden)
+        key, value = looked.split((self.width, self.hidden), dim=-1)
+        query, place = functional.embedding(chosen, by_chosen).split((self.width, self.hidden), -1)
+        weight = torch.softmax(query @ key.transpose(-1, -2) + floor[..., :1, :], dim=-1)
+        first = weight @ value + place  # (B, L, 1, hidden)
+        return self.cru_head.logit(state.on_offer[0] + first)

@@ -63,15 +63,13 @@ def choose_for_every_slot(
         draw: noise, and which slots ask something other than the CRU.
     """
     b, m = lists.shape
-    several = lists.unsqueeze(1)
-    looked = net.look(state, several)  # (B, 1, M, Zg)
-    seen = net.see(state, looked)
-    floor = torch.finfo(looked.dtype).min
-    h = net.slot_logits(state, looked, seen).squeeze(1)
+    rows = lists.unsqueeze(1) + state.first  # (B, 1, M)
+    seen = net.see(state, rows)
+    h = net.slot_logits(state, seen).squeeze(1)
+    floor = torch.finfo(h.dtype).min
     log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, floor), dim=-1)
-    slots = torch.eye(m, device=lists.device).expand(b, m, m)
-    every = seen.expand(b, m, *seen.shape[2:])  # the same list once for each of its slots
-    g = net.item_logits(state, every, several.expand(b, m, m), slots)
+    slots = torch.arange(m, device=lists.device).view(m, 1).expand(b, m, 1)
+    g = net.item_logits(state, seen, rows.expand(b, m, m), slots)  # one list, each of its slots
     allowed = request.cand_valid.unsqueeze(1)
     g = g.masked_fill(~allowed, floor)
     noisy = (g + draw.noise).masked_fill(~allowed, floor)

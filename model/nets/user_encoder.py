@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from model.nets.d_attention import DAttention
 from model.nets.embedding import FieldEmbedding
 from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense, attend, masked_mean
+from model.nets.layers import Dense, SlotMasks, attend, masked_mean
 from model.nets.past_items import PastItems
 from model.nets.shape import Fields
 
@@ -46,12 +48,15 @@ class UserEncoder(nn.Module):
         seen: tuple[PastItems, Tensor] | None = None,
     ) -> Tensor:
         """Return (E?, B, size): e_u and u side by side; `seen` is what `look_back` gave."""
-        past, items = seen or self.look_back(embedding, request)
-        lists = self._lists(past, items, request.sess_valid)
-        there = request.sess_valid.any(dim=-1)  # (B, H)
-        related = attend(self.query(lists), self.key(lists), self.value(lists), there)
-        e_u = masked_mean(related, there)  # (E?, B, D)
-        known = there.any(dim=-1).unsqueeze(-1)  # (B, 1)
+        if torch.compiler.is_compiling():
+            e_u, known = self._in_graph(embedding, request)
+        else:
+            past, items = seen or self.look_back(embedding, request)
+            lists = self._lists(past, items, request.sess_valid)
+            there = request.sess_valid.any(dim=-1)  # (B, H)
+            related = attend(self.query(lists), self.key(lists), self.value(lists), there)
+            e_u = masked_mean(related, there)  # (E?, B, D)
+            known = there.any(dim=-1).unsqueeze(-1)  # (B, 1)
         newcomer = self.newcomer if self.members is None else self.newcomer.unsqueeze(1)
         e_u = torch.where(known, e_u, newcomer)
         profile = embedding(request.user, self.user_fields).flatten(-2)  # (E?, B, Fu * D)
@@ -66,3 +71,35 @@ class UserEncoder(nn.Module):
         place, there = past.place.reshape(b * h, m), valid.reshape(b * h, m)
         lists = self.session.aggregate_places(projected, place, there)
         return lists.unflatten(-2, (b, h))
+
+    def _in_graph(
+        self, embedding: FieldEmbedding, request: RequestTensors
+    ) -> tuple[Tensor, Tensor]:
+        """e_u (E?, B, D) and whether there is any session (B, 1), by few nodes.
+
+        Means are taken of the maps, and what reads a session's value is applied to the sum.
+        """
+        b, h, m = request.sess_valid.shape
+        width, pairs, read = self.session.width, *self._weights()
+        x = embedding.in_graph(request.sessions, self.session_fields)  # (E, F, B * H * M, D)
+        query, key = (x @ pairs).unflatten(2, (-1, 1, m)).chunk(2, dim=-1)
+        masks = SlotMasks.of(request.sess_valid.flatten(0, 1).unsqueeze(1))
+        weight = self.session.weigh(query, key, masks)  # (E, B * H, 1, 1, M)
+        ids = x[:, 0].unflatten(1, (-1, 1, m))
+        lists = (weight @ ids).view(-1, b, h, width)
+        query, key, value = (lists @ read).split(width, dim=-1)
+        across = SlotMasks.of(masks.real.view(b, h) > 0.0)
+        maps = torch.softmax(query @ key.transpose(-1, -2) + across.floor, dim=-1)
+        e_u = (across.share @ maps @ value).squeeze(-2)  # (E, B, D)
+        known = across.real.squeeze(-1) > 0.0
+        return (e_u.squeeze(0) if self.members is None else e_u), known
+
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        """Of an item's pairs (E, F, D, 2D), and of what reads the sums (E, 1, D, 3D)."""
+        scale = math.sqrt(self.session.width)
+        pairs = torch.cat([self.session.query / scale, self.session.key], dim=-1)
+        read = (self.query.weight / scale, self.key.weight, self.value.weight)
+        three = self.session.value @ torch.cat(read, dim=-1) / self.session.fields
+        if self.members is None:
+            return pairs.unsqueeze(0), three[None, None]
+        return pairs, three.unsqueeze(1)

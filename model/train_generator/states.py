@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.data.log_tables import LogTables
-from model.nets.edits import RULED_OUT, EditState, begin_edits, edit_once
+from model.nets.edits import RULED_OUT, begin_edits, edit_once, places
 from model.nets.generator import Generator
 from model.nets.inputs import input_list
 from model.nets.policy import gumbel_noise
@@ -46,22 +46,17 @@ def training_states(
     edited = torch.rand(b, generator=rng) < share
     count = torch.where(edited, count, 0).to(lists.device)
     state = net.encode(request, scorer.encoded)
-    at = begin_edits(net, state, request, lists.unsqueeze(1), request.slot_valid)
+    at = begin_edits(request, lists, request.slot_valid)
     never = (~request.cand_valid).unsqueeze(1) * -RULED_OUT
     for t in range(edits):
         noise = (
             scale * gumbel_noise((b, 1, m), rng, lists.device) + turns[t],
             scale * gumbel_noise((b, 1, n), rng, lists.device) + never,
         )
-        stepped = edit_once(net, state, at, noise)._replace(closed=at.closed)
+        stepped = edit_once(net, state, at, noise)
         goes_on = (count > t)[:, None, None]
-        at = EditState(
-            torch.where(goes_on, stepped.lists, at.lists),
-            torch.where(goes_on.unsqueeze(-1), stepped.looked, at.looked),
-            at.closed,
-            at.there,
-        )
-    return at.lists.squeeze(1)
+        at = at._replace(rows=torch.where(goes_on, stepped.rows, at.rows))
+    return places(request, at).squeeze(1)
 
 
 def distinct_requests(tables: LogTables, rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -35,13 +35,10 @@ KINDS = [
 def logits(net: Generator, request: RequestTensors, lists: torch.Tensor, slot: int):
     """PDU's (B, M) and CRU's (B, N) for lists (B, M) and one slot."""
     state = net.encode(request, encoded(request))
-    several = lists.unsqueeze(1)
-    looked = net.look(state, several)
-    seen = net.see(state, looked)
-    there = torch.zeros(*several.shape)
-    there[..., slot] = 1.0
-    items = net.item_logits(state, seen, several, there)
-    return net.slot_logits(state, looked, seen).squeeze(1), items.squeeze(1)
+    rows = lists.unsqueeze(1) + state.first
+    seen = net.see(state, rows)
+    items = net.item_logits(state, seen, rows, torch.full_like(rows[..., :1], slot))
+    return net.slot_logits(state, seen).squeeze(1), items.squeeze(1)
 
 
 @pytest.mark.parametrize("config", KINDS, ids=lambda c: c.kind)
@@ -64,7 +61,8 @@ def test_no_gradient_reaches_the_evaluator():
     request = random_request()
 
     state = net.encode(request, evaluator.encode(request))
-    torch.stack([part.sum() for part in state if isinstance(part, torch.Tensor)]).sum().backward()
+    parts = (*state.in_list, *state.on_offer, *state.between)
+    torch.stack([part.sum() for part in parts]).sum().backward()
 
     assert all(p.grad is None for p in evaluator.parameters())
     assert any(p.grad is not None for p in net.parameters())
