@@ -71,7 +71,7 @@ class Settings(BaseSettings):
 
     inference: Literal["auto", "thread", "loop"] = Field(
         default="auto",
-        description="where graphs run; auto: on the event loop where a worker has less than 2 cores",
+        description="where graphs run; auto: on the loop where a worker has less than 2 cores",
     )
     api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
     admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")

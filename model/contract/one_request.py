@@ -42,6 +42,7 @@ class OneRequest:
         self.default_context = encoder.encode_context(1, {})[0]
         self.feedback = _feedback_rows(encoder)
         self.item_width = columns(schema.of(Scope.ITEM))
+        self.session_width = columns(schema.session_fields)
         offered = schema.of(Scope.CANDIDATE)
         self.width = self.item_width + columns(offered)
         places = {
@@ -110,7 +111,8 @@ class OneRequest:
         if scores is None:
             return self._score_rows[-1:]
         falling = -scores
-        ordered = np.sort(falling)
+        ordered = falling.copy()
+        ordered.sort()
         known = int(ordered.searchsorted(math.nan))
         if not known:
             return self._score_rows[-1:]

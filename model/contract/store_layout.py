@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,14 +123,12 @@ def unpack_user(blob: bytes, schema_hash: str) -> UserRecord:
     if odd:
         raise BlobError(what=f"feedback byte {odd[0]} is none of -1, 0 and 1")
 
-    def take(dtype: str, count: int, offset: int) -> NDArray[Any]:
-        return np.frombuffer(blob, dtype=dtype, count=count, offset=offset)
-
-    shape = (sessions, slots)
+    feedback = np.frombuffer(blob, "i1", 2 * cells, keys + 8 * cells)
+    clicked, converted = feedback.reshape(2, sessions, slots)
     return UserRecord(
         written_ms=written,
-        columns=take("<i4", width, _HEAD.size),
-        item_keys=take("<u8", cells, keys).reshape(shape),
-        clicked=take("i1", cells, keys + 8 * cells).reshape(shape),
-        converted=take("i1", cells, keys + 9 * cells).reshape(shape),
+        columns=np.frombuffer(blob, "<i4", width, _HEAD.size),
+        item_keys=np.frombuffer(blob, "<u8", cells, keys).reshape(sessions, slots),
+        clicked=clicked,
+        converted=converted,
     )

@@ -24,8 +24,6 @@ class Admission:
         self._in_flight = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._closed = False
-        self._idle = asyncio.Event()
-        self._idle.set()
         # read when somebody looks, not written three times a request
         metrics.IN_FLIGHT.set_function(lambda: self._in_flight)
         metrics.WAITING.set_function(lambda: self._admitted - self._in_flight)
@@ -39,10 +37,6 @@ class Admission:
         """Let nobody in any more."""
         self._closed = True
 
-    async def wait_idle(self) -> None:
-        """Return once nobody is inside."""
-        await self._idle.wait()
-
     def enter(self) -> Visitor:
         """Let one request in; raises Overloaded or ShuttingDown."""
         if self._closed:
@@ -50,7 +44,6 @@ class Admission:
         if self._admitted >= self._max_inflight + self._max_waiting:
             raise Overloaded(in_flight=self._in_flight, waiting=self._admitted - self._in_flight)
         self._admitted += 1
-        self._idle.clear()
         return Visitor(self)
 
     def take_free(self) -> bool:
@@ -76,8 +69,6 @@ class Admission:
         self._admitted -= 1
         if was_in_flight:
             self._give_place()
-        if self._admitted == 0:
-            self._idle.set()
 
     def _give_place(self) -> None:
         """Hand a place in flight to the first who still waits, or free it."""

@@ -19,10 +19,11 @@ class ClientGone(Exception):
 
 def check_headers(headers: Mapping[str, str], max_bytes: int) -> None:
     """Refuse by the headers what need not be read."""
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _JSON_TYPES:
+    given = headers.get("content-type", "")
+    if given not in _JSON_TYPES and given.partition(";")[0].strip().lower() not in _JSON_TYPES:
         raise UnsupportedMedia(header="content-type", rule="is application/json")
-    if headers.get("content-encoding", "identity").strip().lower() not in {"identity", ""}:
+    coding = headers.get("content-encoding")
+    if coding is not None and coding.strip().lower() not in {"identity", ""}:
         raise UnsupportedMedia(header="content-encoding", rule="bodies are not compressed")
     length = headers.get("content-length", "")
     if length.isdigit() and int(length[:20]) > max_bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 
 class Interruptible:
@@ -18,7 +18,10 @@ class Interruptible:
     __slots__ = ("_error", "_task")
 
     def __init__(self) -> None:
-        self._task = cast("asyncio.Task[object]", asyncio.current_task())
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("only a task can be interrupted")
+        self._task: asyncio.Task[object] = task
         self._error: Exception | None = None
 
     def end(self, error: Exception) -> None:

@@ -125,4 +125,4 @@ class OrtRun:
         finally:
             role = self._graphs.role
             if role is not None:
-                metrics.GRAPH_SECONDS.labels(role, name).observe(time.perf_counter() - began)
+                metrics.GRAPH_SECONDS.series[role, name].observe(time.perf_counter() - began)

@@ -27,7 +27,6 @@ MAX_HEAD_BYTES = 32 * 1024
 HEAD_TIMEOUT_S = 10.0
 MAX_PIPELINED = 8  # behind the one that runs; one read may hold thousands
 _CODINGS = b"transfer-encoding"
-_CODINGS_BYTES = len(_CODINGS)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -89,11 +88,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One whole header."""
-        size = len(name)
-        self._count(size + len(value))
-        if size == _CODINGS_BYTES and name.lower() == _CODINGS and value.lower() != b"chunked":
+        self._count(len(name) + len(value))
+        name = name.lower()
+        if name == _CODINGS and value.lower() != b"chunked":
             raise MalformedHttp("of transfer codings only chunked is read")
-        super().on_header(name, value)
+        if name == b"expect":  # all else that uvicorn does here is to keep the header
+            super().on_header(name, value)
+        else:
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""

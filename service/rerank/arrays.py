@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.contract.encode import Encoder, Rows
 from model.contract.errors import ValueRejected
-from model.contract.fitted import FittedField, columns
+from model.contract.fitted import FittedField
 from model.contract.items import ItemTable
 from model.contract.manifest import Lengths
 from model.contract.request import RerankRequest
@@ -90,8 +90,9 @@ def encode_sessions(
 ) -> tuple[Rows, NDArray[np.bool_]]:
     """(H, M, Fs) int32 and (H, M) bool, newest session first, cut or padded to the graphs' size."""
     shape = (lengths.sessions, lengths.session_slots)
-    width = columns(encoder.schema.session_fields)
-    rows = np.zeros((*shape, width), dtype=np.int32)  # PADDING_ROW everywhere
+    rows = np.zeros(
+        (*shape, encoder.one_request.session_width), dtype=np.int32
+    )  # PADDING_ROW everywhere
     valid = np.zeros(shape, dtype=bool)
     if record is None or not record.item_keys.size:
         return rows, valid

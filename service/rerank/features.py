@@ -51,7 +51,7 @@ async def read_user(
         outcome = error.fault
         raise
     finally:
-        metrics.STORE_SECONDS.labels(outcome).observe(deadline.clock() - began)
+        metrics.STORE_SECONDS.series[outcome,].observe(deadline.clock() - began)
     if record is not None:
-        metrics.FEATURE_AGE_SECONDS.observe(max(0.0, wall() - record.written_ms / 1e3))
+        metrics.FEATURE_AGE_SECONDS.series[()].observe(max(0.0, wall() - record.written_ms / 1e3))
     return record

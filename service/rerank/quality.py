@@ -11,6 +11,7 @@ from service.telemetry import metrics
 
 def count_quality(model: Model, task: Task, found: Found | None) -> None:
     """Predicted quality under the model's role; `found` is None when no model answered."""
+    role = (model.role,)
     if task.size not in model.manifest.lengths.list_sizes:
         metrics.UNSEEN_LIST_SIZE.labels(model.role).inc()
     if found is None:
@@ -18,11 +19,10 @@ def count_quality(model: Model, task: Task, found: Found | None) -> None:
         return
     if found.unlawful:
         metrics.UNLAWFUL_LISTS.labels(model.role).inc(found.unlawful)
-    changed = np.count_nonzero(found.list != task.start)  # both are 0 beyond the list
-    metrics.LISTS_EVALUATED.labels(model.role).observe(len(found.lists))
-    metrics.UPLIFT.labels(model.role).observe(found.reward - found.input_reward)
-    metrics.REWARD.labels(model.role).observe(found.reward)
-    metrics.P_CLICK.labels(model.role).observe(
-        float(np.add.reduce(found.p_click[: task.size])) / task.size
-    )
-    metrics.CHANGED_SLOTS.labels(model.role).observe(int(changed))
+    changed = np.add.reduce(found.list != task.start)  # both are 0 beyond the list
+    clicks = float(np.add.reduce(found.p_click[: task.size]))
+    metrics.LISTS_EVALUATED.series[role].observe(len(found.lists))
+    metrics.UPLIFT.series[role].observe(found.reward - found.input_reward)
+    metrics.REWARD.series[role].observe(found.reward)
+    metrics.P_CLICK.series[role].observe(clicks / task.size)
+    metrics.CHANGED_SLOTS.series[role].observe(int(changed))

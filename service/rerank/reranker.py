@@ -33,7 +33,7 @@ from service.telemetry.traces import Lap
 class Visit:
     """What one request gathers on its way: stage times and what it went without.
 
-    laps: the same stages with when they began and ended, for a trace.
+    laps: the same stages with when they began and ended; None where nothing is traced.
     artifact: the role of the model that was asked.
     """
 
@@ -41,7 +41,7 @@ class Visit:
     deadline: Deadline
     seconds: dict[str, float] = field(default_factory=dict)
     degraded: set[str] = field(default_factory=set)
-    laps: list[Lap] = field(default_factory=list)
+    laps: list[Lap] | None = None
     artifact: metrics.Answering = "none"
     _mark: float = 0.0
 
@@ -63,7 +63,8 @@ class Visit:
     def stage(self, stage: str, began: float, ended: float) -> None:
         """One stage, timed by whoever ran it."""
         self.seconds[stage] = ended - began
-        self.laps.append(Lap(stage, began, ended))
+        if self.laps is not None:
+            self.laps.append(Lap(stage, began, ended))
 
 
 class Reranker:

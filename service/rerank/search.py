@@ -24,7 +24,7 @@ from service.rerank.ports import Graphs
 Lists = NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # frozen, each of its fields would cost a call
 class Task:
     """One request as the search sees it.
 

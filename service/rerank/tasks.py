@@ -63,7 +63,7 @@ async def build_task(
         seed=seed,
         ruled=bool(request.body.constraints),
     )
-    return task, int(np.count_nonzero(encoded.places < 0))
+    return task, int(np.add.reduce(encoded.places < 0))
 
 
 def derive_seed(request_id: str) -> int:

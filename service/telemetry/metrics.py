@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from prometheus_client import Counter, Gauge, disable_created_metrics
 
 from service.telemetry.histogram import Histogram
+from service.telemetry.tally import Tally
 
 Outcome = Literal["ok", "degraded", "refused", "failed", "gone"]
 StageLabel = Literal["queue", "parse", "features", "encode", "generate", "evaluate", "total"]
@@ -111,7 +112,7 @@ UNLAWFUL_LISTS = Counter(
     ("artifact",),
 )
 UNKNOWN_ITEMS = Counter("rerank_unknown_items_total", "Candidates that the item table has not")
-CANDIDATES = Counter("rerank_candidates_total", "Candidates on offer")
+CANDIDATES = Tally("rerank_candidates_total", "Candidates on offer")
 UNSEEN_LIST_SIZE = Counter(
     "rerank_unseen_list_size_total",
     "Requests for a list length that training never saw",

@@ -54,7 +54,7 @@ STEPS = (
     ("service.rerank.reranker", "write_answer", "write the answer"),
     ("service.rerank.reranker", "count_quality", "metrics: quality"),
     ("service.rerank.reranker", "_count", "metrics: counts"),
-    ("service.api.rerank", "to_json", "answer to JSON"),
+    ("service.api.rerank", "json.encode", "answer to JSON"),
     ("service.api.rerank", "RerankEndpoint.__call__", "HTTP, admission, stage metrics: the rest"),
 )
 GRAPHS = "ONNX Runtime"

@@ -16,12 +16,11 @@ from model.contract.store_layout import UserRecord, pack_user
 from service.errors import FeaturesUnavailable
 from service.features.memory_store import MemoryUserStore
 from service.inference.artifact import Artifact
-from service.inference.worker import ThreadWorker
 from service.rerank.cost import CostLine
 from service.rerank.deadline import Deadline
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
-from service.rerank.ports import ItemHolder, UserStore
+from service.rerank.ports import ItemHolder, UserStore, Worker
 from service.rerank.reranker import Reranker, Visit
 
 USER = "u1"
@@ -83,7 +82,7 @@ def model_of(artifact: Artifact, store: UserStore | None = None, **changes: Any)
     return Model(**(parts | changes))
 
 
-def reranker_of(model: Model, worker: ThreadWorker) -> Reranker:
+def reranker_of(model: Model, worker: Worker) -> Reranker:
     """The use case around one model."""
     models = ModelHolder()
     models.swap(model)

@@ -100,15 +100,13 @@ async def test_who_waited_too_long_goes_on_without_a_place_and_takes_none_from_t
     assert admission.in_flight == 0
 
 
-async def test_a_closed_door_lets_nobody_in_and_knows_when_the_last_one_left():
+async def test_a_closed_door_lets_nobody_in_and_who_is_inside_leave():
     admission = Admission(max_inflight=2, max_waiting=0)
-    visitor = admission.enter()
-    admission.close()
+    with admission.enter() as visitor:
+        await visitor.turn(1.0)
+        admission.close()
 
-    with pytest.raises(ShuttingDown):
-        admission.enter()
-    waiting = asyncio.create_task(admission.wait_idle())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    visitor.__exit__(None, None, None)
-    await asyncio.wait_for(waiting, 1.0)
+        with pytest.raises(ShuttingDown):
+            admission.enter()
+        assert admission.in_flight == 1
+    assert admission.in_flight == 0

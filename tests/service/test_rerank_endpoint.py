@@ -11,6 +11,8 @@ from starlette.types import Message
 from service.api.admission import Admission
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
+from service.telemetry.histogram import fold_all
+from service.telemetry.metrics import REQUEST_SECONDS
 from tests.service.asking import LateStore, body_of, model_of, reranker_of
 
 
@@ -180,6 +182,18 @@ async def test_a_malformed_body_waits_for_nobody(endpoint, store, raw):
     await stuck.task
 
     assert broken.sent[0]["status"] == 400
+
+
+async def test_observations_of_refused_requests_too_are_folded_every_few_requests(endpoint, raw):
+    fold_all()
+    refused = REQUEST_SECONDS.series["none", "refused"]
+    most = 0
+    for _ in range(100):
+        call = Call(endpoint, b"no json")
+        await call.task
+        most = max(most, len(refused.pending))
+
+    assert 0 < most <= 16
 
 
 async def test_a_fault_of_ours_is_a_500_that_tells_nothing(endpoint, store, raw, monkeypatch):

@@ -106,6 +106,12 @@ def test_an_idle_connection_is_closed_by_one_timer_counted_from_its_last_answer(
 
     monkeypatch.setattr("tests.service.wire.uvicorn.Config", Impatient)
     with WholeWire() as wire, wire.connect() as connection:
+        connection.sendall(get(b"/a"))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        wire.answer_s = 2 * kept  # longer than the timer, and not idle
+        connection.sendall(get(b"/slow"))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        wire.answer_s = 0.02
         clock = asyncio.new_event_loop()
         began = clock.time()
         for _ in range(3):  # longer than the timer, never idle for so long

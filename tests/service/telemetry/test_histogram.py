@@ -2,6 +2,7 @@
 
 import math
 import random
+import threading
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -54,3 +55,38 @@ def test_two_metrics_of_one_name_are_refused_like_the_librarys():
     histogram.Histogram("took_seconds", "Took", buckets=BOUNDS, registry=registry)
     with pytest.raises(ValueError, match="Duplicated"):
         Histogram("took_seconds", "Took", registry=registry)
+
+
+def test_observations_wait_until_they_are_folded_or_shown_and_none_is_lost_or_counted_twice():
+    registry = CollectorRegistry()
+    metric = histogram.Histogram("waited_seconds", "Waited", buckets=BOUNDS, registry=registry)
+    series = metric.series[()]
+    for value in (0.2, 2.0):
+        series.observe(value)
+    assert (series.pending, sum(series.counts)) == ([0.2, 2.0], 0)
+
+    histogram.fold_all()
+    assert (series.pending, series.counts, series.total) == ([], [0, 1, 0, 1, 0], 2.2)
+
+    series.observe(3.0)
+    assert b"waited_seconds_count 3.0" in generate_latest(registry)
+    assert b"waited_seconds_count 3.0" in generate_latest(registry)
+
+
+def test_what_another_thread_observes_while_a_series_is_folded_is_counted_too():
+    series = histogram.Series(BOUNDS)
+    count, threads = 20_000, 3
+
+    def observe() -> None:
+        for _ in range(count):
+            series.observe(0.5)
+
+    running = [threading.Thread(target=observe) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    while any(thread.is_alive() for thread in running):
+        series.fold()
+    series.fold()
+
+    assert sum(series.counts) == count * threads
+    assert series.total == 0.5 * count * threads
