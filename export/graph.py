@@ -19,6 +19,8 @@ from model.nets.joint_encoder import JointEncoder
 from model.nets.layers import take_lists
 from model.nets.nlgr_evaluator import NlgrEvaluator
 from model.nets.nlgr_generator import NlgrGenerator
+from model.nets.pair_evaluator import PairEvaluator
+from model.nets.pair_graph import encode_in_graph
 
 AXES: dict[str, tuple[str, ...]] = {
     "candidates": ("B", "N", "Fc"),
@@ -104,6 +106,11 @@ class GeneratorGraph(nn.Module):
 
     def _encode(self, request: RequestTensors) -> tuple[Encoded, GeneratorState]:
         """What both nets know of a request; two published ones look it up together."""
+        if isinstance(self.evaluator, PairEvaluator):
+            known = encode_in_graph(self.evaluator, request)
+            state = self.net.encode(request, known)
+            context = known.context.expand(-1, request.user.shape[0], -1, -1, -1)
+            return known._replace(context=context), state
         if self.joint is None:
             known = self.evaluator.encode(request)
             return known, self.net.encode(request, known)

@@ -49,30 +49,33 @@ class FieldEmbedding(nn.Module):
         return functional.embedding(rows, self.table) * share.unsqueeze(-1)
 
     def in_graph(self, rows: Tensor, spans: Spans) -> Tensor:
-        """(..., C) -> (E, F, R, D), R all rows of columns: the same means by the fewest nodes.
-
-        The padding row is zero in the table itself, a column of ones in it counts values, and
-        fields come first, so that a mean is one wide product: a sixth of the time of many small.
-        """
-        there = (torch.arange(self.table.shape[0], device=rows.device) != PADDING_ROW).unsqueeze(1)
-        turned = rows.flatten(0, -2).t()  # (C, R)
-        split = (self.members or 1, self.width)
-        if all(width == 1 for _, width in spans):
-            looked = functional.embedding(turned, self.table * there)
-            return looked.unflatten(-1, split).movedim(-2, 0)
-        counted = torch.cat([self.table, torch.ones_like(self.table[:, :1])], dim=1) * there
-        owner = [field for field, (_, width) in enumerate(spans) for _ in range(width)]
-        pool = torch.eye(len(spans), device=rows.device)[:, owner]  # (F, C)
-        looked = functional.embedding(turned, counted).flatten(1)  # (C, R * (E * D + 1))
-        total = (pool @ looked).unflatten(1, (-1, counted.shape[1]))
-        mean = total[..., :-1] / total[..., -1:].clamp(min=1.0)
-        return mean.unflatten(-1, split).movedim(-2, 0)
+        """(..., C) -> (E, F, R, D), R all rows of columns: see `means_in_graph`."""
+        means = means_in_graph(self.table, rows, spans)
+        return means.unflatten(-1, (self.members or 1, self.width)).movedim(-2, 0)
 
     def by_member(self, wide: Tensor) -> Tensor:
         """(..., E * D) -> (E, ..., D); as it is without members."""
         if self.members is None:
             return wide
         return wide.unflatten(-1, (self.members, self.width)).movedim(-2, 0)
+
+
+def means_in_graph(table: Tensor, rows: Tensor, spans: Spans) -> Tensor:
+    """(..., C) rows of a table (.., Z) -> (F, R, Z): means of fields by the fewest nodes.
+
+    The padding row is zero in the table itself, a column of ones in it counts values, and fields
+    come first, so that a mean is one wide product: a sixth of the time of many small.
+    """
+    there = (torch.arange(table.shape[0], device=rows.device) != PADDING_ROW).unsqueeze(1)
+    turned = rows.flatten(0, -2).t()  # (C, R)
+    if all(width == 1 for _, width in spans):
+        return functional.embedding(turned, table * there)
+    counted = torch.cat([table, torch.ones_like(table[:, :1])], dim=1) * there
+    owner = [field for field, (_, width) in enumerate(spans) for _ in range(width)]
+    pool = torch.eye(len(spans), device=rows.device)[:, owner]  # (F, C)
+    looked = functional.embedding(turned, counted).flatten(1)  # (C, R * (Z + 1))
+    total = (pool @ looked).unflatten(1, (-1, counted.shape[1]))
+    return total[..., :-1] / total[..., -1:].clamp(min=1.0)
 
 
 def shares(rows: Tensor, spans: Spans) -> Tensor:

@@ -133,9 +133,8 @@ class GuidedGenerator(Generator):
         pairs = self.heads * self.head_width
         looked = functional.embedding(rows, state.in_list[0])
         value, key, item = looked.split((pairs, pairs, self.hidden), dim=-1)
-        by_head = value.unflatten(-1, (self.heads, self.head_width)).flatten(-3, -2)
-        around = (state.between[0] @ by_head).unflatten(-2, (-1, self.heads)).flatten(-2)
-        return around, key, item
+        by_head = value.reshape(*value.shape[:2], -1, self.head_width)  # (B, L, M * H, width)
+        return (state.between[0] @ by_head).view(value.shape), key, item
 
     def slot_logits(self, state: GeneratorState, seen: Parts) -> Tensor:
         """See `Generator.slot_logits`."""

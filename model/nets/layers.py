@@ -92,6 +92,11 @@ class Norm(nn.Module):
 _ABSENT = 1e30  # larger than any logit
 
 
+def key_floor(valid: Tensor) -> Tensor:
+    """(..., S) bool -> (..., 1, S), to be added to logits: far below any where no key is."""
+    return torch.where(valid.unsqueeze(-2), 0.0, -_ABSENT)
+
+
 class SlotMasks(NamedTuple):
     """What attention among slots adds and weighs, so that each use is one sum or product.
 
@@ -108,7 +113,7 @@ class SlotMasks(NamedTuple):
     def of(cls, valid: Tensor) -> SlotMasks:
         """From (..., M) bool, slots that exist."""
         there = valid.unsqueeze(-2)
-        floor = torch.where(there, 0.0, -_ABSENT).expand(*valid.shape, valid.shape[-1])
+        floor = key_floor(valid).expand(*valid.shape, valid.shape[-1])
         weight = there.to(torch.float32)
         real = weight.sum(dim=-1, keepdim=True)
         return cls(floor, weight / real.clamp(min=1.0), real)

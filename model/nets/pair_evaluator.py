@@ -18,7 +18,7 @@ from model.nets.past_items import PastItems
 from model.nets.shape import Fields
 
 _FEEDBACK_FIELDS = 2  # of a session: clicked and converted stand behind the item's own fields
-_STILL = 1e-3  # an item without values in a field is like nothing: its vector stays near zero
+STILL = 1e-3  # an item without values in a field is like nothing: its vector stays near zero
 
 
 class PairEvaluator(Evaluator):
@@ -31,6 +31,7 @@ class PairEvaluator(Evaluator):
     Without `interplay` the sum is left out: for labels that no other item of the list moves.
     """
 
+    keeps_affinity = True
     others: Tensor
 
     def __init__(  # noqa: PLR0913 plain numbers, each its own
@@ -47,6 +48,7 @@ class PairEvaluator(Evaluator):
     ) -> None:
         super().__init__()
         self.members, self.slots, self.interplay = members, slots, interplay
+        self.adds_lists = interplay
         self.dropout = nn.Dropout(dropout)
         candidate, session = len(fields.candidate), len(fields.session)
         rows = fields.table_rows
@@ -111,7 +113,7 @@ class PairEvaluator(Evaluator):
         at = self.item_fields[0][0]
         own = rows[..., at : at + sum(width for _, width in self.item_fields)]
         kinds = self.kinds(own, tuple((first - at, width) for first, width in self.item_fields))
-        length = torch.linalg.vector_norm(kinds, dim=-1, keepdim=True).clamp(min=_STILL)
+        length = torch.linalg.vector_norm(kinds, dim=-1, keepdim=True).clamp(min=STILL)
         return (kinds / length).flatten(-2)
 
     def affinity(self, request: RequestTensors) -> Tensor:

@@ -1,0 +1,93 @@
+"""The pair evaluator's encoding of a request by few nodes: for graphs, never for training.
+
+The same numbers as `PairEvaluator.encode` with half of its nodes: one look-up serves all tables of
+a candidate, and what reads the history is applied to its values before they are summed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from model.nets.embedding import means_in_graph
+from model.nets.evaluator import Encoded
+from model.nets.inputs import RequestTensors
+from model.nets.layers import Dense, key_floor
+from model.nets.pair_evaluator import STILL, PairEvaluator
+
+
+def encode_in_graph(net: PairEvaluator, request: RequestTensors) -> Encoded:
+    """See `Evaluator.encode`; the context, which says nothing, is (E, 1, 1, 1, 1)."""
+    b = request.cand_valid.shape[0]
+    members, width, hidden = net.members, net.embedding.width, net.from_user.weight.shape[-1]
+    parts = [net.embedding, net.factors, net.bias, *([net.kinds] if net.interplay else [])]
+    table = torch.cat([part.table for part in parts], dim=1)
+    means = means_in_graph(table, request.candidates, net.candidate_fields)
+    x, tastes, *kinds = means.split(_widths(net), dim=-1)  # (F, B * N, ..)
+    flat = x.unflatten(-1, (members, width)).permute(2, 1, 0, 3).flatten(2)  # (E, B * N, F * D)
+    query = net.history_query.weight / math.sqrt(width)
+    both = flat @ torch.cat([query, net.from_item.weight[:, :-width]], dim=-1)
+    query, item = both.unflatten(1, (b, -1)).split((width, hidden), dim=-1)
+    user = net.embedding.in_graph(request.user, net.user_fields).transpose(1, 2).flatten(2)
+    told = user @ net.from_user.weight + _bias(net.from_item)  # (E, B, hidden)
+    first = item + _history(net, request, query) + told.unsqueeze(2)
+    logits = torch.relu(first) @ net.out.weight.unsqueeze(1) + _bias(net.out).unsqueeze(1)
+    click = logits[..., :1] + _factor_products(net, request, tastes)
+    made = [click, logits[..., 1:], *(_directions(net, part, b) for part in kinds)]
+    nothing = torch.zeros(members, 1, 1, 1, 1, device=click.device)
+    return Encoded(torch.cat(made, dim=-1), nothing)
+
+
+def _widths(net: PairEvaluator) -> list[int]:
+    """Of what is looked up of a candidate: embedding, factors and bias, kinds."""
+    each = [net.embedding.width, net.factors.width + net.bias.width]
+    each += [net.kinds.width] if net.interplay else []
+    return [net.members * width for width in each]
+
+
+def _bias(dense: Dense) -> Tensor:
+    """(E, 1, n_out)."""
+    assert dense.bias is not None
+    return dense.bias.unsqueeze(1)
+
+
+def _history(net: PairEvaluator, request: RequestTensors, query: Tensor) -> Tensor:
+    """(E, B, N, hidden): what target attention over past items adds to the hidden layer."""
+    width = net.embedding.width
+    read = net.from_item.weight[:, -width:]
+    weight = torch.cat([net.history_key.weight, net.history_value.weight @ read], dim=-1)
+    flat = net.embedding.in_graph(request.sessions, net.session_fields).transpose(1, 2).flatten(2)
+    past = (flat @ weight).unflatten(1, (query.shape[1], -1))  # (E, B, H * M, D + hidden)
+    key, value = past.split((width, read.shape[-1]), dim=-1)
+    value = value + (_bias(net.history_value) @ read).unsqueeze(1)
+    there = request.sess_valid.flatten(1)
+    logits = query @ key.transpose(-1, -2) + key_floor(there)
+    return torch.softmax(logits, dim=-1) @ (value * there.unsqueeze(-1))
+
+
+def _factor_products(net: PairEvaluator, request: RequestTensors, tastes: Tensor) -> Tensor:
+    """(E, B, N, 1) from tastes (F, B * N, E * K + E): factors of the candidate, and its biases.
+
+    What meets them is made of the user once: factors times the member's taste for the field.
+    """
+    members, factors = net.members, net.members * net.factors.width
+    table = torch.cat([net.factors.table, net.bias.table], dim=1)
+    user = means_in_graph(table, request.user, net.user_fields).sum(dim=0)  # (B, E * K + E)
+    eye = torch.eye(members, device=user.device)
+    own = torch.cat([eye.repeat_interleave(net.factors.width, dim=0), eye])  # (E * K + E, E)
+    taste = net.taste[:, 0, 0].t().unsqueeze(1)  # (F, 1, E)
+    is_bias = (torch.arange(factors + members, device=user.device) >= factors).to(user.dtype)
+    weight = own * torch.where(is_bias.bool().unsqueeze(-1), 1.0, taste)  # (F, E * K + E, E)
+    met = (user * (1.0 - is_bias) + is_bias).unsqueeze(-1) * weight.unsqueeze(1)
+    total = (tastes.unflatten(1, (user.shape[0], -1)) @ met).sum(dim=0)  # (B, N, E)
+    return (total + user[:, factors:].unsqueeze(1)).movedim(-1, 0).unsqueeze(-1)
+
+
+def _directions(net: PairEvaluator, kinds: Tensor, requests: int) -> Tensor:
+    """(F, B * N, E * K) -> (E, B, N, h * K): of the item's own fields, of length 1 each."""
+    first = net.candidate_fields.index(net.item_fields[0])
+    own = kinds[first : first + len(net.item_fields)].unflatten(-1, (net.members, -1))
+    length = torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp(min=STILL)
+    return (own / length).permute(2, 1, 0, 3).flatten(2).unflatten(1, (requests, -1))
