@@ -17,7 +17,10 @@ from model.nets.inputs import RequestTensors
 
 
 class Pupil(nn.Module):
-    """An evaluator under training, and the scale on which each lesson reads its affinities."""
+    """An evaluator under training, and the scale on which each lesson reads its affinities.
+
+    A net without the part that a lesson is about does not get it.
+    """
 
     def __init__(self, evaluator: Evaluator, training: EvaluatorTraining) -> None:
         super().__init__()
@@ -38,7 +41,7 @@ class Pupil(nn.Module):
 
     def upstream(self, request: RequestTensors) -> Tensor:
         """Scalar loss of both lessons of upstream on whole requests of a batch."""
-        if not self.order and not self.offer:
+        if not self.evaluator.keeps_affinity or not (self.order or self.offer):
             return self.order_scale.new_zeros(())
         valid, own = request.cand_valid, self.evaluator.affinity(request)
         loss = own.new_zeros(())
@@ -59,7 +62,7 @@ class Pupil(nn.Module):
         What is always added to a slot, whatever it shows, is how much the slot is looked at: an
         item moved there would be promised as much. So examination has to learn it.
         """
-        if not self.even:
+        if not self.evaluator.adds_lists or not self.even:
             return self.order_scale.new_zeros(())
         added = self.evaluator.added(encoded, shown, slot_valid)  # (E, B, L, M)
         weight = slot_valid.unsqueeze(1).to(added.dtype)

@@ -29,7 +29,10 @@ KEPT = ROOT / ".pytest_cache" / "tiny-artifacts"
 SOURCES = ("model/contract", "model/nets", "model/data", "export", "tests/logs.py", __file__)
 EDITS, NOISE_SCALE, MAX_CANDIDATES = 2, 1.0, 500
 KINDS: dict[str, dict[str, dict[str, object]]] = {  # the published nets, and ours
-    "nlgr": {"evaluator": {"hidden": 8, "members": 2}, "generator": {"hidden": 8}},
+    "nlgr": {
+        "evaluator": {"kind": "nlgr", "hidden": 8, "members": 2},
+        "generator": {"kind": "nlgr", "hidden": 8},
+    },
     "pair": {
         "evaluator": {"kind": "pair", "hidden": 8, "members": 2},
         "generator": {"kind": "guided", "hidden": 8},

@@ -30,6 +30,8 @@ class Encoded(NamedTuple):
 class Evaluator(nn.Module, ABC):
     """E members side by side. The generator starts from what it shares with the first of them."""
 
+    keeps_affinity: bool = False  # apart from all else, so that `affinity` gives it
+    adds_lists: bool = False  # to the relevance of items, so that `added` gives it
     members: int
     embedding: FieldEmbedding
     known: int  # Z of `Encoded.candidates`
@@ -67,14 +69,14 @@ class Evaluator(nn.Module, ABC):
     def affinity(self, request: RequestTensors) -> Tensor:
         """(E, B, N) logits: how user and candidate go together by the item's own fields alone.
 
-        Only of a net that keeps this apart from what else it knows of a candidate.
+        Of nets where `keeps_affinity`.
         """
         raise NotImplementedError(f"{type(self).__name__} does not keep affinity apart")
 
     def added(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> Tensor:
         """(E, B, L, M): what the rest of a list adds to the logit of each slot.
 
-        Only of a net that adds the list to each item's relevance.
+        Of nets where `adds_lists`.
         """
         raise NotImplementedError(f"{type(self).__name__} does not add lists to relevance")
 

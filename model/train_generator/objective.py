@@ -25,6 +25,8 @@ from model.nets.policy import Choices, Draw, choose_for_every_slot, gumbel_noise
 from model.rewards import list_reward, shape
 from model.search import Scorer
 
+ENOUGH_NEIGHBORS = 100  # asked a list and step: all at 4 of 12, two slots at 10 of 50
+
 
 class StepLosses(NamedTuple):
     """L1 (B,), L2 (B,), and the gains r_j (B, M) of the chosen neighbors, without gradient."""
@@ -116,11 +118,14 @@ class NeighborObjective:
     def _expected(
         self, scorer: Scorer, lists: Tensor, choices: Choices, base: Tensor, drawn: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """L1 over every neighbor of all slots, or of a few that are drawn; gains (B, M)."""
+        """L1 over every neighbor of all slots, or of a few that are drawn; gains (B, M).
+
+        Unless told otherwise, as many slots as make `ENOUGH_NEIGHBORS`.
+        """
         valid = scorer.request.slot_valid
         (b, m), n = lists.shape, choices.g.shape[-1]
-        few = self.training.expected_slots
-        if not 0 < few < m:
+        few = self.training.expected_slots or max(1, ENOUGH_NEIGHBORS // n)
+        if few >= m:
             neighbors = all_edits(lists, n, valid).flatten(1, 2)
             every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (m, n))
             gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)

@@ -23,20 +23,10 @@ def test_every_shipped_configuration_is_read(path: Path):
         ({"evaluator": {"hidden": "3"}}, "'3' is not int"),
         ({"evaluator": {"hidden": True}}, "True is not int"),
         ({"evaluator": {"hidden": 0}}, "must be at least 1"),
-        ({"evaluator": {"kind": "magic"}}, "is not one of nlgr, context"),
+        ({"evaluator": {"kind": "magic"}}, "is not one of nlgr, context, pair"),
         ({"evaluator": 3}, "is a table"),
-        ({"train_evaluator": {"upstream_order": 1.0}}, "upstream_order needs .* not 'nlgr'"),
-        (
-            {"evaluator": {"kind": "pair"}, "train_evaluator": {"even_slots": -1.0}},
-            "even_slots=-1.0 is negative",
-        ),
-        (
-            {
-                "evaluator": {"kind": "pair", "interplay": False},
-                "train_evaluator": {"even_slots": 1.0},
-            },
-            "even_slots needs evaluator.interplay",
-        ),
+        ({"train_evaluator": {"even_slots": -1.0}}, "even_slots=-1.0 is negative"),
+        ({"train_evaluator": {"upstream_offer": -0.1}}, "upstream_offer=-0.1 is negative"),
         ({"objective": {"discount": -0.5}}, "discount=-0.5 is negative"),
         ({"train_generator": {"cru_loss": "magic"}}, "is not one of straight_through"),
     ],
@@ -49,3 +39,28 @@ def test_a_wrong_key_or_value_is_refused_by_name(raw: dict[str, object], says: s
 def test_an_unreadable_file_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"absent\.toml"):
         Config.read(tmp_path / "absent.toml")
+
+
+def test_the_paper_stays_what_it_is_whatever_the_product_ships():
+    nlgr = Config.read(Path("model/configs/nlgr.toml"))
+
+    assert (nlgr.evaluator.kind, nlgr.generator.kind) == ("nlgr", "nlgr")
+    assert (nlgr.evaluator.members, nlgr.evaluator.hidden, nlgr.evaluator.width) == (1, 64, 8)
+    assert (nlgr.generator.hidden, nlgr.generator.edits) == (64, 4)
+    assert nlgr.generator.stop_on_no_change
+    for training in (nlgr.train_evaluator, nlgr.train_generator):
+        assert (training.lr, training.max_batch) == (1e-3, 1024)
+    evaluator = nlgr.train_evaluator
+    assert (evaluator.average, evaluator.weight_decay, evaluator.embedding_decay) == (0.0, 0.0, 0.0)
+    assert (nlgr.train_generator.cru_loss, nlgr.train_generator.lr_decay) == (
+        "straight_through",
+        0.0,
+    )
+    assert (nlgr.serving.pessimism, nlgr.objective.discount) == (0.0, 0.0)
+
+
+def test_without_a_file_what_wins_is_trained():
+    config = Config.read(None)
+
+    assert (config.evaluator.kind, config.generator.kind) == ("pair", "guided")
+    assert config.evaluator.members > 1

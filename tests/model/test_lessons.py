@@ -12,10 +12,12 @@ from tests.model.nets.test_evaluator import evaluator
 from tests.model.nets.test_pair_evaluator import pair_evaluator
 from tests.requests import first_candidates, random_request
 
+NONE = {"upstream_order": 0.0, "upstream_offer": 0.0, "even_slots": 0.0}
+
 
 def pupil(net: Evaluator | None = None, **weights: Any) -> Pupil:
     """A pair evaluator of two members with these lessons."""
-    made = Pupil(net or pair_evaluator(members=2), EvaluatorTraining(**weights))
+    made = Pupil(net or pair_evaluator(members=2), EvaluatorTraining(**(NONE | weights)))
     with torch.no_grad():
         made.order_scale.copy_(torch.tensor([0.5, 2.0])[:, None, None])
         made.offer_scale.copy_(torch.tensor([3.0, 0.25])[:, None, None])
@@ -81,10 +83,10 @@ def test_slots_that_are_not_there_do_not_count_in_evenness():
     assert cost.item() == pytest.approx(float((torch.stack(means) ** 2).sum()), rel=1e-5)
 
 
-def test_without_lessons_any_net_is_a_pupil_and_none_costs_anything():
+def test_a_net_without_the_part_that_a_lesson_is_about_does_not_get_it():
     request = random_request()
     net = evaluator("nlgr")
-    made = pupil(net)
+    made = pupil(net, upstream_order=1.0, upstream_offer=1.0, even_slots=1.0)
     encoded = net.encode(request)
     shown = take_lists(encoded.candidates, first_candidates(request).unsqueeze(1))
 
@@ -92,3 +94,9 @@ def test_without_lessons_any_net_is_a_pupil_and_none_costs_anything():
     assert made.evenness(encoded, shown, request.slot_valid).item() == 0.0
     with pytest.raises(NotImplementedError, match="NlgrEvaluator"):
         net.affinity(request)
+    apart = pair_evaluator(members=2, interplay=False)  # knows affinity, adds no lists
+    encoded = apart.encode(request)
+    shown = take_lists(encoded.candidates, first_candidates(request).unsqueeze(1))
+    made = pupil(apart, upstream_order=1.0, even_slots=1.0)
+    assert made.upstream(request).item() > 0.0
+    assert made.evenness(encoded, shown, request.slot_valid).item() == 0.0

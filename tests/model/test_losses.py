@@ -47,9 +47,11 @@ class Step:
 
 def a_step(*, swap: bool = False) -> Step:
     torch.manual_seed(0)
-    evaluator = build_evaluator(EvaluatorConfig(hidden=8, members=2), FIELDS, SLOTS)
+    evaluator = build_evaluator(EvaluatorConfig(kind="nlgr", hidden=8, members=2), FIELDS, SLOTS)
     evaluator.requires_grad_(False)
-    net = build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), FIELDS, SLOTS)
+    net = build_generator(
+        GeneratorConfig(kind="nlgr", hidden=8), EvaluatorConfig(kind="nlgr"), FIELDS, SLOTS
+    )
     request = random_request()
     lists = first_candidates(request)
     b, m, n = *lists.shape, request.cand_valid.shape[1]

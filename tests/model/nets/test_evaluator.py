@@ -17,7 +17,9 @@ SAME = 1e-6  # two orders of the same float32 sums
 
 def evaluator(kind: str, members: int = 2) -> Evaluator:
     torch.manual_seed(0)
-    net = build_evaluator(EvaluatorConfig(kind=kind, members=members, hidden=8), FIELDS, SLOTS)
+    net = build_evaluator(
+        EvaluatorConfig(kind=kind, members=members, hidden=8, dropout=0.0), FIELDS, SLOTS
+    )
     with torch.no_grad():
         for weight in net.structure():  # they start at zero, where nothing would show
             weight.add_(0.5 * torch.randn_like(weight))

@@ -182,7 +182,7 @@ def test_tables_and_structural_weights_are_told_apart():
 def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder():
     config = EvaluatorConfig(kind="pair", members=2, hidden=8)
     evaluator = build_evaluator(config, FIELDS, SLOTS)
-    generator = build_generator(GeneratorConfig(hidden=8), config, FIELDS, SLOTS)
+    generator = build_generator(GeneratorConfig(kind="nlgr", hidden=8), config, FIELDS, SLOTS)
     assert isinstance(evaluator, PairEvaluator)
     assert isinstance(generator, NlgrGenerator)
     before = generator.user.newcomer.clone()
