@@ -27,8 +27,9 @@ from tests.logs import write_toy_log
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".pytest_cache" / "tiny-artifacts"
 SOURCES = (
-    "model/config.py", "model/contract", "model/nets", "model/data", "export", "tests/logs.py", __file__,
-)  # fmt: skip
+    *("model/config.py", "model/contract", "model/nets", "model/data"),
+    *("export", "tests/logs.py", __file__),
+)
 EDITS, NOISE_SCALE, MAX_CANDIDATES = 2, 1.0, 500
 KINDS: dict[str, dict[str, dict[str, object]]] = {  # the published nets, and ours
     "nlgr": {
