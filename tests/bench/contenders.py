@@ -15,7 +15,14 @@ from typing import Self
 
 from service.main.cli import bind
 from tests.bench.counted import METRIC
-from tests.bench.machine import ROOT, children, cpu_seconds, started_on
+from tests.bench.machine import (
+    ROOT,
+    children,
+    cpu_seconds,
+    kept_waiting_seconds,
+    started_on,
+    stolen_seconds,
+)
 
 _START_S = 60.0
 
@@ -62,6 +69,14 @@ class Contender:
         """CPU time so far."""
         return sum(cpu_seconds(pid) for pid in self.pids)
 
+    def kept_waiting_s(self) -> float:
+        """Time so far in which it was ready and something else ran."""
+        return sum(kept_waiting_seconds(pid) for pid in self.pids)
+
+    def stolen_s(self) -> float:
+        """Time so far that the host took from its cores."""
+        return sum(map(stolen_seconds, self._cores))
+
     def graph_cpu_s(self) -> float | None:
         """CPU time inside ONNX Runtime so far; None for one that does not count it."""
         try:
@@ -85,6 +100,8 @@ class Contender:
                 env=self._environ,
                 pass_fds=inherited,
                 stderr=subprocess.DEVNULL,
+                # of its own, or Linux lets it share one group's time with the load and the store
+                start_new_session=True,
             )
 
     def _wait_until_ready(self) -> None:

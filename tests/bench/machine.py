@@ -45,10 +45,24 @@ def children(pid: int) -> list[int]:
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of all threads, to the nanosecond (/proc/PID/stat counts in hundredths)."""
-    spent = 0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        spent += int((thread / "schedstat").read_text().split()[0])
-    return spent / 1e9
+    return _scheduled(pid, 0)
+
+
+def kept_waiting_seconds(pid: int) -> float:
+    """How long threads were ready and something else ran, another thread of the process too."""
+    return _scheduled(pid, 1)
+
+
+def stolen_seconds(core: int) -> float:
+    """How long this core was ready and the machine's host ran another machine on it."""
+    [line] = [x for x in Path("/proc/stat").read_text().splitlines() if x.startswith(f"cpu{core} ")]
+    return int(line.split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def _scheduled(pid: int, column: int) -> float:
+    """A column of /proc/PID/task/*/schedstat, in seconds."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((t / "schedstat").read_text().split()[column]) for t in tasks) / 1e9
 
 
 def memory_mb(pid: int) -> dict[str, float]:

@@ -39,13 +39,19 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Windows of one open run at one rate; milliseconds, one value a window."""
+    """Windows of one open run at one rate; milliseconds, one value a window.
+
+    kept_waiting, stolen: percent of a window in which the process was ready and did not run, for
+    another process or thread here, and for another machine on the same host.
+    """
 
     rate: float
     p50: list[float]
     p99: list[float]
     p999: list[float]
     lag_p99: list[float]
+    kept_waiting: list[float]
+    stolen: list[float]
     answers: int
     failed: int
     degraded: int
@@ -115,7 +121,12 @@ def opened(
 ) -> Open:
     """Latency at Poisson arrivals of this rate."""
     callers = Callers(contender.port, bodies)
-    heard = [callers.open(seconds, rate, rng) for _ in range(windows)]
+    heard, kept_waiting, stolen = [], [], []
+    for _ in range(windows):
+        before = contender.kept_waiting_s(), contender.stolen_s()
+        heard.append(callers.open(seconds, rate, rng))
+        kept_waiting.append((contender.kept_waiting_s() - before[0]) / seconds * 100)
+        stolen.append((contender.stolen_s() - before[1]) / seconds * 100)
     callers.close()
     return Open(
         rate,
@@ -123,6 +134,8 @@ def opened(
         [percentile(part.latencies, 99.0) for part in heard],
         [percentile(part.latencies, 99.9) for part in heard],
         [percentile(part.lags, 99.0) for part in heard],
+        kept_waiting,
+        stolen,
         sum(part.answers for part in heard),
         sum(part.failed for part in heard),
         sum(part.degraded for part in heard),

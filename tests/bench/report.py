@@ -97,11 +97,12 @@ def _pick(found: Sequence[Closed], name: str, form: str) -> Closed:
 def _latency(half: dict[str, Open], tail: dict[str, Open]) -> list[str]:
     lines = [
         "**Open Poisson arrivals** at shares of its own maximum; milliseconds from the moment a "
-        "request was due.",
+        "request was due. *Kept waiting*: percent of the time in which the process was ready and "
+        "something else on this machine ran; *stolen*: or another machine on the same host.",
         "",
         "| form | load | requests/s | p50 | p99 | p99.9 | p99.9, best window | load's lag p99 "
-        "| failed, degraded of |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| kept waiting | stolen | failed, degraded of |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for load, found in (("50 %", half), ("70 %", tail)):
         for form, one in found.items():
@@ -112,6 +113,7 @@ def _latency(half: dict[str, Open], tail: dict[str, Open]) -> list[str]:
                 *(_spread(values, 2) for values in (one.p50, one.p99, one.p999)),
                 f"{min(one.p999):.2f}",
                 f"{statistics.median(one.lag_p99):.2f}",
+                *(_spread(values, 1) for values in (one.kept_waiting, one.stolen)),
                 f"{one.failed}, {one.degraded} of {one.answers}",
             ]
             lines.append(_row(cells))

@@ -57,5 +57,8 @@ def test_the_quick_form_runs_every_part_and_writes_its_page(tmp_path):
     assert [(c["candidates"], c["lists"]) for c in found["cells"]] == [
         (10, 1), (10, 8), (30, 1), (30, 8),
     ]  # fmt: skip
+    for one in (*found["half"].values(), *found["tail"].values()):
+        assert len(one["kept_waiting"]) == len(one["stolen"]) == 2  # windows
+        assert all(share > 0 for share in one["kept_waiting"])  # no process is alone for so long
     assert set(found["memory"]) == {"one process", "ours, 2 workers"}
     assert all(one["rss"] > 50 for many in found["memory"].values() for one in many)
