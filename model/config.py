@@ -93,6 +93,7 @@ class GeneratorTraining:
     """How the generator learns (METHOD section 5)."""
 
     epochs: int = 8
+    least_steps: int = 3000  # a small log is gone through as often as that takes
     lr: float = 3e-3
     lr_decay: float = 0.5  # share of the training, at its end, over which the rate falls to 0
     max_batch: int = 128
@@ -118,8 +119,9 @@ class GeneratorTraining:
         _one_of("train_generator.replacement", self.replacement, ("cru", "uniform", "popularity"))
         if not 0.0 <= self.lr_decay <= 1.0:
             raise ValueError(f"train_generator.lr_decay={self.lr_decay} is not in [0, 1]")
-        if self.expected_slots < 0:
-            raise ValueError(f"train_generator.expected_slots={self.expected_slots} is negative")
+        for name in ("expected_slots", "least_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"train_generator.{name}={getattr(self, name)} is negative")
         if not 0 < self.samples_per_slot <= MOST_SAMPLES:
             raise ValueError(
                 f"train_generator.samples_per_slot={self.samples_per_slot} is not in "

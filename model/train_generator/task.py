@@ -90,6 +90,12 @@ class GeneratorTask:
         """min(max_batch, rows / 50)."""
         return max(1, min(self.config.train_generator.max_batch, len(self._train) // 50))
 
+    def epochs(self) -> int:
+        """As configured, or as many as make `least_steps`."""
+        training, rows = self.config.train_generator, len(self._train)
+        a_pass = -(-rows // self.batch_size())
+        return max(training.epochs, -(-training.least_steps // a_pass))
+
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One step of Adam on mean(L1 + alpha L2)."""
         training = self.config.train_generator

@@ -36,7 +36,7 @@ def fit_generator(
     training = config.train_generator
     settings = f"{told(config.generator)} {told(training)}"
     identity = f"{tables.fingerprint} {settings} {taught.facts['validation']}"
-    best = fit(task, folder, epochs=training.epochs, patience=None, identity=identity)
+    best = fit(task, folder, epochs=task.epochs(), patience=None, identity=identity)
     made = read_checkpoint(folder)
     task.net.load_state_dict(made.weights)
     task.net.eval()

@@ -33,6 +33,7 @@ epochs = 3
 edits = 2
 [train_generator]
 epochs = 2
+least_steps = 0
 """
 
 

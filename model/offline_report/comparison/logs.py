@@ -226,5 +226,6 @@ def _shortened(config: Config, size: Size) -> Config:
     if size.epochs is not None:
         evaluator = replace(evaluator, epochs=min(size.epochs, evaluator.epochs))
     if size.generator_epochs is not None:
-        generator = replace(generator, epochs=min(size.generator_epochs, generator.epochs))
+        epochs = min(size.generator_epochs, generator.epochs)
+        generator = replace(generator, epochs=epochs, least_steps=0)
     return replace(config, train_evaluator=evaluator, train_generator=generator)

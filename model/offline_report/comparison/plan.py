@@ -131,7 +131,7 @@ class Plan:
         }
         plan = self.published() if part in PUBLISHED_PARTS else self
         epochs = self.problem.ablation_epochs * (2 if part == "tau" else 1)  # a course needs points
-        short: Changes = (("epochs", epochs),)
+        short: Changes = (("epochs", epochs), ("least_steps", 0))
         seeds = self.problem.seeds[:1]
         made = {name: plan.changed(seeds, name, short + some) for name, some in parts[part].items()}
         if part == "cru_loss":

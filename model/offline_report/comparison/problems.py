@@ -90,7 +90,11 @@ class Problem:
         In a large space their best list is not looked for: it takes 25 minutes of climbing.
         """
         ours, papers = self.config, self.published
-        training = replace(papers.train_generator, epochs=ours.train_generator.epochs)
+        training = replace(
+            papers.train_generator,
+            epochs=ours.train_generator.epochs,
+            least_steps=ours.train_generator.least_steps,
+        )
         generator = replace(papers.generator, edits=ours.generator.edits)
         config = replace(
             papers, objective=ours.objective, train_generator=training, generator=generator

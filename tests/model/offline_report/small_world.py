@@ -15,6 +15,8 @@ from tests.logs import write_toy_log
 
 CANDIDATES, SLOTS = 5, 3
 
+NLGR = Path("model/configs/nlgr.toml")
+
 
 def world_problem(folder: Path) -> Problem:
     """Its log and `world.npz` are written into the folder."""
@@ -38,5 +40,5 @@ def world_problem(folder: Path) -> Problem:
         log=log,
         fingerprint=tables.fingerprint,
         config=Config(),
-        published=Config(),
+        published=Config.read(NLGR),
     )

@@ -14,12 +14,17 @@ from model.train_generator.task import GeneratorTask
 from tests.logs import write_toy_log
 
 
+def task_of(folder: Path, **training: float) -> GeneratorTask:
+    """A generator about to learn a toy log of 60 requests."""
+    tables = load_tables(write_toy_log(folder / "log", requests=60, users=6, candidates=6, slots=3))
+    config = Config.from_mapping({"train_generator": training})
+    evaluator = build_evaluator(config.evaluator, Fields.of(tables.schema), tables.slots)
+    return GeneratorTask(config, tables, evaluator.requires_grad_(False), folder, "cpu")
+
+
 def moved(folder: Path, lr_decay: float, done: float) -> float:
     """How far one step of training takes the weights."""
-    tables = load_tables(write_toy_log(folder / "log", requests=60, users=6, candidates=6, slots=3))
-    config = Config.from_mapping({"train_generator": {"lr_decay": lr_decay}})
-    evaluator = build_evaluator(config.evaluator, Fields.of(tables.schema), tables.slots)
-    task = GeneratorTask(config, tables, evaluator.requires_grad_(False), folder, "cpu")
+    task = task_of(folder, lr_decay=lr_decay)
     before = torch.cat([p.detach().flatten() for p in task.net.parameters()])
     task.step(task.train_rows()[:16], done)
     after = torch.cat([p.detach().flatten() for p in task.net.parameters()])
@@ -37,3 +42,13 @@ def test_the_rate_falls_to_zero_over_the_last_share_of_the_training(tmp_path: Pa
 def test_a_share_above_one_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"lr_decay=1\.5 is not in \[0, 1\]"):
         Config.from_mapping({"train_generator": {"lr_decay": 1.5}})
+
+
+def test_a_small_log_is_gone_through_until_there_were_enough_steps(tmp_path: Path):
+    few = task_of(tmp_path / "few", max_batch=10, epochs=3, least_steps=1000)
+    enough = task_of(tmp_path / "enough", max_batch=10, epochs=3, least_steps=10)
+
+    steps = -(-len(few.train_rows()) // few.batch_size())  # of a pass
+    assert 1 < steps < 333
+    assert (few.epochs() - 1) * steps < 1000 <= few.epochs() * steps
+    assert enough.epochs() == 3
