@@ -99,7 +99,7 @@ class EditState(NamedTuple):
     """Lists between two edits; one list for all K (L = 1) before the first of them.
 
     rows: (B, L, M) int64, what stands in the slots as rows of flat tables (`GeneratorState`).
-    closed: (B, L, M) float, 0 or far below any logit where no further edit may go.
+    closed: (B, L, M) bool, slots where no further edit may go.
     """
 
     rows: Tensor
@@ -108,14 +108,14 @@ class EditState(NamedTuple):
 
 def begin_edits(request: RequestTensors, given: Tensor, editable: Tensor) -> EditState:
     """Lists (B, M) of places before their first edit; editable: (B, M) bool."""
-    closed = _never(editable & request.slot_valid).unsqueeze(1)
+    closed = ~(editable & request.slot_valid).unsqueeze(1)
     return EditState(given.long().unsqueeze(1) + first_rows(request.cand_valid), closed)
 
 
 def places(request: RequestTensors, at: EditState) -> Tensor:
     """(B, L, M) int64, lists as places in the candidates; 0 in slots that are not there."""
     there = request.slot_valid.unsqueeze(1)
-    return (at.rows - first_rows(request.cand_valid)) * there
+    return torch.where(there, at.rows - first_rows(request.cand_valid), 0)
 
 
 def edit_once(
@@ -139,18 +139,18 @@ def edit_once(
         stop: whether "no change" closes the list and not only the slot.
     """
     seen = net.see(state, at.rows)
-    h = net.slot_logits(state, seen) + (noise[0] + at.closed)
+    h = (net.slot_logits(state, seen) + noise[0]).masked_fill(at.closed, -RULED_OUT)
     chosen = h.argmax(dim=-1, keepdim=True)  # (B, K, 1)
     rows, closed = at.rows.expand(h.shape), at.closed.expand(h.shape)
     g = net.item_logits(state, seen, rows, chosen) + noise[1]
     if rules is not None:
         g = g - _broken(rules, rows, state.first, chosen) * RULED_OUT
     here = rows.gather(-1, chosen)  # (B, K, 1) the item that stands there
-    stuck = closed.gather(-1, chosen) < 0.0
+    stuck = closed.gather(-1, chosen)
     item = torch.where(stuck, here, g.argmax(dim=-1, keepdim=True) + state.first)
     moved = torch.where(rows == item, here, rows).scatter(-1, chosen, item)
-    closing = torch.where(item == here, -RULED_OUT, 0.0)
-    closed = closed + closing if stop else closed.scatter(-1, chosen, closing)
+    kept = item == here
+    closed = closed | kept if stop else closed.scatter(-1, chosen, kept)
     return EditState(moved, closed)
 
 
@@ -159,8 +159,9 @@ def _ruled_out(request: RequestTensors, start: EditStart) -> Tensor:
 
     Those that are not there, and pinned ones, which would leave their slots.
     """
-    pinned = _never(start.editable | ~request.slot_valid)
-    return _never(request.cand_valid).scatter_add(-1, start.given.long(), pinned)
+    pinned = request.slot_valid & ~start.editable
+    penalty = torch.where(pinned, -RULED_OUT, 0.0)
+    return _never(request.cand_valid).scatter_add(-1, start.given.long(), penalty)
 
 
 def _never(allowed: Tensor) -> Tensor:

@@ -38,11 +38,11 @@ class Dense(nn.Module):
             if x.dim() == 2:
                 return torch.addmm(self.bias, x, self.weight)
             return x @ self.weight + self.bias
-        flat = x.reshape(x.shape[0], -1, x.shape[-1])  # (E, rows, n_in)
+        flat = x if x.dim() == 3 else x.reshape(x.shape[0], -1, x.shape[-1])  # (E, rows, n_in)
         y = flat @ self.weight
         if self.bias is not None:
             y = y + self.bias.unsqueeze(1)
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+        return y if x.dim() == 3 else y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 class Head(nn.Module):
@@ -69,7 +69,7 @@ class Head(nn.Module):
         """
         rows = torch.relu(self.inner(torch.relu(first).flatten(0, -2)))
         assert self.out.bias is not None
-        row = torch.addmm(self.out.bias, self.out.weight.t(), rows.t())
+        row = functional.linear(self.out.weight.t(), rows, self.out.bias)  # (1, rows)
         return row.view(first.shape[:-1])
 
 
@@ -112,8 +112,8 @@ class SlotMasks(NamedTuple):
     @classmethod
     def of(cls, valid: Tensor) -> SlotMasks:
         """From (..., M) bool, slots that exist."""
-        there = valid.unsqueeze(-2)
-        floor = key_floor(valid).expand(*valid.shape, valid.shape[-1])
+        there, m = valid.unsqueeze(-2), valid.shape[-1]
+        floor = torch.where(there, torch.zeros(m, m, device=valid.device), -_ABSENT)
         weight = there.to(torch.float32)
         real = weight.sum(dim=-1, keepdim=True)
         return cls(floor, weight / real.clamp(min=1.0), real)

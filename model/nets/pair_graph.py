@@ -30,7 +30,7 @@ def encode_in_graph(net: PairEvaluator, request: RequestTensors) -> Encoded:
     query = net.history_query.weight / math.sqrt(width)
     both = flat @ torch.cat([query, net.from_item.weight[:, :-width]], dim=-1)
     query, item = both.unflatten(1, (b, -1)).split((width, hidden), dim=-1)
-    user = net.embedding.in_graph(request.user, net.user_fields).transpose(1, 2).flatten(2)
+    user = net.embedding(request.user, net.user_fields).flatten(2)
     told = user @ net.from_user.weight + _bias(net.from_item)  # (E, B, hidden)
     first = item + _history(net, request, query) + told.unsqueeze(2)
     logits = torch.relu(first) @ net.out.weight.unsqueeze(1) + _bias(net.out).unsqueeze(1)

@@ -83,7 +83,7 @@ class UserEncoder(nn.Module):
         width, pairs, read = self.session.width, *self._weights()
         x = embedding.in_graph(request.sessions, self.session_fields)  # (E, F, B * H * M, D)
         query, key = (x @ pairs).unflatten(2, (-1, 1, m)).chunk(2, dim=-1)
-        masks = SlotMasks.of(request.sess_valid.flatten(0, 1).unsqueeze(1))
+        masks = SlotMasks.of(request.sess_valid.reshape(-1, 1, m))
         weight = self.session.weigh(query, key, masks)  # (E, B * H, 1, 1, M)
         ids = x[:, 0].unflatten(1, (-1, 1, m))
         lists = (weight @ ids).view(-1, b, h, width)
