@@ -46,10 +46,12 @@ class Trained:
 
 
 def read_trained(evaluator: Path, generator: Path) -> Trained:
-    """Read both checkpoints; they must share one schema."""
+    """Read both checkpoints; they must share one schema and have learned from clicks."""
     trained = Trained(read_checkpoint(evaluator), read_checkpoint(generator), generator)
     if trained.evaluator.schema.hash != trained.generator.schema.hash:
         raise CheckpointError(f"{evaluator} and {generator} were trained on different schemas")
+    if trained.evaluator.config.train_evaluator.labels != "clicks":
+        raise CheckpointError(f"{evaluator} learned from a world's truth: it is a ceiling, no net")
     return trained
 
 

@@ -23,6 +23,8 @@ from model.data.batches import Batch, Gatherer
 from model.data.errors import DataError
 from model.data.split import TRAIN, VALIDATION, in_first_half
 from model.data.tables import LogTables, load_tables
+from model.data.true_labels import with_true_clicks
+from model.data.worlds import load_world
 from model.lessons import Pupil
 from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
@@ -187,6 +189,8 @@ def train_evaluator(config: Config, log_dir: Path, folder: Path, device: str = "
     """Train on the log, leave best.pt in the folder, return the best validation numbers."""
     tables = load_tables(log_dir)
     training = config.train_evaluator
+    if training.labels == "world":
+        tables = with_true_clicks(tables, load_world(log_dir))
     task = EvaluatorTask(config, tables, device, folder)
     identity = f"{tables.fingerprint} {config.evaluator} {training}"
     best = fit(task, folder, epochs=training.epochs, patience=training.patience, identity=identity)

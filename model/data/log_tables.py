@@ -38,7 +38,8 @@ class LogTables:
     candidates: (R, N) int32, place in `items.padded_rows` (in padding: its last, the default).
     candidate_rows: (R, N, Cc) int32, candidate-scope columns. cand_count: (R,) int32.
     shown: (R, M) int32, place in the row's candidates (0 in padding). shown_count: (R,) int32.
-    clicks, conversions: (R, M) int8; -1 in padding, and where a conversion is not known.
+    clicks, conversions: (R, M) int8; -1 in padding, and where a conversion is not known. Clicks
+        may be probabilities (`true_labels.py`).
     user_rows: (R, Fu) int32, user and context columns.
     sessions: (R, H) int32 into the session bank, newest first, -1 for none.
     session_items: (S, M) int32, place in `items.padded_rows`. session_count: (S,) int32.
@@ -62,7 +63,7 @@ class LogTables:
     cand_count: NDArray[np.int32]
     shown: NDArray[np.int32]
     shown_count: NDArray[np.int32]
-    clicks: NDArray[np.int8]
+    clicks: NDArray[np.int8] | NDArray[np.float32]
     conversions: NDArray[np.int8]
     user_rows: Rows
     sessions: NDArray[np.int32]

@@ -1,7 +1,7 @@
 """A click world: simulated users whose true answer to any list is known exactly.
 
-Written beside a simulated log as `world.npz` for the offline report alone: neither `read_log` nor
-`prepare` opens it, and nothing in it may reach a net.
+Written beside a simulated log as `world.npz` for the offline report: neither `read_log` nor
+`prepare` opens it, and nothing in it reaches a net that may be exported (`true_labels.py`).
 """
 
 from __future__ import annotations
