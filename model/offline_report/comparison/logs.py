@@ -37,6 +37,7 @@ TITLES = {
     "movielens": "MovieLens 100K, 10 of up to 50",
     "movielens_by_time": "MovieLens 100K, cut at one moment for all users",
     "cascade_4of12": "cascade world, 4 of 12",
+    "repeating_4of12": "click world, 4 of 12, behind an upstream that repeats its errors",
 }
 PROBLEMS = tuple(TITLES)
 CONFIGURED = {
@@ -46,12 +47,14 @@ CONFIGURED = {
     "movielens": "movielens",
     "movielens_by_time": "movielens",
     "cascade_4of12": "click_world",
+    "repeating_4of12": "click_world",
 }  # names of files in `configs/`
 WORLDS = {
     "world_4of12": "click_world_4of12",
     "world_5of5": "click_world_5of5",
     "world_10of50": "click_world_10of50",
     "cascade_4of12": "cascade_world_4of12",
+    "repeating_4of12": "habit_world_4of12",
 }  # names of files in `data/`
 BY_USER_NOTE = (
     "Labels are real. Each user's own timeline is cut, so most test sittings follow a training "
@@ -60,7 +63,12 @@ BY_USER_NOTE = (
 )
 CASCADE_NOTE = (
     "A world of another form (the user leaves after a click or out of boredom; attraction is by "
-    "contrast to the list's mean) that no setting was chosen on."
+    "contrast to the list's mean). Settings were chosen on validation requests of this one, too."
+)
+REPEATING_NOTE = (
+    "In the other worlds upstream's error is drawn anew for every request, so its order of many "
+    "requests says more of tastes than any ranker's would. Here it errs on a user and an item the "
+    "same way each time."
 )
 BY_TIME_NOTE = "Labels are real. Most users of the test part were never seen in training."
 
@@ -167,9 +175,8 @@ def _detailed(problem: Problem, size: Size) -> Problem:
             methods = ("input_order", "popularity", "pointwise", "prm")
             return replace(problem, methods=methods, restarts=0, note=BY_TIME_NOTE)
         case _:
-            return replace(
-                problem, methods=CASCADE_METHODS, note=CASCADE_NOTE, seeds=size.large_seeds
-            )
+            note = CASCADE_NOTE if problem.name == "cascade_4of12" else REPEATING_NOTE
+            return replace(problem, methods=CASCADE_METHODS, note=note, seeds=size.large_seeds)
 
 
 def _sized(problem: Problem, size: Size) -> Problem:
