@@ -90,10 +90,10 @@ def search(
     graphs: Graphs, task: Task, manifest: Manifest, cost: CostLine, deadline: Deadline
 ) -> Found:
     """Best list that the deadline allows; raises BudgetSpent when not even one list fits."""
-    left_s = deadline.left_s()
-    lists = cost.affordable(candidates=task.candidates, wanted=task.num_lists, left_s=left_s)
+    left_s, candidates = deadline.left_s(), task.candidates
+    lists = cost.affordable(candidates=candidates, wanted=task.num_lists, left_s=left_s)
     if lists == 0:
-        needed_ms = cost.seconds(task.candidates, 1) * 1e3
+        needed_ms = cost.seconds(candidates, 1) * 1e3
         raise BudgetSpent(stage="generate", left_ms=left_s * 1e3, needed_ms=needed_ms)
     clock = deadline.clock
     began = clock()
@@ -102,10 +102,10 @@ def search(
         generated = clock()
         found = evaluate(graphs, task, manifest, proposed)
     except BudgetSpent:  # it takes at least this long: the next plan is a smaller one
-        cost.observe(Observation(task.candidates, lists, clock() - began))
+        cost.observe(Observation(candidates, lists, clock() - began))
         raise
     ended = clock()
-    cost.observe(Observation(task.candidates, lists, ended - began))
+    cost.observe(Observation(candidates, lists, ended - began))
     found.ran_lists = lists
     found.unlawful = lists - len(proposed)
     found.began = began
@@ -115,7 +115,7 @@ def search(
 
 def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> Lists:
     """(at most K, M) generated lists that obey every rule."""
-    sizes = manifest.lengths
+    sizes, has_rows = manifest.lengths, task.has_rows
     noise_slot, noise_item = request_noise(
         seed=task.seed,
         lists=lists,
@@ -130,14 +130,14 @@ def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> List
         "noise_slot": noise_slot[None],
         "noise_item": noise_item[None],
     }
-    if task.has_rows:
+    if has_rows:
         arrays |= {
             "rule_member": task.rules.member[None],
             "rule_slots": task.rules.slots[None],
             "rule_min": task.rules.minimum[None],
             "rule_max": task.rules.maximum[None],
         }
-    out = graphs.generate(arrays, rules=task.has_rows)[0]
+    out = graphs.generate(arrays, rules=has_rows)[0]
     ok = lawful(out, task)
     return out if all(ok.tolist()) else out[ok]
 
