@@ -21,6 +21,7 @@ from service.api.hang_up import HANG_UP
 from service.api.whole import WHOLE
 from service.errors import HeadTooLarge, MalformedHttp, MethodNotAllowed, Overloaded, Refusal
 from service.main.flow import BoundedFlow
+from service.main.idle import IdleWatch
 from service.telemetry import metrics
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -39,13 +40,13 @@ class BoundedProtocol(HttpToolsProtocol):
     _ended = False  # nothing more is read
     flow: BoundedFlow
     _when_lost: Callable[[], None] | None = None
-    _idle_timer: asyncio.TimerHandle | None = None
-    _idle_since = math.inf  # not idle
+    _idle: IdleWatch
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A connection that never sends a head is closed."""
         super().connection_made(transport)
         self.flow = BoundedFlow(transport, self.pipeline)
+        self._idle = IdleWatch(transport, self.loop, self.timeout_keep_alive)
         self._extensions: dict[Any, Any] = {
             HANG_UP: {"tell": self._tell},
             WHOLE: {"body": self._whole_body, "answer": self._whole_answer},
@@ -56,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Feed the parser; a head that is too long before it is whole is refused here."""
         if self._ended:
             return
-        self._idle_since = math.inf
+        self._idle.since = math.inf
         self._unread_bytes += len(data)  # a head that begins in this read starts again at none
         try:
             self.parser.feed_data(data)
@@ -108,8 +109,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The far end is gone."""
         self._forget_timer()
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
+        self._idle.end()
         super().connection_lost(exc)
         if self._when_lost is not None:
             self._when_lost()
@@ -119,31 +119,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._when_lost = callback
 
     def on_response_complete(self) -> None:
-        """Begin the next request that waits, or be idle.
-
-        One timer a connection sees to that: one a request is two calls more.
-        """
+        """Begin the next request that waits, or be idle."""
         if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
         self.flow.resume_reading()
-        self._idle_since = self.loop.time()
-        if self._idle_timer is None:
-            self._watch_idle(self.timeout_keep_alive)
-
-    def _watch_idle(self, seconds: float) -> None:
-        self._idle_timer = self.loop.call_later(seconds, self._close_idle)
-
-    def _close_idle(self) -> None:
-        self._idle_timer = None
-        if self._idle_since == math.inf:
-            return  # the end of what runs sets the timer anew
-        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if left_s > 0:
-            self._watch_idle(left_s)
-        elif not self.transport.is_closing():
-            self.transport.close()
+        self._idle.begin()
 
     def _whole_body(self, scope: Scope) -> bytes | None:
         """The body of the request that runs, when all of it is here."""
