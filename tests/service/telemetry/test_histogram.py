@@ -2,7 +2,9 @@
 
 import math
 import random
+import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -10,6 +12,15 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from service.telemetry import histogram
 
 BOUNDS = (0.0, 0.25, 1, 2.5)
+
+
+@pytest.fixture
+def often() -> Iterator[None]:
+    """Threads that take turns after every few instructions."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def test_it_shows_what_the_library_shows_for_the_same_values_at_and_between_the_bounds():
@@ -73,7 +84,7 @@ def test_observations_wait_until_they_are_folded_or_shown_and_none_is_lost_or_co
     assert b"waited_seconds_count 3.0" in generate_latest(registry)
 
 
-def test_what_another_thread_observes_while_a_series_is_folded_is_counted_too():
+def test_what_another_thread_observes_while_a_series_is_folded_is_counted_too(often):
     series = histogram.Series(BOUNDS)
     count, threads = 20_000, 3
 
