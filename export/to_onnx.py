@@ -54,10 +54,28 @@ def export_graph(spec: GraphSpec, examples: dict[str, Tensor], path: Path) -> ma
         raise RuntimeError(f"torch.onnx gave nothing for {spec.name}")
     # What hangs on weights alone is computed now, however large.
     optimizer.optimize(program.model, input_size_limit=_ANY, output_size_limit=_ANY)
-    model = program.model_proto
+    model = held_once(program.model_proto)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     return describe(path, model)
+
+
+def held_once(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Equal weights become one: a table that is looked up twice is written down twice."""
+    graph = model.graph
+    names: dict[tuple[object, ...], str] = {}
+    instead, kept = {}, []
+    for weight in graph.initializer:
+        values = onnx.numpy_helper.to_array(weight).tobytes()
+        name = names.setdefault((weight.data_type, tuple(weight.dims), values), weight.name)
+        instead[weight.name] = name
+        if name == weight.name:
+            kept.append(weight)
+    for node in graph.node:
+        node.input[:] = [instead.get(name, name) for name in node.input]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return model
 
 
 def describe(path: Path, model: onnx.ModelProto) -> manifest.Graph:

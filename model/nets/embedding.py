@@ -40,8 +40,6 @@ class FieldEmbedding(nn.Module):
             (..., F, D), or (E, ..., F, D) with members.
         """
         if torch.compiler.is_compiling():
-            if all(width == 1 for _, width in spans):
-                return self.by_member(functional.embedding(rows, without_padding(self.table)))
             x = self.in_graph(rows, spans).transpose(1, 2).unflatten(1, rows.shape[:-1])
             return x if self.members is not None else x.squeeze(0)
         return self.by_member(pool_fields(self.columns(rows, shares(rows, spans)), spans))
@@ -66,24 +64,19 @@ def means_in_graph(table: Tensor, rows: Tensor, spans: Spans) -> Tensor:
     """(..., C) rows of a table (.., Z) -> (F, R, Z): means of fields by the fewest nodes.
 
     The padding row is zero in the table itself, a column of ones in it counts values, and fields
-    come first, so that a mean is one wide product: a sixth of the time of many small.
+    come first, so that a mean is one wide product: a sixth of the time of many small. Every look-up
+    takes this same table, which a graph therefore holds once.
     """
-    turned = rows.flatten(0, -2).t()  # (C, R)
+    there = torch.arange(table.shape[0], device=table.device) != PADDING_ROW
+    counted = torch.cat([table, torch.ones_like(table[:, :1])], dim=1) * there.unsqueeze(1)
+    looked = functional.embedding(rows.flatten(0, -2).t(), counted)  # (C, R, Z + 1)
     if all(width == 1 for _, width in spans):
-        return functional.embedding(turned, without_padding(table))
-    counted = without_padding(torch.cat([table, torch.ones_like(table[:, :1])], dim=1))
+        return looked[..., :-1]
     owner = [field for field, (_, width) in enumerate(spans) for _ in range(width)]
     pool = torch.eye(len(spans), device=rows.device)[:, owner]  # (F, C)
-    looked = functional.embedding(turned, counted).flatten(1)  # (C, R * (Z + 1))
-    total = (pool @ looked).unflatten(1, (-1, counted.shape[1]))
+    total = (pool @ looked.flatten(1)).unflatten(1, (-1, counted.shape[1]))
     summed, values = total.split((table.shape[1], 1), dim=-1)
     return summed / values.clamp(min=1.0)
-
-
-def without_padding(table: Tensor) -> Tensor:
-    """The table with zeros in the padding row."""
-    there = torch.arange(table.shape[0], device=table.device) != PADDING_ROW
-    return table * there.unsqueeze(1)
 
 
 def shares(rows: Tensor, spans: Spans) -> Tensor:

@@ -26,18 +26,24 @@ def encode_in_graph(net: PairEvaluator, request: RequestTensors) -> Encoded:
     table = torch.cat([part.table for part in parts], dim=1)
     means = means_in_graph(table, request.candidates, net.candidate_fields)
     x, tastes, *kinds = means.split(_widths(net), dim=-1)  # (F, B * N, ..)
-    flat = x.unflatten(-1, (members, width)).permute(2, 1, 0, 3).flatten(2)  # (E, B * N, F * D)
+    of_user = means_in_graph(table, request.user, net.user_fields)
+    user, user_tastes, *_ = of_user.split(_widths(net), dim=-1)  # (Fu, B, ..)
+    flat = _by_member(net, x)
     query = net.history_query.weight / math.sqrt(width)
     both = flat @ torch.cat([query, net.from_item.weight[:, :-width]], dim=-1)
     query, item = both.unflatten(1, (b, -1)).split((width, hidden), dim=-1)
-    user = net.embedding(request.user, net.user_fields).flatten(2)
-    told = user @ net.from_user.weight + _bias(net.from_item)  # (E, B, hidden)
+    told = _by_member(net, user) @ net.from_user.weight + _bias(net.from_item)  # (E, B, hidden)
     first = item + _history(net, request, query) + told.unsqueeze(2)
     logits = torch.relu(first) @ net.out.weight.unsqueeze(1) + _bias(net.out).unsqueeze(1)
-    click = logits[..., :1] + _factor_products(net, request, tastes)
+    click = logits[..., :1] + _factor_products(net, tastes, user_tastes)
     made = [click, logits[..., 1:], *(_directions(net, part, b) for part in kinds)]
     nothing = torch.zeros(members, 1, 1, 1, 1, device=click.device)
     return Encoded(torch.cat(made, dim=-1), nothing)
+
+
+def _by_member(net: PairEvaluator, x: Tensor) -> Tensor:
+    """(F, R, E * D) -> (E, R, F * D)."""
+    return x.unflatten(-1, (net.members, -1)).permute(2, 1, 0, 3).flatten(2)
 
 
 def _widths(net: PairEvaluator) -> list[int]:
@@ -67,14 +73,13 @@ def _history(net: PairEvaluator, request: RequestTensors, query: Tensor) -> Tens
     return torch.softmax(logits, dim=-1) @ (value * there.unsqueeze(-1))
 
 
-def _factor_products(net: PairEvaluator, request: RequestTensors, tastes: Tensor) -> Tensor:
-    """(E, B, N, 1) from tastes (F, B * N, E * K + E): factors of the candidate, and its biases.
+def _factor_products(net: PairEvaluator, tastes: Tensor, user_tastes: Tensor) -> Tensor:
+    """(E, B, N, 1) from (F, B * N, E * K + E) and (Fu, B, ..): factors and biases of both.
 
-    What meets them is made of the user once: factors times the member's taste for the field.
+    What meets the candidates is made of the user once: factors times the member's taste a field.
     """
     members, factors = net.members, net.members * net.factors.width
-    table = torch.cat([net.factors.table, net.bias.table], dim=1)
-    user = means_in_graph(table, request.user, net.user_fields).sum(dim=0)  # (B, E * K + E)
+    user = user_tastes.sum(dim=0)  # (B, E * K + E)
     eye = torch.eye(members, device=user.device)
     own = torch.cat([eye.repeat_interleave(net.factors.width, dim=0), eye])  # (E * K + E, E)
     taste = net.taste[:, 0, 0].t().unsqueeze(1)  # (F, 1, E)

@@ -49,16 +49,15 @@ class UserEncoder(nn.Module):
     ) -> Tensor:
         """Return (E?, B, size): e_u and u side by side; `seen` is what `look_back` gave."""
         if torch.compiler.is_compiling():
-            e_u, known = self._in_graph(embedding, request)
+            e_u = self._in_graph(embedding, request)
         else:
             past, items = seen or self.look_back(embedding, request)
             lists = self._lists(past, items, request.sess_valid)
             there = request.sess_valid.any(dim=-1)  # (B, H)
             related = attend(self.query(lists), self.key(lists), self.value(lists), there)
-            e_u = masked_mean(related, there)  # (E?, B, D)
             known = there.any(dim=-1).unsqueeze(-1)  # (B, 1)
-        newcomer = self.newcomer if self.members is None else self.newcomer.unsqueeze(1)
-        e_u = torch.where(known, e_u, newcomer)
+            newcomer = self.newcomer if self.members is None else self.newcomer.unsqueeze(1)
+            e_u = torch.where(known, masked_mean(related, there), newcomer)  # (E?, B, D)
         profile = embedding(request.user, self.user_fields).flatten(-2)  # (E?, B, Fu * D)
         return torch.cat([e_u, profile], dim=-1)
 
@@ -72,10 +71,8 @@ class UserEncoder(nn.Module):
         lists = self.session.aggregate_places(projected, place, there)
         return lists.unflatten(-2, (b, h))
 
-    def _in_graph(
-        self, embedding: FieldEmbedding, request: RequestTensors
-    ) -> tuple[Tensor, Tensor]:
-        """e_u (E?, B, D) and whether there is any session (B, 1), by few nodes.
+    def _in_graph(self, embedding: FieldEmbedding, request: RequestTensors) -> Tensor:
+        """e_u (E?, B, D) by few nodes.
 
         Means are taken of the maps, and what reads a session's value is applied to the sum.
         """
@@ -90,9 +87,9 @@ class UserEncoder(nn.Module):
         query, key, value = (lists @ read).split(width, dim=-1)
         across = SlotMasks.of(masks.real.view(b, h) > 0.0)
         maps = torch.softmax(query @ key.transpose(-1, -2) + across.floor, dim=-1)
-        e_u = (across.share @ maps @ value).squeeze(-2)  # (E, B, D)
-        known = across.real.squeeze(-1) > 0.0
-        return (e_u.squeeze(0) if self.members is None else e_u), known
+        newcomer = self.newcomer.view(-1, 1, 1, width)
+        e_u = torch.where(across.real > 0.0, across.share @ maps @ value, newcomer).squeeze(-2)
+        return e_u.squeeze(0) if self.members is None else e_u
 
     def _weights(self) -> tuple[Tensor, Tensor]:
         """Of an item's pairs (E, F, D, 2D), and of what reads the sums (E, 1, D, 3D)."""
