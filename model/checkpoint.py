@@ -54,7 +54,7 @@ class Checkpoint:
         """Rebuild the evaluator, ready to predict."""
         self._require("evaluator")
         net = build_evaluator(self.config.evaluator, Fields.of(self.schema), self.slots)
-        net.load_state_dict(self.weights)
+        self._fill(net)
         return net.eval().requires_grad_(False)
 
     def generator(self) -> Generator:
@@ -64,8 +64,17 @@ class Checkpoint:
         net = build_generator(
             config.generator, config.evaluator, Fields.of(self.schema), self.slots
         )
-        net.load_state_dict(self.weights)
+        self._fill(net)
         return net.eval().requires_grad_(False)
+
+    def _fill(self, net: torch.nn.Module) -> None:
+        try:
+            net.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"this checkpoint's weights are of other nets than its configuration says today; "
+                f"train anew: {str(error).splitlines()[0]}"
+            ) from error
 
     def _require(self, kind: str) -> None:
         if self.kind != kind:
