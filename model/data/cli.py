@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     movielens.set_defaults(run=_movielens)
     presets = [
         "click_world_4of12", "click_world_5of5", "click_world_10of50", "cascade_world_4of12",
+        "habit_world_4of12",
     ]  # fmt: skip
     text = "simulated clicks whose true value is known"
     world = _adapter(commands, "click-world", text, presets)

@@ -176,6 +176,7 @@ def test_factors_explain_ratings_better_than_their_mean(tmp_path):
         ("click_world_4of12.toml", "listwise", (12, 4)),
         ("click_world_10of50.toml", "listwise", (50, 10)),
         ("cascade_world_4of12.toml", "cascade", (12, 4)),
+        ("habit_world_4of12.toml", "listwise", (12, 4)),
     ],
 )
 def test_presets_say_what_their_names_say(preset: str, form: str, size: tuple[int, int]):
