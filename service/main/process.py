@@ -14,6 +14,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from model.contract.errors import ManifestError
+from service.main.acceptor import Acceptor
 from service.main.protocol import BoundedProtocol
 from service.main.wiring import Service, assemble
 from service.settings import Settings
@@ -28,7 +29,21 @@ def serve(settings: Settings, listening: socket.socket, index: int) -> int:
 
 
 class _Server(uvicorn.Server):
-    """A server whose process minds the signals itself."""
+    """Leaves signals to the process, and takes connections in our way."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on the sockets."""
+        await super().startup(sockets=[])
+        self.acceptors = [Acceptor(listening, self._protocol) for listening in sockets or []]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and let those that are there end."""
+        for acceptor in self.acceptors:
+            await acceptor.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
