@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from loadtest.arrivals import arrivals
 from loadtest.shapes import Shape
@@ -21,6 +22,7 @@ from loadtest.shapes import Shape
 MOST_OPEN = 200  # connections; an arrival above that is a failure
 _PLAIN = b'"degraded":[]'
 _LATE_S = 10.0
+_LOOKS = 20  # a machine that stood still takes one of them, not all the time a server has
 
 
 @dataclass(slots=True)
@@ -94,6 +96,13 @@ class Callers:
         self._at = 0
         self._idle: list[_Line] = []
         self._busy: set[_Line] = set()
+        self._silent = 0  # looks, one after another
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self.close()
 
     def closed(self, seconds: float, connections: int) -> Heard:
         """Each connection asks again as soon as it is answered."""
@@ -128,10 +137,11 @@ class Callers:
         return heard
 
     def close(self) -> None:
-        """Close what is kept."""
-        for line in self._idle:
+        """Close what is kept, and what still waits for an answer."""
+        for line in [*self._idle, *self._busy]:
             line.sock.close()
         self._idle.clear()
+        self._busy.clear()
 
     def _begin(self) -> Heard:
         """Forget connections that their server closed since the last run: no request failed."""
@@ -139,6 +149,7 @@ class Callers:
         for line in gone:
             self._idle.remove(line)
             line.sock.close()
+        self._silent = 0
         return Heard()
 
     def _let_go(self, due: float, heard: Heard) -> None:
@@ -154,9 +165,14 @@ class Callers:
 
     def _listen(self, heard: Heard, wait_s: float, ends: float) -> int:
         """Read what came within the wait; how many answers or failures that were."""
-        ready, _, _ = select.select(list(self._busy), [], [], max(0.0, wait_s))
-        if not ready and wait_s >= _LATE_S:
-            raise TimeoutError(f"nothing heard for {_LATE_S} s")
+        look_s = _LATE_S / _LOOKS
+        ready, _, _ = select.select(list(self._busy), [], [], max(0.0, min(wait_s, look_s)))
+        if ready or not self._busy:
+            self._silent = 0
+        elif wait_s >= look_s:
+            self._silent += 1
+            if self._silent >= _LOOKS:
+                raise TimeoutError(f"{len(self._busy)} connections heard nothing for {_LATE_S} s")
         done = 0
         for line in ready:
             try:

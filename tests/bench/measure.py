@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import statistics
@@ -93,21 +94,18 @@ def rounds(
     contenders: Sequence[Contender], bodies: Bodies, plan: Plan, rng: random.Random
 ) -> list[list[Closed]]:
     """Every contender in both forms, interleaved; what the machine does meets all of them."""
-    turns = [(c, form, Callers(c.port, bodies(CANDIDATES, LISTS, form)))
-             for c in contenders for form in FORMS]  # fmt: skip
-    for _, _, callers in turns:
-        callers.closed(min(_WARM_S, plan.closed_s), plan.connections)
     found = []
-    for _ in range(plan.rounds):
-        order = rng.sample(turns, len(turns))
-        found.append(
-            [
-                closed(c, callers, form, plan.closed_s, plan.connections)
-                for c, form, callers in order
-            ]
-        )
-    for _, _, callers in turns:
-        callers.close()
+    with contextlib.ExitStack() as stack:
+        turns = [
+            (c, stack.enter_context(Callers(c.port, bodies(CANDIDATES, LISTS, form))), form)
+            for c in contenders
+            for form in FORMS
+        ]
+        for _, callers, _ in turns:
+            callers.closed(min(_WARM_S, plan.closed_s), plan.connections)
+        for _ in range(plan.rounds):
+            order = rng.sample(turns, len(turns))
+            found.append([closed(*turn, plan.closed_s, plan.connections) for turn in order])
     return found
 
 
@@ -120,14 +118,13 @@ def opened(
     rng: random.Random,
 ) -> Open:
     """Latency at Poisson arrivals of this rate."""
-    callers = Callers(contender.port, bodies)
     heard, kept_waiting, stolen = [], [], []
-    for _ in range(windows):
-        before = contender.kept_waiting_s(), contender.stolen_s()
-        heard.append(callers.open(seconds, rate, rng))
-        kept_waiting.append((contender.kept_waiting_s() - before[0]) / seconds * 100)
-        stolen.append((contender.stolen_s() - before[1]) / seconds * 100)
-    callers.close()
+    with Callers(contender.port, bodies) as callers:
+        for _ in range(windows):
+            before = contender.kept_waiting_s(), contender.stolen_s()
+            heard.append(callers.open(seconds, rate, rng))
+            kept_waiting.append((contender.kept_waiting_s() - before[0]) / seconds * 100)
+            stolen.append((contender.stolen_s() - before[1]) / seconds * 100)
     return Open(
         rate,
         [percentile(part.latencies, 50.0) for part in heard],
@@ -144,10 +141,9 @@ def opened(
 
 def most(contender: Contender, bodies: list[bytes], plan: Plan) -> float:
     """Requests a second that this contender answers, the median of some runs after a first."""
-    callers = Callers(contender.port, bodies)
-    callers.closed(min(_WARM_S, plan.closed_s), plan.connections)
-    rates = [callers.closed(plan.closed_s, plan.connections).rate for _ in range(3)]
-    callers.close()
+    with Callers(contender.port, bodies) as callers:
+        callers.closed(min(_WARM_S, plan.closed_s), plan.connections)
+        rates = [callers.closed(plan.closed_s, plan.connections).rate for _ in range(3)]
     return max(statistics.median(rates), 1.0)
 
 
@@ -168,10 +164,9 @@ def cells(contender: Contender, bodies: Bodies, plan: Plan, rng: random.Random) 
     for candidates in plan.sizes:
         for lists in plan.lists:
             own = bodies(candidates, lists, "columns")
-            callers = Callers(contender.port, own)
-            callers.closed(plan.cell_closed_s / 4, plan.connections)
-            most = callers.closed(plan.cell_closed_s, plan.connections)
-            callers.close()
+            with Callers(contender.port, own) as callers:
+                callers.closed(plan.cell_closed_s / 4, plan.connections)
+                most = callers.closed(plan.cell_closed_s, plan.connections)
             half = opened(contender, own, max(most.rate / 2, 1.0), plan.cell_open_s, 1, rng)
             by_stage = stages(contender, own, max(plan.alone // 4, 10))
             found.append(Cell(candidates, lists, most.rate, half, by_stage))

@@ -44,22 +44,21 @@ def scaling(
     one: Contender, two: Contender, bodies: list[bytes], plan: Plan, rng: random.Random
 ) -> Scaling:
     """Rounds of both, interleaved. The load shares the second core with the second worker."""
-    callers = {c: Callers(c.port, bodies) for c in (one, two)}
     connections = {one: plan.connections, two: _MIXED * 2}
     found = Scaling([], [], [], [])
-    for turn in range(plan.pair_rounds + 1):
-        rates: dict[Contender, tuple[float, float]] = {}
-        for contender in rng.sample([one, two], 2):
-            before = {pid: cpu_seconds(pid) for pid in contender.pids}
-            heard = callers[contender].closed(plan.closed_s, connections[contender])
-            spent = [cpu_seconds(pid) - was for pid, was in before.items()]
-            rates[contender] = heard.rate, heard.answers / sum(spent)
-            if contender is two and turn:
-                found.shares.append(max(spent) / sum(spent))
-        if turn:  # the first round fills caches
-            found.one.append(rates[one][0])
-            found.two.append(rates[two][0])
-            found.by_cpu.append(2 * rates[two][1] / rates[one][1])
-    for held in callers.values():
-        held.close()
+    with Callers(one.port, bodies) as of_one, Callers(two.port, bodies) as of_two:
+        callers = {one: of_one, two: of_two}
+        for turn in range(plan.pair_rounds + 1):
+            rates: dict[Contender, tuple[float, float]] = {}
+            for contender in rng.sample([one, two], 2):
+                before = {pid: cpu_seconds(pid) for pid in contender.pids}
+                heard = callers[contender].closed(plan.closed_s, connections[contender])
+                spent = [cpu_seconds(pid) - was for pid, was in before.items()]
+                rates[contender] = heard.rate, heard.answers / sum(spent)
+                if contender is two and turn:
+                    found.shares.append(max(spent) / sum(spent))
+            if turn:  # the first round fills caches
+                found.one.append(rates[one][0])
+                found.two.append(rates[two][0])
+                found.by_cpu.append(2 * rates[two][1] / rates[one][1])
     return found

@@ -2,10 +2,13 @@
 
 import os
 import random
+import select
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.bench import callers
 from tests.bench.callers import MOST_OPEN, Callers
 from tests.bench.machine import cpu_seconds, memory_mb
 from tests.bench.measure import percentile
@@ -14,9 +17,9 @@ from tests.loadtest.canned_server import CannedServer
 
 def test_a_slow_server_does_not_slow_open_arrivals_and_each_waits_from_when_it_was_due():
     with CannedServer(delay_s=0.3) as server:
-        callers = Callers(server.port, [b"first", b"second"])
-        heard = callers.open(0.5, 80.0, random.Random(1))
-        callers.close()
+        asking = Callers(server.port, [b"first", b"second"])
+        heard = asking.open(0.5, 80.0, random.Random(1))
+        asking.close()
 
     # one caller at a time could have asked twice; a Poisson count of mean 40 stays within 6 sigma
     assert 40 - 6 * 40**0.5 < heard.answers == len(server.came) < 40 + 6 * 40**0.5
@@ -28,9 +31,9 @@ def test_a_slow_server_does_not_slow_open_arrivals_and_each_waits_from_when_it_w
 
 def test_a_closed_loop_keeps_as_many_under_way_as_it_has_connections():
     with CannedServer(delay_s=0.1) as server:
-        callers = Callers(server.port, [b"body"])
-        heard = callers.closed(0.55, 3)
-        callers.close()
+        asking = Callers(server.port, [b"body"])
+        heard = asking.closed(0.55, 3)
+        asking.close()
 
     assert server.most_inside == 3
     assert 6 <= heard.answers <= 18  # three connections, at most six times .1 s each
@@ -47,9 +50,9 @@ def test_a_closed_loop_keeps_as_many_under_way_as_it_has_connections():
 )
 def test_what_is_no_list_is_a_failure_and_a_poorer_list_is_counted(server, failures, degraded):
     with CannedServer(**server) as running:
-        callers = Callers(running.port, [b"body"])
-        heard = callers.closed(0.05, 1)
-        callers.close()
+        asking = Callers(running.port, [b"body"])
+        heard = asking.closed(0.05, 1)
+        asking.close()
 
     assert len(running.came) > 0
     assert set(heard.failures) == failures
@@ -60,9 +63,9 @@ def test_what_is_no_list_is_a_failure_and_a_poorer_list_is_counted(server, failu
 
 def test_arrivals_beyond_the_connections_fail_instead_of_waiting_unseen():
     with CannedServer(delay_s=0.5) as server:
-        callers = Callers(server.port, [b"body"])
-        heard = callers.open(0.4, 1500.0, random.Random(2))
-        callers.close()
+        asking = Callers(server.port, [b"body"])
+        heard = asking.open(0.4, 1500.0, random.Random(2))
+        asking.close()
 
     assert server.most_inside <= MOST_OPEN
     assert heard.failures["not sent"] > 0
@@ -71,15 +74,46 @@ def test_arrivals_beyond_the_connections_fail_instead_of_waiting_unseen():
 
 def test_a_connection_that_was_closed_between_two_runs_fails_no_request():
     with CannedServer() as server:
-        callers = Callers(server.port, [b"body"])
-        callers.closed(0.05, 2)
+        asking = Callers(server.port, [b"body"])
+        asking.closed(0.05, 2)
         port = server.port
     with CannedServer(port=port):
-        heard = callers.closed(0.05, 2)
-        callers.close()
+        heard = asking.closed(0.05, 2)
+        asking.close()
 
     assert heard.answers > 0
     assert heard.failed == 0
+
+
+def test_a_machine_that_stands_still_for_a_while_is_no_server_without_answers(monkeypatch):
+    looks = []
+    real = select.select
+
+    def wake_up_late(*given):
+        """The time is over when it goes on, and the server has not run either."""
+        looks.append(given[3])
+        return ([], [], []) if len(looks) == 2 else real(*given)
+
+    with CannedServer(delay_s=0.1) as server, Callers(server.port, [b"body"]) as asking:
+        monkeypatch.setattr(select, "select", wake_up_late)
+        heard = asking.closed(0.05, 2)
+
+    assert len(looks) >= 3
+    assert heard.answers == 2
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_server_without_answers_is_given_up_and_nothing_stays_open(monkeypatch):
+    monkeypatch.setattr(callers, "_LATE_S", 0.2)
+    with CannedServer(delay_s=30.0) as server:
+        with Callers(server.port, [b"body"]) as asking:
+            with pytest.raises(TimeoutError, match="3 connections heard nothing"):
+                asking.closed(0.1, 3)
+            before = descriptors()
+        assert before - descriptors() == 3
 
 
 @pytest.mark.parametrize(
