@@ -28,10 +28,10 @@ def process_cores(quota: Path = _CGROUP) -> float:
     """Cores that this process may use: those it may run on, or the share a container is given."""
     allowed = _allowed()
     try:
-        most, period = quota.read_text(encoding="ascii").split()
-        return min(allowed, int(most) / int(period))
+        most, period = map(int, quota.read_text(encoding="ascii").split())
     except (OSError, ValueError):  # no such limit, or "max"
         return allowed
+    return min(allowed, most / period) if most > 0 and period > 0 else allowed
 
 
 def _allowed() -> float:

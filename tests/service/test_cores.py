@@ -11,7 +11,16 @@ from service.settings import Settings
 
 @pytest.mark.parametrize(
     ("text", "most"),
-    [("150000 100000", 1.5), ("50000 100000", 0.5), ("max 100000", None), ("", None)],
+    [
+        ("150000 100000", 1.5),
+        ("50000 100000", 0.5),
+        ("max 100000", None),
+        ("", None),
+        ("100000 0", None),  # and what no kernel writes
+        ("-1 100000", None),
+        ("100000", None),
+        ("\x00\x00 \x00", None),
+    ],
 )
 def test_a_container_has_the_cores_it_is_given_and_no_more_than_there_are(tmp_path, text, most):
     limit = tmp_path / "cpu.max"
