@@ -28,6 +28,8 @@ lr = 0.01
 [generator]
 hidden = 16
 edits = 2
+[serving]
+pessimism = 0.0
 """
 
 pytestmark = pytest.mark.slow
@@ -128,7 +130,8 @@ def test_a_log_that_knows_no_truth_says_nothing_of_it(report: Path):
 
 def test_an_evaluator_that_does_not_beat_popularity_stops_the_report(tmp_path: Path):
     log = write_toy_log(tmp_path / "log", requests=300, users=10, candidates=6, slots=3)
-    untrained = Config.from_mapping({"train_evaluator": {"epochs": 1, "lr": 1e-9}})
+    training = {"epochs": 1, "lr": 1e-9, "structure_lr": 1e-9}
+    untrained = Config.from_mapping({"train_evaluator": training})
     plan = Plan(own_problem(log, untrained, QUICK))
 
     with pytest.raises(EvaluatorTooWeak, match=r"AUC is 0\.\d+, that of popularity 0\.\d+"):
