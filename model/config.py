@@ -147,12 +147,7 @@ class ObjectiveConfig:
 
     def weights(self) -> Objective:
         """What a list is worth, for those who compute it."""
-        return Objective(
-            click=self.click,
-            conversion=self.conversion,
-            value=self.value,
-            discount=self.discount,
-        )
+        return Objective(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Objective)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
