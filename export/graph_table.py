@@ -71,7 +71,7 @@ def chosen(
     manifest: Manifest,
 ) -> list[tuple[int, ...]]:
     """The served list of each golden request."""
-    weights = manifest.objective.weights()
+    weights = manifest.objective.weights
     found = []
     for row in range(min(_COMPARED, batch(inputs))):
         one = rows(inputs, slice(row, row + 1))

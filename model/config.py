@@ -147,7 +147,7 @@ class ObjectiveConfig:
 
     def weights(self) -> Objective:
         """What a list is worth, for those who compute it."""
-        return Objective(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Objective)})
+        return Objective.of(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,10 +178,7 @@ class Config:
         given = {
             name: table(tables[name], value, f"{origin}: [{name}]") for name, value in raw.items()
         }
-        try:
-            return cls(**given)
-        except ValueError as error:
-            raise ConfigError(f"{origin}: {error}") from error
+        return cls(**given)
 
     @classmethod
     def read(cls, path: Path | None) -> Self:

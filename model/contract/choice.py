@@ -5,9 +5,9 @@ Conventions: evaluator outputs are (E, B, L, M); the last of the L lists is the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,11 @@ class Objective:
     conversion: float = 0.0
     value: float = 0.0
     discount: float = 0.0
+
+    @classmethod
+    def of(cls, given: object) -> Self:
+        """The weights of whatever names them: a configuration, a manifest's entry."""
+        return cls(**{field.name: getattr(given, field.name) for field in fields(cls)})
 
 
 @lru_cache(maxsize=64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,14 +73,10 @@ class ObjectiveWeights(Frozen):
     value_field: str | None = None
     discount: float = Field(default=0.0, ge=0.0)  # of lower slots; `contract/choice.py`
 
+    @cached_property
     def weights(self) -> Objective:
-        """What a list is worth where a request says nothing else."""
-        return Objective(
-            click=self.click,
-            conversion=self.conversion,
-            value=self.value,
-            discount=self.discount,
-        )
+        """What a list is worth where a request says nothing else; made once an artifact."""
+        return Objective.of(self)
 
 
 class Tolerance(Frozen):

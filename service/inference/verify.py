@@ -63,7 +63,7 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
     if p_conversion is not None:
         _require_close(manifest, "p_conversion", p_conversion, part["p_conversion"], slots)
     rewards = reward(
-        p_click, p_conversion, _values(inputs, compared), slots, manifest.objective.weights()
+        p_click, p_conversion, _values(inputs, compared), slots, manifest.objective.weights
     )
     chosen = choose(rewards, manifest.pessimism)
     return int(same.sum()), int((chosen == part["chosen"]).sum())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 from model.contract.choice import Objective
 from model.contract.errors import RequestRejected
@@ -50,22 +49,15 @@ def objective(request: RerankRequest, manifest: Manifest) -> Objective:
     """Weights of the request over the manifest's; raises RequestRejected for one without a base."""
     base, asked = manifest.objective, request.body.objective
     if asked is None:
-        return _own(base.click, base.conversion, base.value, base.discount)
-    weights = {"click": base.click, "conversion": base.conversion, "value": base.value}
-    weights |= asked.model_dump(exclude_none=True)
+        return base.weights
+    made = replace(base.weights, **asked.model_dump(exclude_none=True))
     if (asked.conversion or asked.value) and not manifest.converts:
         raise _rejected("conversion", "this artifact was trained without conversions")
     if asked.value and base.value_field is None:
         raise _rejected("value", "this artifact names no field to take values from")
-    if not any(weights.values()):
+    if not (made.click or made.conversion or made.value):
         raise _rejected("click", "at least one weight must be above 0")
-    return Objective(**weights, discount=base.discount)
-
-
-@lru_cache(maxsize=16)
-def _own(click: float, conversion: float, value: float, discount: float) -> Objective:
-    """An artifact's objective, shared by the requests that bring none."""
-    return Objective(click=click, conversion=conversion, value=value, discount=discount)
+    return made
 
 
 def _rejected(weight: str, rule: str) -> RequestRejected:
