@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         tables = load_tables(given.log)
         evaluator, generator = read_checkpoint(given.evaluator), read_checkpoint(given.generator)
         logged = evaluator_on_logged_lists(evaluator, tables)
-        measured = measure_pair(generator, evaluator, tables, given.log, effort)
+        found = measure_pair(generator, evaluator, tables, given.log, effort)
     except (DataError, CheckpointError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         "generator's seed": generator.config.train_generator.seed,
         "noise scale": generator.facts["noise_scale"],
     }
-    page = write_report(given.out, facts, logged, measured)
+    page = write_report(given.out, facts, logged, found)
     sys.stdout.write(page.read_text(encoding="utf-8"))
     return 0
 

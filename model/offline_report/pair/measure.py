@@ -15,6 +15,7 @@ from model.data.log_tables import LogTables
 from model.data.split import TEST
 from model.data.worlds import WORLD, ClickWorld, load_world
 from model.metrics import bootstrap_interval, value_ratio
+from model.offline_report.pair.promise import Tenth, kept_rewards, tenths
 from model.offline_report.pair.served import Served, serve
 from model.offline_report.space import (
     climbed_reward,
@@ -26,8 +27,10 @@ from model.offline_report.space import (
 from model.offline_report.truth import WORSE_BY, best_true_values, labelled_quality, true_values
 
 Columns = dict[str, NDArray[np.float64]]
+Statistic = Callable[[NDArray[np.intp]], float]
 Measured = dict[str, tuple[float, float, float]]  # value, low, high
 KINDS = ("single", "served")
+KEPT = "kept_served"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,14 @@ class Effort:
     restarts: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairMeasures:
+    """What is measured, with intervals, and the promise by tenths (none where nobody can tell)."""
+
+    measured: Measured
+    promise: list[Tenth]
+
+
 def measured_requests(tables: LogTables, effort: Effort) -> NDArray[np.intp]:
     """Rows of the test part that are measured: whole ones where spaces are enumerated."""
     return measurable_rows(tables, tables.rows_of(TEST))[: effort.requests]
@@ -45,7 +56,7 @@ def measured_requests(tables: LogTables, effort: Effort) -> NDArray[np.intp]:
 
 def measure_pair(
     generator: Checkpoint, evaluator: Checkpoint, tables: LogTables, log_dir: Path, effort: Effort
-) -> Measured:
+) -> PairMeasures:
     """Measure the single and the served list on the first test requests."""
     rows = measured_requests(tables, effort)
     world = load_world(log_dir) if (log_dir / WORLD).exists() else None
@@ -55,7 +66,11 @@ def measure_pair(
             parts.append(_columns(served, tables, world, effort.restarts))
             show.update(len(served.rows))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _summarize(columns, tables.user_place[rows])
+    kept = columns.get(KEPT)
+    return PairMeasures(
+        measured=_summarize(columns, tables.user_place[rows]),
+        promise=[] if kept is None else tenths(columns["reward_served"], kept),
+    )
 
 
 def _columns(served: Served, tables: LogTables, world: ClickWorld | None, restarts: int) -> Columns:
@@ -68,6 +83,11 @@ def _columns(served: Served, tables: LogTables, world: ClickWorld | None, restar
     for kind in KINDS:
         out[f"unchanged_{kind}"] = (served.lists[kind] == given).all(dim=-1).numpy().astype(float)
     out |= _in_space(served, tables, restarts)
+    kept = kept_rewards(
+        tables, world, served.scorer.objective, served.rows, served.lists["served"].numpy()
+    )
+    if kept is not None:
+        out[KEPT] = kept
     if world is not None:
         out |= _true(served, tables, world)
     if tables.candidate_clicks is not None:
@@ -104,25 +124,17 @@ def _true(served: Served, tables: LogTables, world: ClickWorld) -> Columns:
 
 
 def _summarize(columns: Columns, users: NDArray[np.int32]) -> Measured:
-    statistics: dict[str, Callable[[NDArray[np.intp]], float]] = {
+    statistics: dict[str, Statistic] = {
         name: _mean_of(values)
         for name, values in columns.items()
-        if not name.startswith(("reward_", "true_"))
+        if not name.startswith(("reward_", "true_", "kept_"))
     }
+    if KEPT in columns:
+        own = columns["reward_served"]
+        statistics["optimism_served"] = _excess_of(own, columns[KEPT])
     for worth in ("reward", "true"):
-        if f"{worth}_input" not in columns:
-            continue
-        for kind in ("input", *KINDS, "best"):
-            if f"{worth}_{kind}" in columns:
-                statistics[f"{worth}_{kind}"] = _mean_of(columns[f"{worth}_{kind}"])
-        for kind in KINDS:
-            own, given = columns[f"{worth}_{kind}"], columns[f"{worth}_input"]
-            statistics[f"{worth}_gain_{kind}"] = _mean_of(own - given)
-            if f"{worth}_best" in columns:
-                best = columns[f"{worth}_best"]
-                statistics[f"{worth}_share_of_best_gain_{kind}"] = _ratio_of(own, given, best)
-            if worth == "true":
-                statistics[f"true_worse_{kind}"] = _mean_of((own < given - WORSE_BY).astype(float))
+        if f"{worth}_input" in columns:
+            statistics |= _gains(columns, worth)
     rng = np.random.default_rng(0)
     every = np.arange(len(users))
     return {
@@ -131,11 +143,32 @@ def _summarize(columns: Columns, users: NDArray[np.int32]) -> Measured:
     }
 
 
-def _mean_of(values: NDArray[np.float64]) -> Callable[[NDArray[np.intp]], float]:
+def _gains(columns: Columns, worth: str) -> dict[str, Statistic]:
+    """What the lists are worth, by the evaluator ("reward") or truly ("true")."""
+    out: dict[str, Statistic] = {}
+    for kind in ("input", *KINDS, "best"):
+        if f"{worth}_{kind}" in columns:
+            out[f"{worth}_{kind}"] = _mean_of(columns[f"{worth}_{kind}"])
+    for kind in KINDS:
+        own, given = columns[f"{worth}_{kind}"], columns[f"{worth}_input"]
+        out[f"{worth}_gain_{kind}"] = _mean_of(own - given)
+        if f"{worth}_best" in columns:
+            best = columns[f"{worth}_best"]
+            out[f"{worth}_share_of_best_gain_{kind}"] = _ratio_of(own, given, best)
+        if worth == "true":
+            out[f"true_worse_{kind}"] = _mean_of((own < given - WORSE_BY).astype(float))
+    return out
+
+
+def _mean_of(values: NDArray[np.float64]) -> Statistic:
     return lambda rows: float(np.nanmean(values[rows]))
+
+
+def _excess_of(promised: NDArray[np.float64], kept: NDArray[np.float64]) -> Statistic:
+    return lambda rows: float(promised[rows].sum() / kept[rows].sum() - 1.0)
 
 
 def _ratio_of(
     own: NDArray[np.float64], given: NDArray[np.float64], best: NDArray[np.float64]
-) -> Callable[[NDArray[np.intp]], float]:
+) -> Statistic:
     return lambda rows: value_ratio(own[rows], given[rows], best[rows])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from model.offline_report.logged import Numbers
-from model.offline_report.pair.measure import Measured
+from model.offline_report.pair.measure import Measured, PairMeasures
+from model.offline_report.pair.promise import Tenth
 
 _MEANING = {
     "hr@1%": "among the evaluator's best 1 % of all lists",
     "hr@10%": "among the evaluator's best 10 % of all lists",
     "unchanged": "the input list itself",
+    "optimism": "promised reward over what the list is worth, less 1",
     "reward_gain": "gain over the input list, by the evaluator",
     "reward_share_of_best_gain": "value ratio: the same as a share of the best list's gain",
     "true_gain": "true gain over the input list, expected clicks (simulated)",
@@ -25,14 +28,16 @@ _MEANING = {
 
 
 def write_report(
-    folder: Path, facts: dict[str, Any], logged: dict[str, Numbers], measured: Measured
+    folder: Path, facts: dict[str, Any], logged: dict[str, Numbers], found: PairMeasures
 ) -> Path:
     """Write report.md and report.json; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    raw = {"facts": facts, "logged": logged, "measured": measured}
+    promise = [asdict(part) | {"optimism": part.optimism} for part in found.promise]
+    raw = {"facts": facts, "logged": logged, "measured": found.measured, "promise": promise}
     (folder / "report.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     page = folder / "report.md"
-    page.write_text("\n".join([*_head(facts), *_logged(logged), *_measured(measured)]) + "\n")
+    parts = (_head(facts), _logged(logged), _measured(found.measured), _promise(found.promise))
+    page.write_text("\n".join(line for part in parts for line in part) + "\n", encoding="utf-8")
     return page
 
 
@@ -75,4 +80,22 @@ def _measured(measured: Measured) -> list[str]:
         what, _, kind = name.rpartition("_")
         meaning = _MEANING.get(what, what)
         lines.append(f"| {meaning} | {kind} | {value:.4f} | [{low:.4f}, {high:.4f}] |")
+    return lines
+
+
+def _promise(parts: list[Tenth]) -> list[str]:
+    if not parts:
+        return []
+    lines = [
+        "",
+        "## Is the promise kept?",
+        "",
+        "Served lists by what the evaluator promises of them, a tenth of the requests a row.",
+        "",
+        "| tenth | promised reward | worth | optimism |",
+        "|---|---|---|---|",
+    ]
+    for place, part in enumerate(parts, start=1):
+        row = f"| {place} | {part.promised:.3f} | {part.kept:.3f} | {part.optimism:+.1%} |"
+        lines.append(row)
     return lines
