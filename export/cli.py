@@ -18,12 +18,14 @@ from export.golden import Arrays, answer, chosen_lists, read_inputs, write_golde
 from export.graph import AXES, KNOWN, REQUEST, graph_specs
 from export.parity import Parity, ParityError, Runner, require_parity
 from export.publish import publish
+from export.tables import TablesFile
 from export.to_onnx import export_graph
 from model.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from model.contract.errors import ManifestError
 from model.contract.manifest import (
     GOLDEN,
     ITEMS,
+    TABLES,
     Lengths,
     Manifest,
     ObjectiveWeights,
@@ -75,11 +77,11 @@ def _build(
     generator, evaluator = trained.generator.generator(), trained.evaluator.evaluator()
     stop = config.generator.stop_on_no_change
     inputs = read_inputs(trained.handover / GOLDEN_INPUTS)
-    graphs = {}
+    graphs, tables = {}, TablesFile(folder / TABLES)
     examples = example_inputs(inputs, evaluator)
     for spec in graph_specs(generator, evaluator, stop_on_no_change=stop):
         say(f"exporting {spec.name} ..")
-        graphs[spec.name] = export_graph(spec, examples, folder / f"{spec.name}.onnx")
+        graphs[spec.name] = export_graph(spec, examples, folder / f"{spec.name}.onnx", tables)
     say("verifying against PyTorch ..")
     expected = answer(generator, evaluator, inputs, stop_on_no_change=stop)
     most = config.serving.max_candidates

@@ -49,7 +49,7 @@ class GraphProfile:
 
 
 def profile(
-    model: bytes,
+    model: Path | bytes,
     feeds: Arrays,
     *,
     disabled: Sequence[str] = (),

@@ -28,10 +28,10 @@ class Variant:
     name: str
     disabled: Sequence[str] = TURNED_OFF
     level: ort.GraphOptimizationLevel | None = None
-    change: Callable[[bytes], bytes] = bytes
+    change: Callable[[Path], Path | bytes] = Path
     entries: Mapping[str, str] | None = None
 
-    def open(self, model: bytes) -> ort.InferenceSession:
+    def open(self, model: Path) -> ort.InferenceSession:
         """A session on one thread."""
         options = options_of(self.level)
         for key, value in (self.entries or {}).items():
@@ -44,9 +44,9 @@ class Variant:
         )
 
 
-def int8(model: bytes) -> bytes:
+def int8(model: Path) -> bytes:
     """Weights of matrix products as int8, activations measured at run time."""
-    proto = onnx.load_from_string(model)
+    proto = onnx.load(model)  # and the tables beside it
     del proto.graph.value_info[:]  # shapes in it contradict what quantization adds
     with tempfile.TemporaryDirectory(prefix="relist-int8-") as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"

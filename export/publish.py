@@ -14,7 +14,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.contract.manifest import Manifest, file_checksum, require_whole, write_manifest
+from model.contract.manifest import (
+    TABLES,
+    Manifest,
+    file_checksum,
+    require_whole,
+    write_manifest,
+)
 
 CURRENT = "current"
 
@@ -48,7 +54,7 @@ def publish(
         manifest = describe(name, checksums)
         write_manifest(aside, manifest)
         require_whole(aside, manifest)
-        aside.chmod(0o755)
+        _protect(aside)
         _sync(aside)
         place = root / name
         aside.rename(place)
@@ -65,6 +71,13 @@ def point_current(root: Path, name: str) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(name)
     link.replace(root / CURRENT)
+
+
+def _protect(folder: Path) -> None:
+    """Readable by all; and nobody writes by accident into what running services have mapped."""
+    folder.chmod(0o755)
+    if (folder / TABLES).exists():
+        (folder / TABLES).chmod(0o444)
 
 
 def _sync(folder: Path) -> None:

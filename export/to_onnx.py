@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.export import Dim
 
 from export.graph import AXES, DYNAMIC, GraphSpec
+from export.tables import TablesFile
 from model.contract import manifest
 
 OPSET = 20
@@ -21,13 +22,16 @@ _ANY = 2**31 - 1
 _LIMITS = {"B": 4096, "N": 4096, "K": 1024, "R": 1024, "L": 65536}
 
 
-def export_graph(spec: GraphSpec, examples: dict[str, Tensor], path: Path) -> manifest.Graph:
+def export_graph(
+    spec: GraphSpec, examples: dict[str, Tensor], path: Path, tables: TablesFile
+) -> manifest.Graph:
     """Trace, write and describe one graph.
 
     Args:
         spec: what to export.
         examples: one tensor an input; every dynamic axis at least 2 long.
         path: file to write.
+        tables: takes what the graph only looks up; in the same folder.
 
     Returns:
         The graph's entry in the manifest.
@@ -56,8 +60,9 @@ def export_graph(spec: GraphSpec, examples: dict[str, Tensor], path: Path) -> ma
     optimizer.optimize(program.model, input_size_limit=_ANY, output_size_limit=_ANY)
     model = held_once(program.model_proto)
     onnx.checker.check_model(model)
+    taken = tables.take(model)
     path.write_bytes(model.SerializeToString())
-    return describe(path, model)
+    return describe(path, model, taken)
 
 
 def held_once(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -78,13 +83,14 @@ def held_once(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def describe(path: Path, model: onnx.ModelProto) -> manifest.Graph:
+def describe(path: Path, model: onnx.ModelProto, tables: list[manifest.Table]) -> manifest.Graph:
     """Read names, types and shapes off an ONNX graph."""
     return manifest.Graph(
         file=path.name,
         inputs=[_tensor(value) for value in model.graph.input],
         outputs=[_tensor(value) for value in model.graph.output],
         nodes=len(model.graph.node),
+        tables=tables,
     )
 
 

@@ -20,6 +20,7 @@ from model.contract.fitted import FittedSchema
 
 FORMAT = 1
 MANIFEST, ITEMS, GOLDEN = "manifest.json", "items.npz", "golden.npz"
+TABLES = "weights.bin"  # what graphs look up; an artifact without it holds its tables in the graphs
 GENERATOR, GENERATOR_RULES, EVALUATOR = "generator", "generator_rules", "evaluator"
 
 
@@ -37,6 +38,15 @@ class Tensor(Frozen):
     shape: list[int | str]
 
 
+class Table(Frozen):
+    """A weight that a graph looks up rows of: where it stands in `TABLES`."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    offset: int = Field(ge=0)
+
+
 class Graph(Frozen):
     """One ONNX file."""
 
@@ -44,6 +54,7 @@ class Graph(Frozen):
     inputs: list[Tensor]
     outputs: list[Tensor]
     nodes: int
+    tables: list[Table] = []
 
 
 class Lengths(Frozen):
@@ -144,7 +155,10 @@ def require_whole(folder: Path, manifest: Manifest) -> None:
 
     A file beside them without a checksum is refused too: a graph may name one as its weights.
     """
-    needed = {graph.file for graph in manifest.graphs.values()} | {ITEMS, GOLDEN}
+    graphs = manifest.graphs.values()
+    needed = {graph.file for graph in graphs} | {ITEMS, GOLDEN}
+    if any(graph.tables for graph in graphs):
+        needed.add(TABLES)
     unlisted = sorted(needed - set(manifest.checksums))
     if unlisted:
         raise ManifestError(artifact=str(folder), what=f"no checksum for {unlisted[0]}")

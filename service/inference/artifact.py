@@ -16,6 +16,7 @@ from model.contract.manifest import (
     require_whole,
 )
 from service.inference.graphs import ORT_ERRORS, OrtGraphs, open_session
+from service.inference.tables import MappedTables
 
 CURRENT = "current"
 LOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *ORT_ERRORS)
@@ -23,7 +24,7 @@ LOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *ORT_ERRORS)
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A whole artifact in memory; its folder may go away."""
+    """A whole artifact in memory or mapped; its folder may go away, not change."""
 
     folder: Path
     manifest: Manifest
@@ -62,10 +63,10 @@ def read_artifact(path: Path) -> Artifact:
 
 
 def _open_graphs(folder: Path, manifest: Manifest) -> OrtGraphs:
-    sessions = {}
+    sessions, mapped = {}, MappedTables(folder, manifest)
     for name, graph in manifest.graphs.items():
         try:
-            sessions[name] = open_session((folder / graph.file).read_bytes())
+            sessions[name] = open_session(folder / graph.file, mapped.values(graph.tables))
         except LOAD_ERRORS as error:
             raise ManifestError(
                 artifact=str(folder), what=f"{graph.file} cannot be loaded: {error}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,32 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
 _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
 
 
-def open_session(model: bytes) -> ort.InferenceSession:
-    """One session on one thread that does not spin between runs; raises one of ORT_ERRORS."""
+def open_session(
+    model: Path | bytes, tables: Mapping[str, ort.OrtValue] | None = None
+) -> ort.InferenceSession:
+    """One session on one thread that does not spin between runs; raises one of ORT_ERRORS.
+
+    Args:
+        model: a file, which is copied half as often as bytes are, or its bytes.
+        tables: weights that the session reads where they are instead of copying them.
+    """
+    borrowed = dict(tables or {})
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised and logged by us
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return ort.InferenceSession(
+    for name, value in borrowed.items():
+        options.add_initializer(name, value)
+    session = ort.InferenceSession(
         model,
         options,
         providers=["CPUExecutionProvider"],
         disabled_optimizers=_DISABLED_OPTIMIZERS,
     )
+    session.borrowed = borrowed  # the runtime holds bare pointers: what they point at lives as long
+    return session
 
 
 class OrtGraphs:

@@ -72,13 +72,16 @@ def test_a_misspelt_setting_stops_the_start_before_anything_listens(artifact_fol
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("damage", ["generator.onnx", "evaluator.onnx", "golden.npz", "items.npz"])
+@pytest.mark.parametrize(
+    "damage", ["generator.onnx", "evaluator.onnx", "weights.bin", "golden.npz", "items.npz"]
+)
 def test_a_file_that_was_altered_or_is_missing_is_named_before_anything_serves(
     artifact_folder, tmp_path, damage
 ):
     place = copy_as(artifact_folder, tmp_path, "broken")
     raw = bytearray((place / damage).read_bytes())
     raw[len(raw) // 2] ^= 0xFF
+    (place / damage).unlink()  # one that services map may not be written into
     (place / damage).write_bytes(raw)
 
     with pytest.raises(ManifestError, match=f"{damage} was altered"):
