@@ -4,11 +4,15 @@ Why not the client's pool: a GET through it takes 62 us of CPU with four at a ti
 over this 21 and 37 (in turn, uvloop). And whoever gives up there closes a connection and the next
 one opens another, which under load is a storm; here a late reply is read and dropped. Understands
 what GET, PING, AUTH and SELECT are answered with, and no other reply.
+
+One timer for all who wait, set for whoever gives up first: under load it goes off a hundred times a
+second, where one a fetch was set and cancelled 850 times.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections import deque
 from typing import cast
@@ -29,18 +33,27 @@ def command(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
 
 
+# a command under way: its reply, when it was sent, until when who asked waits (the loop's clock)
+_Asked = tuple[asyncio.Future[Reply], float, float]
+
+
 class Line(asyncio.Protocol):
-    """An open connection, until `lost`."""
+    """An open connection, until `lost`.
+
+    answered: whether a command has been, by anything but an error.
+    """
 
     def __init__(self, late_s: float) -> None:
-        self.lost = False
+        self.lost = self.answered = False
         self._loop = asyncio.get_running_loop()
         self._late_s = late_s
-        self._waiting: deque[tuple[asyncio.Future[Reply], float]] = deque()  # and when it was sent
+        self._waiting: deque[_Asked] = deque()
         self._held = bytearray()  # of a reply that is not whole yet
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf  # when it goes off
 
-    def ask(self, sent: bytes) -> asyncio.Future[Reply]:
-        """Send a command; its reply may be given up at any time, by cancelling or settling it.
+    def ask(self, sent: bytes, timeout_s: float = math.inf) -> asyncio.Future[Reply]:
+        """Send a command; its reply, or TimeoutError. It may be given up by cancelling it.
 
         Raises one of STORE_ERRORS when it can not be sent.
         """
@@ -51,7 +64,11 @@ class Line(asyncio.Protocol):
             raise RedisError(f"{MOST_WAITING} commands to Redis are unanswered")
         self._transport.write(sent)
         reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._waiting.append((reply, self._loop.time()))
+        now = self._loop.time()
+        ends = now + timeout_s
+        self._waiting.append((reply, now, ends))
+        if ends < self._looks_at:
+            self._look_at(ends)
         return reply
 
     def drop_if_late(self) -> None:
@@ -67,10 +84,12 @@ class Line(asyncio.Protocol):
         if not self.lost:
             self.lost = True
             self._transport.abort()
-        for reply, _ in self._waiting:
-            if not reply.done():
-                reply.set_exception(why or ConnectionResetError(_LOST))
+        for reply, _, _ in self._pending():
+            reply.set_exception(why or ConnectionResetError(_LOST))
         self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._looks_at = None, math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready; a peer that vanishes is noticed by the system."""
@@ -131,13 +150,36 @@ class Line(asyncio.Protocol):
     def _settle(self, outcome: Reply | Exception) -> None:
         if not self._waiting:
             raise ValueError
-        reply, _ = self._waiting.popleft()
+        reply, _, _ = self._waiting.popleft()
         if reply.done():
             return  # whoever asked has given up
         if isinstance(outcome, Exception):
             reply.set_exception(outcome)
         else:
+            self.answered = True
             reply.set_result(outcome)
+
+    def _look_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = when
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        """Whose time is over waits no longer; then the next one's turn."""
+        self._timer, self._looks_at = None, math.inf
+        now = self._loop.time()
+        late = [reply for reply, _, ends in self._pending() if ends <= now]
+        for reply in late:
+            reply.set_exception(TimeoutError())
+        if late:
+            self.drop_if_late()
+        first = min((ends for _, _, ends in self._pending()), default=math.inf)
+        if first < math.inf:
+            self._look_at(first)
+
+    def _pending(self) -> list[_Asked]:
+        return [asked for asked in self._waiting if not asked[0].done()]
 
 
 def _blob(held: bytes | bytearray, begin: int, length: bytes) -> bytes | None:

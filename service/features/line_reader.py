@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable
 from typing import Any
 
 from redis.asyncio.connection import SSLConnection, parse_url
@@ -33,10 +34,10 @@ class LineReader:
         self._opening: asyncio.Task[Line] | None = None
         self._rest_until = 0.0  # no attempt before, unless a fetch has been answered since the last
 
-    async def get(self, key: str, timeout_s: float) -> bytes | None:
+    def get(self, key: str, timeout_s: float) -> Awaitable[bytes | None]:
         """The value, None where there is none; raises TimeoutError or one of STORE_ERRORS."""
         name = key.encode()
-        return await self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(name), name), timeout_s)
+        return self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(name), name), timeout_s)
 
     async def ping(self, timeout_s: float) -> None:
         """Return when Redis answers; raises as `get` does."""
@@ -50,22 +51,16 @@ class LineReader:
         if self._line is not None:
             self._line.drop()
 
-    async def _ask(self, sent: bytes, timeout_s: float) -> Reply:
+    def _ask(self, sent: bytes, timeout_s: float) -> Awaitable[Reply]:
+        """The reply itself, not a coroutine around it, where a connection is open."""
         line = self._line
         if line is None or line.lost:
-            async with asyncio.timeout(timeout_s):
-                found = await (await self._open()).ask(sent)
-            self._rest_until = 0.0
-            return found
-        # a timer of our own: asyncio.timeout is four times this
-        reply = line.ask(sent)
-        timer = asyncio.get_running_loop().call_later(timeout_s, self._expire, line, reply)
-        try:
-            found = await reply
-        finally:
-            timer.cancel()
-        self._rest_until = 0.0
-        return found
+            return self._ask_opened(sent, timeout_s)
+        return line.ask(sent, timeout_s)
+
+    async def _ask_opened(self, sent: bytes, timeout_s: float) -> Reply:
+        async with asyncio.timeout(timeout_s):
+            return await (await self._open()).ask(sent)
 
     async def _open(self) -> Line:
         """A connection, opened by whoever asks first; giving up the wait does not end the try.
@@ -73,7 +68,10 @@ class LineReader:
         During a pause it is the last one, lost, or the error of the last attempt.
         """
         opening, now = self._opening, asyncio.get_running_loop().time()
+        if self._line is not None and self._line.answered:
+            self._rest_until = 0.0
         if opening is None or (opening.done() and now >= self._rest_until):
+            self._line = None
             opening = self._opening = asyncio.create_task(self._connect())
             opening.add_done_callback(self._rest)
         await asyncio.wait([opening])  # not the task itself: `close` cancels it, and not who waits
@@ -92,6 +90,7 @@ class LineReader:
             try:
                 for sent in self._greetings():
                     await line.ask(sent)
+                line.answered = False  # a fetch was not
             except BaseException:
                 line.drop()
                 raise
@@ -109,12 +108,6 @@ class LineReader:
 
     def _new_line(self) -> Line:
         return Line(self._stale_s)
-
-    def _expire(self, line: Line, reply: asyncio.Future[Reply]) -> None:
-        """The time of one fetch is over; its reply, when it comes, is dropped."""
-        if not reply.done():
-            reply.set_exception(TimeoutError())
-            line.drop_if_late()
 
     def _greetings(self) -> list[bytes]:
         at, sent = self._address, []

@@ -6,6 +6,7 @@ Knows neither HTTP nor the use case; satisfies `UserStore` of the rerank room by
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import NoReturn, Protocol, Self
 
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -23,7 +24,7 @@ STORE = "redis"
 class Reader(Protocol):
     """What reads keys within a time, or raises TimeoutError or one of STORE_ERRORS."""
 
-    async def get(self, key: str, timeout_s: float) -> bytes | None:
+    def get(self, key: str, timeout_s: float) -> Awaitable[bytes | None]:
         """The value, None where there is none."""
         ...
 

@@ -17,6 +17,7 @@ from service.features.line import MOST_WAITING, Line, command
 from tests.service.features.peers import serving
 
 AMPLE_S = 2.0
+CLOCK_STEP_S = 0.002  # loops round timers to milliseconds
 GET = command(b"GET", b"a")
 
 
@@ -131,3 +132,33 @@ async def test_a_command_too_many_is_refused_and_ends_a_connection_that_is_late(
         line.drop()
         ended = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(error) for error in ended} == {ConnectionResetError}
+
+
+async def test_each_gives_up_in_its_own_time_whoever_asked_first():
+    ended = []
+    waits = {"long": 0.06, "short": 0.01, "between": 0.03}
+
+    async def ask(line, name):
+        began = line._loop.time()
+        with pytest.raises(TimeoutError):
+            await line.ask(GET, waits[name])
+        assert line._loop.time() - began >= waits[name] - CLOCK_STEP_S
+        ended.append(name)
+
+    async with line_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
+        unbounded = line.ask(GET)
+        await asyncio.gather(*(ask(line, name) for name in waits))
+        assert not line.lost
+        assert not unbounded.done()
+    assert ended == sorted(waits, key=lambda name: waits[name])
+    with pytest.raises(ConnectionResetError):
+        await unbounded
+
+
+async def test_who_gave_up_neither_hears_of_its_time_nor_keeps_others_from_theirs():
+    async with line_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
+        gone, waits = line.ask(GET, 0.01), line.ask(GET, 0.02)
+        gone.cancel()
+        with pytest.raises(TimeoutError):
+            await waits
+        assert gone.cancelled()
