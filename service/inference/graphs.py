@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def open_session(
     options.log_severity_level = 4  # what fails is raised and logged by us
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    _share_working_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     for name, value in borrowed.items():
         options.add_initializer(name, value)
     session = ort.InferenceSession(
@@ -57,6 +60,17 @@ def open_session(
     )
     session.borrowed = borrowed  # the runtime holds bare pointers: what they point at lives as long
     return session
+
+
+@cache
+def _share_working_memory() -> None:
+    """All sessions of the process compute in one arena, made before the first of them.
+
+    Each would keep one of its own, as large as its largest run; hardly ever do two run at once.
+    """
+    kind = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    place = ort.OrtMemoryInfo("Cpu", kind, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, -1, -1, -1))  # sizes: its defaults
 
 
 class OrtGraphs:
