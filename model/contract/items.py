@@ -57,7 +57,7 @@ class ItemTable:
     def __post_init__(self) -> None:
         if len(self.place) != len(self.ids):
             raise ValueError("an item id stands twice in the item table")
-        if len(np.unique(self._sorted_keys)) != len(self.ids):
+        if len(np.unique(self._by_key[0])) != len(self.ids):
             raise ValueError("two item ids share a 64-bit key")
         columns = {"rows": self.rows, **self.numbers, **self.display}
         uneven = [name for name, column in columns.items() if len(column) != len(self.ids)]
@@ -70,21 +70,18 @@ class ItemTable:
         return {item_id: i for i, item_id in enumerate(self.ids)}
 
     @cached_property
-    def _order(self) -> NDArray[np.int64]:
-        return np.argsort(self._keys, kind="stable").astype(np.int64)
-
-    @cached_property
-    def _keys(self) -> NDArray[np.uint64]:
-        return item_keys(self.ids)
-
-    @cached_property
-    def _sorted_keys(self) -> NDArray[np.uint64]:
-        return self._keys[self._order]
+    def _by_key(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Keys in ascending order, and the place of each."""
+        keys = item_keys(self.ids)
+        order = np.argsort(keys, kind="stable").astype(np.int64)
+        return keys[order], order
 
     @cached_property
     def padded_rows(self) -> Rows:
         """(n + 1, Fi): the table with the default row last, so that place -1 is the default."""
-        return np.concatenate([self.rows, self.default_row[None]], axis=0)
+        padded = np.concatenate([self.rows, self.default_row[None]], axis=0)
+        object.__setattr__(self, "rows", padded[:-1])  # the same rows, held once
+        return padded
 
     def places(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """(n,) places of these ids, -1 for an unknown one."""
@@ -95,9 +92,10 @@ class ItemTable:
         """Places of these 64-bit keys (any shape), -1 for an unknown one."""
         if not len(self.ids):
             return np.full(keys.shape, UNKNOWN_ITEM, dtype=np.int64)
-        at = self._sorted_keys.searchsorted(keys)
-        found = self._sorted_keys.take(at, mode="clip") == keys
-        return np.where(found, self._order.take(at, mode="clip"), UNKNOWN_ITEM)
+        ascending, places = self._by_key
+        at = ascending.searchsorted(keys)
+        found = ascending.take(at, mode="clip") == keys
+        return np.where(found, places.take(at, mode="clip"), UNKNOWN_ITEM)
 
     def write(self, path: Path) -> None:
         """Write as .npz without pickles."""

@@ -55,6 +55,14 @@ def test_an_empty_table_reads_back_empty(tmp_path):
     assert read.places_of_keys(item_keys(["i0", "i1"])).tolist() == [-1, -1]
 
 
+def test_rows_and_the_default_row_after_them_are_held_once():
+    ours, before = table(), table().rows.tolist()
+
+    assert ours.padded_rows.tolist() == [*before, [90, 91]]
+    assert ours.rows.tolist() == before
+    assert np.shares_memory(ours.rows, ours.padded_rows)
+
+
 def test_ids_and_their_keys_find_the_same_places_and_strangers_the_default_row():
     ours = table()
     asked = ["i" * 300, "nobody", "\u00fcber", "i0", "i0"]
