@@ -69,6 +69,7 @@ class EvaluatorTraining:
     weight_decay: float = 0.01  # of all other weights (decoupled)
     embedding_decay: float = 0.25  # of the tables of embeddings and factors (decoupled)
     bias_decay: float = 0.25  # of the biases of rows (decoupled); "pair" only
+    pair_decay: float = 1.0  # of what pairs of slots have beyond their distance; "pair" only
     max_batch: int = 512
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.1  # ids hidden, so that the unknown rows are trained

@@ -157,15 +157,17 @@ def _rows_of_users(tables: LogTables, users: str) -> NDArray[np.int64]:
 def _optimizer(pupil: Pupil, training: EvaluatorTraining) -> torch.optim.Optimizer:
     """AdamW with the decay of tables and the rate of structural weights apart."""
     net = pupil.evaluator
-    tables, biases = net.tables(), net.biases()
+    tables, biases, deviations = net.tables(), net.biases(), net.deviations()
     structure = [*net.structure(), *pupil.scales()]
-    apart = {id(p) for p in (*tables, *biases, *structure)}
+    apart = {id(p) for p in (*tables, *biases, *structure, *deviations)}
     rest = [p for p in pupil.parameters() if id(p) not in apart]
+    structural = {"lr": training.structure_lr}
     groups: list[dict[str, Any]] = [
         {"params": tables, "weight_decay": training.embedding_decay},
         {"params": rest, "weight_decay": training.weight_decay},
-        {"params": biases, "weight_decay": training.bias_decay, "lr": training.structure_lr},
-        {"params": structure, "weight_decay": 0.0, "lr": training.structure_lr},
+        {"params": biases, "weight_decay": training.bias_decay, **structural},
+        {"params": structure, "weight_decay": 0.0, **structural},
+        {"params": deviations, "weight_decay": training.pair_decay, **structural},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=training.lr)
 

@@ -49,6 +49,10 @@ class Evaluator(nn.Module, ABC):
         """The few weights that every list moves: they learn at a rate of their own."""
         return []
 
+    def deviations(self) -> list[nn.Parameter]:
+        """What single places have beyond structural weights that all share: it decays to 0."""
+        return []
+
     @abstractmethod
     def encode(self, request: RequestTensors) -> Encoded:
         """Compute what all lists of a request share."""

@@ -17,6 +17,7 @@ from model.nets.layers import Dense, attend
 from model.nets.past_items import PastItems
 from model.nets.shape import Fields
 
+_RELEVANCE_WAYS = 2  # in which another slot's relevance acts: on appeal, and on being looked at
 _FEEDBACK_FIELDS = 2  # of a session: clicked and converted stand behind the item's own fields
 STILL = 1e-3  # an item without values in a field is like nothing: its vector stays near zero
 
@@ -28,11 +29,14 @@ class PairEvaluator(Evaluator):
     user did with similar items. Alikeness is the cosine of learned embeddings, one a field. A
     slot's place acts through examination alone: a bias of its own would be learned from the items
     that upstream puts there, and would promise as much for any other item.
+    A pair of slots has the weight of its distance and one of its own, which decays: what holds at
+    any place of a list is learned from all of them (METHOD section 8).
     Without `interplay` the sum is left out: for labels that no other item of the list moves.
     """
 
     keeps_affinity = True
     others: Tensor
+    distance: Tensor  # (M, M): of slot l from slot j, from 0
 
     def __init__(  # noqa: PLR0913 plain numbers, each its own
         self,
@@ -68,9 +72,9 @@ class PairEvaluator(Evaluator):
         if interplay:
             self.known += heads * factors
             self.kinds = FieldEmbedding(rows, factors, members=members, scale=1.0)
-            self.near = nn.Parameter(torch.zeros(members, heads, slots, slots))
-            self.contrast = nn.Parameter(torch.zeros(members, slots, slots))
-            self.attention = nn.Parameter(torch.zeros(members, slots, slots))
+            ways = heads + _RELEVANCE_WAYS
+            self.apart = nn.Parameter(torch.zeros(members, ways, slots, slots))
+            self.by_distance = nn.Parameter(torch.zeros(members, ways, 2 * slots - 1))
         self.converted = nn.Parameter(torch.zeros(members, slots))
         self.examined = nn.Parameter(torch.full((members, slots), 2.0))
         self.candidate_fields = fields.candidate
@@ -78,6 +82,8 @@ class PairEvaluator(Evaluator):
         self.user_fields = fields.user
         self.session_fields = fields.session
         self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
+        place = torch.arange(slots)
+        self.register_buffer("distance", place - place[:, None] + slots - 1, persistent=False)
 
     def tables(self) -> list[nn.Parameter]:
         """See `Evaluator.tables`."""
@@ -85,8 +91,30 @@ class PairEvaluator(Evaluator):
 
     def structure(self) -> list[nn.Parameter]:
         """See `Evaluator.structure`."""
-        pairs = [self.near, self.contrast, self.attention] if self.interplay else []
+        pairs = [self.by_distance] if self.interplay else []
         return [self.taste, *pairs, self.examined, self.converted]
+
+    def deviations(self) -> list[nn.Parameter]:
+        """See `Evaluator.deviations`."""
+        return [self.apart] if self.interplay else []
+
+    @property
+    def contrast(self) -> Tensor:
+        """(E, j, l): what the relevance at slot l adds to the appeal of slot j."""
+        return self._pairs(0)
+
+    @property
+    def attention(self) -> Tensor:
+        """(E, j, l): what it adds to slot j's being looked at."""
+        return self._pairs(1)
+
+    @property
+    def near(self) -> Tensor:
+        """(E, h, j, l): what likeness to slot l in field h adds to the appeal of slot j."""
+        return self._pairs(slice(_RELEVANCE_WAYS, None))
+
+    def _pairs(self, way: int | slice) -> Tensor:
+        return self.apart[:, way] + self.by_distance[:, way][..., self.distance]
 
     def biases(self) -> list[nn.Parameter]:
         """See `Evaluator.biases`."""

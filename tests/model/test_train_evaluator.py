@@ -61,7 +61,8 @@ def test_with_bootstrap_a_list_counts_for_each_member_by_its_own_weight(tmp_path
 def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_rate(
     kind: str, net: type[ContextEvaluator | PairEvaluator], tmp_path: Path
 ):
-    task = task_of(tmp_path, kind, embedding_decay=2.0, weight_decay=0.5, structure_lr=0.04)
+    decays = {"embedding_decay": 2.0, "weight_decay": 0.5, "pair_decay": 0.7}
+    task = task_of(tmp_path, kind, structure_lr=0.04, **decays)
     assert isinstance(task.net.evaluator, net)
     groups = {id(p): group for group in task.optimizer.param_groups for p in group["params"]}
 
@@ -74,6 +75,10 @@ def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_
     for weight in [*task.net.evaluator.structure(), *task.net.scales()]:
         assert groups[id(weight)]["lr"] == 0.04
         assert groups[id(weight)]["weight_decay"] == 0.0
+    assert bool(task.net.evaluator.deviations()) == (kind == "pair")
+    for weight in task.net.evaluator.deviations():
+        assert groups[id(weight)]["lr"] == 0.04
+        assert groups[id(weight)]["weight_decay"] == 0.7
 
 
 def test_the_checkpoint_holds_the_averaged_weights(tmp_path: Path):

@@ -121,7 +121,7 @@ def test_it_learns_what_a_pair_evaluator_likes():
     assert isinstance(evaluator, PairEvaluator)
     with torch.no_grad():  # likes and dislikes, alone and side by side
         evaluator.bias.table.mul_(100.0)
-        evaluator.near.normal_()
+        evaluator.apart[:, 2:].normal_()
     net = build_generator(GeneratorConfig(kind="guided", hidden=16, heads=2), config, FIELDS, SLOTS)
     training = GeneratorTraining(cru_loss="expected")
     objective = NeighborObjective(training, 1.0, torch.Generator().manual_seed(1))

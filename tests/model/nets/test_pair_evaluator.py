@@ -25,7 +25,7 @@ def pair_evaluator(
     net = build_evaluator(config, fields, SLOTS).eval()
     assert isinstance(net, PairEvaluator)
     with torch.no_grad():
-        for weight in net.structure():
+        for weight in [*net.structure(), *net.deviations()]:
             weight.add_(0.5 * torch.randn_like(weight))
     return net.requires_grad_(False)
 
@@ -57,9 +57,10 @@ def test_a_slot_gets_its_relevance_and_what_each_other_slot_adds():
             logit = float(r[j])
             examined = float(net.examined[0, j])
             for other in set(range(SLOTS)) - {j}:
-                logit += float(net.near[0, :, j, other] @ alike[j, other])
-                logit += float(net.contrast[0, j, other] * r[other])
-                examined += float(net.attention[0, j, other] * r[other])
+                away = SLOTS - 1 + other - j  # what all slots that far apart share
+                pair = net.apart[0, :, j, other] + net.by_distance[0, :, away]
+                logit += float(pair[0] * r[other] + pair[2:] @ alike[j, other])
+                examined += float(pair[1] * r[other])
             expected = 1 / (1 + math.exp(-logit)) / (1 + math.exp(-examined))
             assert float(got[0, b, 0, j]) == pytest.approx(expected, abs=SAME)
 
@@ -130,7 +131,8 @@ def test_what_a_list_adds_is_what_no_item_brings_alone():
 
     added = net.added(encoded, shown, request.slot_valid)
     with torch.no_grad():
-        net.attention.zero_()
+        net.apart[:, 1].zero_()
+        net.by_distance[:, 1].zero_()
     p_click, _ = net.score(encoded, shown, request.slot_valid)
 
     examined = torch.sigmoid(net.examined)[:, None, None]
@@ -173,10 +175,25 @@ def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
 def test_tables_and_structural_weights_are_told_apart():
     net = pair_evaluator()
     tables, structure = [*net.tables(), *net.biases()], net.structure()
+    deviations = net.deviations()
 
     assert {len(p) for p in tables} == {ROWS}
-    assert not {id(p) for p in tables} & {id(p) for p in structure}
-    assert sum(p.numel() for p in structure) < 200
+    groups = [{id(p) for p in group} for group in (tables, structure, deviations)]
+    assert len(set.union(*groups)) == sum(len(group) for group in groups)
+    assert sum(p.numel() for p in (*structure, *deviations)) < 200
+
+
+def test_slots_equally_far_apart_act_alike_but_for_what_is_their_own():
+    net = pair_evaluator(members=2)
+
+    with torch.no_grad():
+        net.apart.zero_()
+
+    for way in (net.contrast, net.attention, net.near[:, 0]):
+        assert torch.equal(way[:, 0, 1], way[:, 2, 3])  # the next one below
+        assert torch.equal(way[:, 2, 0], way[:, 3, 1])  # two above
+        assert (way[:, 0, 1] != way[:, 1, 0]).all()
+        assert (way[:, 0, 1] != way[:, 0, 2]).all()
 
 
 def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder():
