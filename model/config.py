@@ -76,6 +76,7 @@ class EvaluatorTraining:
     upstream_order: float = 1.0  # weight of what upstream's order teaches of tastes; "pair" only
     upstream_offer: float = 1.0  # of what the choice of candidates teaches; "pair" only
     even_slots: float = 1.0  # weight against lists adding the same to a slot always; "pair" only
+    temperature: bool = True  # at the end, scale what is promised to what validation shows
     bootstrap: bool = False  # every member weighs the lists its own way
     users: str = "all"  # all | first_half | second_half: whose lists are learned from
     labels: str = "clicks"  # clicks | world: a simulated log's true probabilities, for a ceiling

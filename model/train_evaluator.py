@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.calibration import measure_shown, scale_checkpoint
 from model.checkpoint import BEST, Checkpoint, CheckpointError, write_checkpoint
 from model.config import Config, EvaluatorTraining
 from model.config_values import ConfigError
@@ -28,12 +29,10 @@ from model.data.worlds import load_world
 from model.lessons import Pupil
 from model.loop import Numbers, Stopped, fit
 from model.losses import feedback_loss
-from model.metrics import auc, ece, gauc, log_loss
 from model.nets.build import build_evaluator
 from model.nets.inputs import only_shown
 from model.nets.layers import take_lists
 from model.nets.shape import Fields
-from model.search import predict_shown
 from model.weight_average import averaged, follow
 
 
@@ -105,12 +104,16 @@ class EvaluatorTask:
     def validate(self) -> Numbers:
         """AUC, GAUC, LogLoss and calibration on the validation part, of the averaged weights."""
         with averaged(self.optimizer):
-            return measure(self.net, self.gatherer, self._validation)
+            return measure_shown(self.net, self.gatherer, self._validation)
 
     def save_best(self, numbers: Numbers) -> None:
         """Write best.pt, with the averaged weights."""
         with averaged(self.optimizer):
             self._write(numbers)
+
+    def calibrate_best(self) -> Numbers:
+        """Fit the best epoch's net to the validation part by one factor of its logits."""
+        return scale_checkpoint(self.folder / BEST, self.gatherer, self._validation)
 
     def _write(self, numbers: Numbers) -> None:
         tables = self.tables
@@ -172,21 +175,6 @@ def _optimizer(pupil: Pupil, training: EvaluatorTraining) -> torch.optim.Optimiz
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=training.lr)
 
 
-def measure(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Numbers:
-    """AUC, GAUC, LogLoss, ECE of p_click on lists that were shown."""
-    predicted, batches = predict_shown(net, gatherer, rows)
-    p = predicted.cpu().numpy()
-    clicks = torch.cat([b.clicks for b in batches]).cpu().numpy()
-    valid = torch.cat([b.request.slot_valid for b in batches]).cpu().numpy()
-    flat_p, flat_click = p[valid], clicks[valid]
-    return {
-        "logloss": log_loss(flat_p, flat_click),
-        "auc": auc(flat_p, flat_click),
-        "gauc": gauc(p, clicks, valid),
-        "ece": ece(flat_p, flat_click),
-    }
-
-
 def train_evaluator(config: Config, log_dir: Path, folder: Path, device: str = "cpu") -> Numbers:
     """Train on the log, leave best.pt in the folder, return the best validation numbers."""
     tables = load_tables(log_dir)
@@ -196,7 +184,7 @@ def train_evaluator(config: Config, log_dir: Path, folder: Path, device: str = "
     task = EvaluatorTask(config, tables, device, folder)
     identity = f"{tables.fingerprint} {config.evaluator} {training}"
     best = fit(task, folder, epochs=training.epochs, patience=training.patience, identity=identity)
-    return best
+    return task.calibrate_best() if training.temperature else best
 
 
 def main(argv: list[str] | None = None) -> int:

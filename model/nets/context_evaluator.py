@@ -93,6 +93,10 @@ class ContextEvaluator(Evaluator):
         p = torch.sigmoid(logits)
         return p[..., 0] * examined * weight, p[..., 1] * weight
 
+    def sharpen(self, factor: float) -> None:
+        """See `Evaluator.sharpen`."""
+        self.out.scale_output(0, factor)
+
 
 class SlotBlock(nn.Module):
     """One pre-norm transformer block over the slots of a list, with a learned bias a slot pair."""

@@ -70,6 +70,13 @@ class Evaluator(nn.Module, ABC):
             p_click and p_conversion, (E, B, L, M) each, 0 in a slot that is not there.
         """
 
+    @abstractmethod
+    def sharpen(self, factor: float) -> None:
+        """Multiply the logit of a click, given that the slot is looked at, by a factor, in place.
+
+        Temperature scaling written into weights: graphs have no node of it.
+        """
+
     def affinity(self, request: RequestTensors) -> Tensor:
         """(E, B, N) logits: how user and candidate go together by the item's own fields alone.
 

@@ -44,6 +44,13 @@ class Dense(nn.Module):
             y = y + self.bias.unsqueeze(1)
         return y if x.dim() == 3 else y.reshape(*x.shape[:-1], y.shape[-1])
 
+    @torch.no_grad()
+    def scale_output(self, column: int, factor: float) -> None:
+        """Multiply one number of the output, for every member."""
+        self.weight[..., column] *= factor
+        if self.bias is not None:
+            self.bias[..., column] *= factor
+
 
 class Head(nn.Module):
     """The rest of an MLP whose first layer was summed from parts: ReLU - hidden - ReLU - out.

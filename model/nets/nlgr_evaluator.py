@@ -75,6 +75,10 @@ class NlgrEvaluator(Evaluator):
         p = torch.sigmoid(self.head(first)) * there.unsqueeze(-1).to(first.dtype)
         return p[..., 0], p[..., 1]
 
+    def sharpen(self, factor: float) -> None:
+        """See `Evaluator.sharpen`."""
+        self.head.out.scale_output(0, factor)
+
     def score_in_graph(
         self, encoded: Encoded, lists: Tensor, slot_valid: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -193,6 +193,20 @@ class PairEvaluator(Evaluator):
         p_click = torch.sigmoid(click) * torch.sigmoid(examined) * weight
         return p_click, torch.sigmoid(conversion) * weight
 
+    @torch.no_grad()
+    def sharpen(self, factor: float) -> None:
+        """See `Evaluator.sharpen`. Relevance and likeness count more, what they do elsewhere not.
+
+        Contrast is linear in relevance and grows with it, as it should; examination must not.
+        """
+        self.out.scale_output(0, factor)
+        self.taste.mul_(factor)
+        self.bias.table.mul_(factor)
+        if self.interplay:
+            for pairs in (self.apart, self.by_distance):
+                pairs[:, 1] /= factor
+                pairs[:, _RELEVANCE_WAYS:] *= factor
+
     def added(self, encoded: Encoded, shown: Tensor, slot_valid: Tensor) -> Tensor:
         """See `Evaluator.added`."""
         return self._beside(shown, slot_valid.unsqueeze(1).to(shown.dtype))[0]

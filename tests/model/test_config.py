@@ -52,6 +52,7 @@ def test_the_paper_stays_what_it_is_whatever_the_product_ships():
         assert (training.lr, training.max_batch) == (1e-3, 1024)
     evaluator = nlgr.train_evaluator
     assert (evaluator.average, evaluator.weight_decay, evaluator.embedding_decay) == (0.0, 0.0, 0.0)
+    assert not evaluator.temperature
     assert (nlgr.train_generator.cru_loss, nlgr.train_generator.lr_decay) == (
         "straight_through",
         0.0,

@@ -209,3 +209,18 @@ def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder()
     width = generator.width
     assert torch.equal(generator.embedding.table, evaluator.embedding.table[:, :width])
     assert torch.equal(generator.user.newcomer, before)
+
+
+def test_sharpening_multiplies_the_logit_of_who_looks_and_leaves_who_looks_alone():
+    net = pair_evaluator(members=2)
+    request = random_request(ragged=False)
+    encoded = net.encode(request)
+    shown = take_lists(encoded.candidates, first_candidates(request).unsqueeze(1))
+    logit = shown[..., 0] + net.added(encoded, shown, request.slot_valid)
+    before, _ = net.score(encoded, shown, request.slot_valid)
+
+    net.sharpen(1.7)
+    after, _ = net(request, first_candidates(request).unsqueeze(1))
+
+    examined = before / torch.sigmoid(logit)
+    assert torch.allclose(after, examined * torch.sigmoid(1.7 * logit), atol=SAME)

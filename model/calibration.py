@@ -1,0 +1,91 @@
+"""How an evaluator's probabilities fit what users did with shown lists, and temperature scaling.
+
+Guo et al., On Calibration of Modern Neural Networks (2017). Dropout, decay and the mean over
+members make a net promise too little, a small log makes it promise too much. One factor of its
+logits, from validation, mends that; the order of lists hardly changes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn import functional
+
+from model.checkpoint import read_checkpoint, write_checkpoint
+from model.data.batches import Gatherer
+from model.loop import Numbers
+from model.metrics import auc, ece, gauc, log_loss
+from model.nets.evaluator import Evaluator
+from model.search import predict_shown
+
+SHARPENED = "sharpened"  # the factor, among a checkpoint's facts
+MOST = 2.0  # a larger factor would hide that something else is wrong
+MOST_ROWS = 10_000  # lists that are asked for the factor, evenly spread
+EXACT = 0.005  # of the factor's logarithm
+
+
+def measure_shown(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Numbers:
+    """AUC, GAUC, LogLoss, ECE of p_click on lists that were shown."""
+    predicted, batches = predict_shown(net, gatherer, rows)
+    p = predicted.cpu().numpy()
+    clicks = torch.cat([b.clicks for b in batches]).cpu().numpy()
+    valid = torch.cat([b.request.slot_valid for b in batches]).cpu().numpy()
+    flat_p, flat_click = p[valid], clicks[valid]
+    return {
+        "logloss": log_loss(flat_p, flat_click),
+        "auc": auc(flat_p, flat_click),
+        "gauc": gauc(p, clicks, valid),
+        "ece": ece(flat_p, flat_click),
+    }
+
+
+def sharpen_to_fit(net: Evaluator, gatherer: Gatherer, rows: Tensor) -> float:
+    """Multiply the net's click logits, in place, by the factor that lowers LogLoss most.
+
+    Args:
+        net: an evaluator, not in training.
+        gatherer: of the log.
+        rows: (R,) rows with shown lists that the net has not learned from.
+
+    Returns:
+        The factor, in [1 / MOST, MOST]: above 1 the net had promised too little of good items.
+    """
+    some = rows[torch.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).long()]
+    reached = 0.0  # logarithm of what the net is sharpened by at present
+
+    def loss(wanted: float) -> float:
+        nonlocal reached
+        net.sharpen(math.exp(wanted - reached))
+        reached = wanted
+        p, batches = predict_shown(net, gatherer, some)
+        clicks = torch.cat([batch.clicks for batch in batches])
+        valid = torch.cat([batch.request.slot_valid for batch in batches])
+        return float(functional.binary_cross_entropy(p[valid], clicks[valid].to(p.dtype)))
+
+    limit = math.log(MOST)
+    found = minimize_scalar(
+        loss, bounds=(-limit, limit), method="bounded", options={"xatol": EXACT}
+    )
+    net.sharpen(math.exp(found.x - reached))
+    return math.exp(found.x)
+
+
+def scale_checkpoint(path: Path, gatherer: Gatherer, rows: Tensor) -> Numbers:
+    """Sharpen the evaluator of a checkpoint file to fit, once; returns its validation numbers.
+
+    A checkpoint that says by what it was sharpened is left as it is.
+    """
+    given = read_checkpoint(path)
+    if SHARPENED in given.facts:
+        return dict(given.facts["validation"])
+    net = given.evaluator().to(gatherer.device)
+    factor = sharpen_to_fit(net, gatherer, rows)
+    numbers = measure_shown(net, gatherer, rows)
+    facts = given.facts | {"validation": numbers, SHARPENED: factor}
+    write_checkpoint(path, replace(given, weights=net.state_dict(), facts=facts))
+    return numbers
