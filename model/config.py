@@ -69,13 +69,13 @@ class EvaluatorTraining:
     weight_decay: float = 0.01  # of all other weights (decoupled)
     embedding_decay: float = 0.25  # of the tables of embeddings and factors (decoupled)
     bias_decay: float = 0.25  # of the biases of rows (decoupled); "pair" only
-    pair_decay: float = 1.0  # of what pairs of slots have beyond their distance; "pair" only
+    pair_decay: float = 3.0  # of what pairs of slots have beyond their distance; "pair" only
     max_batch: int = 512
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.1  # ids hidden, so that the unknown rows are trained
     upstream_order: float = 1.0  # weight of what upstream's order teaches of tastes; "pair" only
     upstream_offer: float = 1.0  # of what the choice of candidates teaches; "pair" only
-    even_slots: float = 1.0  # weight against lists adding the same to a slot always; "pair" only
+    even_slots: float = 0.3  # weight against lists adding the same to a slot always; "pair" only
     temperature: bool = True  # at the end, scale what is promised to what validation shows
     bootstrap: bool = False  # every member weighs the lists its own way
     users: str = "all"  # all | first_half | second_half: whose lists are learned from
