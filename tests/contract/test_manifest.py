@@ -17,6 +17,7 @@ from model.contract.manifest import (
     GOLDEN,
     ITEMS,
     MANIFEST,
+    TABLES,
     Graph,
     Lengths,
     Manifest,
@@ -101,6 +102,13 @@ def test_an_altered_or_missing_file_is_refused_by_name(folder, name):
 def test_a_file_that_the_service_reads_must_have_a_checksum(folder, name):
     altered(folder, lambda raw: raw["checksums"].pop(name))
     with pytest.raises(ManifestError, match=f"no checksum for {name}"):
+        require_whole(folder, read_manifest(folder))
+
+
+def test_tables_that_a_graph_looks_up_must_have_a_checksum(folder):
+    table = {"name": "t", "dtype": "float32", "shape": [2, 2], "offset": 0}
+    altered(folder, lambda raw: raw["graphs"][GENERATOR].update(tables=[table]))
+    with pytest.raises(ManifestError, match=f"no checksum for {TABLES}"):
         require_whole(folder, read_manifest(folder))
 
 

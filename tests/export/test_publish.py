@@ -1,9 +1,12 @@
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from export.publish import artifact_name, point_current, publish
+from model.contract.manifest import TABLES
+from tests.artifacts import tiny_artifact
 
 NOW = datetime(2026, 11, 21, 5, 30, tzinfo=UTC)
 
@@ -21,6 +24,15 @@ def test_a_build_that_fails_leaves_the_folder_as_it_was(tmp_path: Path):
 
     assert {p.name for p in tmp_path.iterdir()} == {"old", "current"}
     assert (tmp_path / "current").resolve() == tmp_path / "old"
+
+
+def test_nobody_may_write_into_what_services_map_and_everybody_may_read_it(tmp_path: Path):
+    folder = tiny_artifact(tmp_path)
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert [name for name, mode in modes.items() if not mode & 0o222] == [TABLES]
+    assert all(mode & 0o444 == 0o444 for mode in modes.values())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755  # it may still be deleted
 
 
 def test_the_current_link_is_swapped_not_removed(tmp_path: Path):
