@@ -79,11 +79,13 @@ class EvaluatorTraining:
     temperature: bool = True  # at the end, scale what is promised to what validation shows
     bootstrap: bool = False  # every member weighs the lists its own way
     users: str = "all"  # all | first_half | second_half: whose lists are learned from
+    lists: str = "all"  # all | even | odd: every other list of each user, the first is even
     labels: str = "clicks"  # clicks | world: a simulated log's true probabilities, for a ceiling
     seed: int = 0
 
     def __post_init__(self) -> None:
         _one_of("train_evaluator.users", self.users, ("all", "first_half", "second_half"))
+        _one_of("train_evaluator.lists", self.lists, ("all", "even", "odd"))
         _one_of("train_evaluator.labels", self.labels, ("clicks", "world"))
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"train_evaluator.average={self.average} must be in [0, 1)")

@@ -22,7 +22,7 @@ from model.config_values import ConfigError
 from model.contract.errors import ContractError
 from model.data.batches import Batch, Gatherer
 from model.data.errors import DataError
-from model.data.split import TRAIN, VALIDATION, in_first_half
+from model.data.split import TRAIN, VALIDATION, every_other, in_first_half
 from model.data.tables import LogTables, load_tables
 from model.data.true_labels import with_true_clicks
 from model.data.worlds import load_world
@@ -53,7 +53,7 @@ class EvaluatorTask:
         self.net = Pupil(net, training).to(device)
         self.optimizer: torch.optim.Optimizer = _optimizer(self.net, training)
         self.gatherer = Gatherer(tables, device)
-        self._train = torch.from_numpy(_rows_of_users(tables, training.users))
+        self._train = torch.from_numpy(_rows_of(tables, training))
         self._weights: Tensor | None = None
         if training.bootstrap:
             self._weights = bootstrap_weights(net.members, len(tables.part), training.seed)
@@ -148,13 +148,16 @@ def bootstrap_weights(members: int, rows: int, seed: int) -> Tensor:
     return torch.empty(members, rows).exponential_(generator=rng)
 
 
-def _rows_of_users(tables: LogTables, users: str) -> NDArray[np.int64]:
-    """Training rows of all users, or of one half of them."""
+def _rows_of(tables: LogTables, training: EvaluatorTraining) -> NDArray[np.int64]:
+    """Training rows: of all users or one half of them, all of their lists or every other one."""
     rows = tables.rows_of(TRAIN)
-    if users == "all":
-        return rows
-    first = in_first_half(tables.users.ids)[tables.user_place[rows]]
-    return rows[first == (users == "first_half")]
+    if training.users != "all":
+        first = in_first_half(tables.users.ids)[tables.user_place[rows]]
+        rows = rows[first == (training.users == "first_half")]
+    if training.lists != "all":
+        even = every_other(tables.user_place[rows], tables.timestamp[rows])
+        rows = rows[even == (training.lists == "even")]
+    return rows
 
 
 def _optimizer(pupil: Pupil, training: EvaluatorTraining) -> torch.optim.Optimizer:

@@ -46,6 +46,16 @@ def in_first_half(user_ids: Sequence[str]) -> NDArray[np.bool_]:
     return np.asarray([_number(user_id, b"half") < 0.5 for user_id in user_ids])
 
 
+def every_other(user_place: NDArray[np.int32], timestamp: Ints) -> NDArray[np.bool_]:
+    """(R,) bool: rows of every second sitting of each user's own timeline, the first among them."""
+    sittings, row_sitting = np.unique(
+        np.stack([user_place.astype(np.int64), timestamp]), axis=1, return_inverse=True
+    )
+    user = sittings[0]
+    place = np.arange(len(user)) - np.searchsorted(user, user, side="left")
+    return np.asarray(place % 2 == 0)[np.reshape(row_sitting, -1)]
+
+
 def _in_log(moment: Ints) -> NDArray[np.float64]:
     """Share of all sittings that began strictly earlier; sittings of one moment stay together."""
     return np.searchsorted(np.sort(moment), moment, side="left") / len(moment)

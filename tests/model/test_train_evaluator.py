@@ -29,6 +29,22 @@ def test_an_evaluator_of_half_the_users_learns_from_every_list_of_theirs_and_no_
     assert rows.tolist() == expected.tolist()
 
 
+def test_two_evaluators_share_the_lists_of_all_users_without_a_common_one(tmp_path: Path):
+    tables = prepare(write_toy_log(tmp_path / "log"), sessions=3)
+    halves = [
+        EvaluatorTask(
+            Config.from_mapping({"train_evaluator": {"lists": lists}}), tables, "cpu", tmp_path
+        ).train_rows()
+        for lists in ("even", "odd")
+    ]
+
+    even, odd = (set(rows.tolist()) for rows in halves)
+    assert not even & odd
+    assert even | odd == set(np.flatnonzero(tables.part == TRAIN).tolist())
+    users = [{int(tables.user_place[row]) for row in rows} for rows in (even, odd)]
+    assert len(users[0] & users[1]) > len(users[0]) / 2
+
+
 def task_of(tmp_path: Path, kind: str, **training: float | bool) -> EvaluatorTask:
     """A small evaluator about to learn a toy log."""
     tables = prepare(write_toy_log(tmp_path / "log"), sessions=3)

@@ -1,7 +1,9 @@
-"""Job: by how many spreads an evaluator of other users falls short of what ours promises.
+"""Job: by how many spreads an evaluator of other lists falls short of what ours promises.
 
 Nothing but logs is asked, so it says which lambda a log needs: the service ranks lists by promise
-less lambda spreads, and that is honest where it equals what the evaluator of other users expects.
+less lambda spreads, and that is honest where it equals what the evaluator of other lists expects.
+Both learn from the same users: one of other users would know nothing of their tastes, and would
+expect too little of every list.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Promise:
     """Means over requests of the lists that would be served with one lambda.
 
     promised: gain over the input list by the evaluator that chose. second: by the one of other
-    users. spread: standard deviation of the gain over the first one's members.
+    lists. spread: standard deviation of the gain over the first one's members.
     """
 
     pessimism: float
@@ -57,7 +59,7 @@ class OptimismJob:
     """Lists for validation requests, looked at by two evaluators.
 
     lists: of the generator that `judge` taught; only its way of proposing is used.
-    second: learned from the users that `judge` has not seen.
+    second: learned from the lists that `judge` has not seen.
     """
 
     lists: ListsJob

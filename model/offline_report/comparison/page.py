@@ -150,7 +150,7 @@ def _optimism(one: Found) -> list[str]:
         for point in one.optimism["curve"]
         if point["pessimism"].is_integer()
     ]
-    head = ("lambda", "promised gain", "spread over members", "by the evaluator of other users")
+    head = ("lambda", "promised gain", "spread over members", "by the evaluator of other lists")
     return [text, "", *tables.table(head, lines)]
 
 

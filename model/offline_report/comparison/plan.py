@@ -93,10 +93,12 @@ class Plan:
         )
 
     def optimism(self) -> OptimismJob | None:
-        """How far the evaluator of the other users falls short of ours."""
+        """How far an evaluator of the same users' other lists falls short of one of ours."""
         if "optimism" not in self.problem.experiments:
             return None
-        first, second = self.halves()
+        seed = self.problem.seeds[0]
+        first = EvaluatorJob(problem=self.problem, seed=seed, lists="even")
+        second = EvaluatorJob(problem=self.problem, seed=seed + 1000, lists="odd")
         lists = ListsJob(source=GeneratorJob(evaluator=first))
         return OptimismJob(lists=lists, judge=first, second=second)
 

@@ -23,23 +23,25 @@ EPOCHS = "epochs.jsonl"
 class EvaluatorJob:
     """An evaluator, and how it predicts later lists.
 
-    users: whose lists it learns from (`EvaluatorTraining.users`).
+    users, lists: whose lists it learns from, and which (`EvaluatorTraining`).
     """
 
     problem: Problem
     seed: int
     users: str = "all"
+    lists: str = "all"
 
     @property
     def title(self) -> str:
         """See `Job`."""
-        whose = "" if self.users == "all" else f" {self.users}"
-        return f"{self.problem.name} evaluator {self.seed}{whose}"
+        some = "".join(f" {part}" for part in (self.users, self.lists) if part != "all")
+        return f"{self.problem.name} evaluator {self.seed}{some}"
 
     def config(self) -> Config:
         """The run's configuration."""
         config = self.problem.seeded(self.seed)
-        return replace(config, train_evaluator=replace(config.train_evaluator, users=self.users))
+        some = replace(config.train_evaluator, users=self.users, lists=self.lists)
+        return replace(config, train_evaluator=some)
 
     def depends_on(self) -> str:
         """See `Job`."""

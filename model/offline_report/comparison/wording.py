@@ -31,10 +31,10 @@ CAUTION = (
 )
 
 OPTIMISM = (
-    "Which lambda the log asks for, without any truth: on validation requests, an evaluator of one "
-    "half of the users chooses and one of the other half is asked, too (both learned from half of "
-    "the lists, so both are less sure than what is served). The smallest lambda at which promise "
-    "less lambda spreads is no more than the other one expects: **{found}**; configured is "
+    "Which lambda the log asks for, without any truth: on validation requests, an evaluator of "
+    "every other list of each user chooses and one of the rest is asked, too (both learned from "
+    "half of the lists, so both are less sure than what is served). The smallest lambda at which "
+    "promise less lambda spreads is no more than the other one expects: **{found}**; configured is "
     "{configured:g}."
 )
 

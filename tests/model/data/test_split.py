@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.data.log_info import LogInfo
-from model.data.split import TEST, TRAIN, VALIDATION, in_first_half, split_rows
+from model.data.split import TEST, TRAIN, VALIDATION, every_other, in_first_half, split_rows
 
 SHARES = (0.7, 0.15, 0.15)
 
@@ -80,3 +80,13 @@ def test_the_halves_of_the_users_are_about_equal_and_do_not_depend_on_the_log():
     # 2,000 fair coins: 1,000 with a standard deviation of 22
     assert abs(int(first.sum()) - 1000) < 100
     assert in_first_half(ids[::-1][:50]).tolist() == first[::-1][:50].tolist()
+
+
+def test_every_other_sitting_of_a_user_is_taken_with_all_of_its_rows():
+    user = np.array([7, 3, 7, 3, 7, 3, 7], dtype=np.int32)
+    timestamp = np.array([30, 10, 10, 20, 20, 20, 20], dtype=np.int64)
+
+    even = every_other(user, timestamp)
+
+    # user 3: 10, 20 (two rows); user 7: 10, 20 (two rows), 30
+    assert even.tolist() == [True, True, True, False, False, False, False]
