@@ -15,6 +15,7 @@ from service.api.admission import Admission, Visitor
 from service.api.bodies import ClientGone, check_headers
 from service.api.errors import ANSWERED, code_of, render
 from service.api.hang_up import watch
+from service.api.header_texts import header_texts
 from service.api.interrupt import Interruptible
 from service.api.tokens import Tokens
 from service.api.trace import trace_headers, trace_id
@@ -52,7 +53,7 @@ class RerankEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; an error of ours becomes a 500 that says nothing."""
         began = self._door.clock()
-        headers = _headers(scope)
+        headers = header_texts(scope)
         journey = Journey(began, headers.get("traceparent"))
         outcome: metrics.Outcome = "failed"
         try:
@@ -145,8 +146,3 @@ class RerankEndpoint:
         metrics.REFUSED.labels(code_of(error)).inc()
         event("debug", "refused", code=code_of(error), trace_id=trace_id(headers))
         await send_whole(send, status, [*own, *trace_headers(headers)], body)
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    """By lower-case name; of a header that is there twice the first counts."""
-    return {k.decode("latin-1"): v.decode("latin-1") for k, v in reversed(scope["headers"])}

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from model.contract.errors import ManifestError
 from service.main.acceptor import Acceptor
-from service.main.protocol import BoundedProtocol
+from service.main.repeated import RepeatedProtocol
 from service.main.wiring import Service, assemble
 from service.settings import Settings
 from service.telemetry import metrics
@@ -42,8 +42,8 @@ class _Server(uvicorn.Server):
             await acceptor.close()
         await super().shutdown(sockets)
 
-    def _protocol(self) -> BoundedProtocol:
-        return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
+    def _protocol(self) -> RepeatedProtocol:
+        return RepeatedProtocol(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -123,7 +123,7 @@ class Process:
     def _config(self, app: ASGIApp) -> uvicorn.Config:
         return uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=RepeatedProtocol,
             interface="asgi3",
             proxy_headers=False,  # nothing here asks who called, or by which scheme
             ws="none",

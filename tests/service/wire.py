@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.api.bodies import ClientGone
 from service.api.whole import give_json, take_body
-from service.main.protocol import BoundedProtocol
+from service.main.repeated import RepeatedProtocol
 
 WAIT_S = 5.0  # a test that waits so long has failed
 BUFFER_BYTES = 1 << 19
@@ -35,7 +35,7 @@ class Wire:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._app,
-                http=BoundedProtocol,
+                http=RepeatedProtocol,
                 interface="asgi3",
                 ws="none",
                 lifespan="off",
