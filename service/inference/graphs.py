@@ -18,6 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
 from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES, Manifest
 from service.errors import BudgetSpent, GraphFailed
+from service.inference.session import DirectSession
 from service.telemetry import metrics
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,7 +35,7 @@ _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
 
 def open_session(
     model: Path | bytes, tables: Mapping[str, ort.OrtValue] | None = None
-) -> ort.InferenceSession:
+) -> DirectSession:
     """One session on one thread that does not spin between runs; raises one of ORT_ERRORS.
 
     Args:
@@ -52,7 +53,7 @@ def open_session(
     options.add_session_config_entry("session.use_env_allocators", "1")
     for name, value in borrowed.items():
         options.add_initializer(name, value)
-    session = ort.InferenceSession(
+    session = DirectSession(
         model,
         options,
         providers=["CPUExecutionProvider"],
@@ -79,7 +80,7 @@ class OrtGraphs:
     def __init__(
         self,
         manifest: Manifest,
-        sessions: Mapping[str, ort.InferenceSession],
+        sessions: Mapping[str, DirectSession],
         role: metrics.Role | None = None,
     ) -> None:
         self.manifest, self.role = manifest, role
@@ -144,7 +145,7 @@ class OrtRun:
             raise GraphFailed(graph=name, why=f"nothing was given for input {error}") from error
         began = time.perf_counter()
         try:
-            return list(session.run(None, feeds, self._options))
+            return session.run(self._graphs.outputs[name], feeds, self._options)
         except ORT_ERRORS as error:
             if self._stopped:
                 raise BudgetSpent(stage=name, left_ms=0.0) from error

@@ -41,7 +41,7 @@ def test_a_second_graph_computes_in_the_memory_that_the_first_one_needed():
     for _ in range(3):
         before = anonymous_mb()
         sessions.append(open_session(summed_table()))
-        (y,) = sessions[-1].run(None, {"x": x})
+        (y,) = sessions[-1].run(["y"], {"x": x})
         grown.append(anonymous_mb() - before)
         assert y == SIDE * SIDE
 
