@@ -41,7 +41,7 @@ least_steps = 0
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run over the toy log."""
     folder = tmp_path_factory.mktemp("run")
-    write_toy_log(folder / "log", requests=600, users=40)
+    write_toy_log(folder / "log", requests=600, users=40, truth=True)
     (folder / "config.toml").write_text(CONFIG)
     config = ["--config", str(folder / "config.toml")]
     where = ["--log", str(folder / "log")]
@@ -66,6 +66,23 @@ def test_the_report_never_finds_a_served_list_below_the_input_list(run: Path):
 
     assert measured["reward_gain_served"][0] >= 0
     assert measured["reward_gain_served"][0] >= measured["reward_gain_single"][0] - 1e-9
+
+
+def test_the_report_says_by_how_much_the_labels_of_a_served_list_are_above_the_input_lists(
+    run: Path,
+):
+    numbers = json.loads((run / "report" / "report.json").read_text())
+    measured = numbers["measured"]
+
+    for name in ("ndcg@4", "map@4", "precision@4"):  # lists have four slots, fewer than the cuts
+        served, given = measured[f"{name}_served"], measured[f"{name}_input"]
+        above = measured[f"{name}_above_input_served"]
+        assert above[0] == pytest.approx(served[0] - given[0], abs=1e-9)
+        assert above[2] - above[1] < (served[2] - served[1]) + (given[2] - given[1])
+    promised = sum(part["requests"] * part["promised"] for part in numbers["promise"]) / 20
+    assert promised == pytest.approx(measured["reward_served"][0])
+    page = (run / "report" / "report.md").read_text()
+    assert "NDCG@4 by the labels of all candidates, less the input list's" in page
 
 
 def test_the_trained_artifact_serves_real_requests_of_the_later_part(run: Path):

@@ -31,6 +31,7 @@ Statistic = Callable[[NDArray[np.intp]], float]
 Measured = dict[str, tuple[float, float, float]]  # value, low, high
 KINDS = ("single", "served")
 KEPT = "kept_served"
+CUTS = (6, 10)  # of a list, by labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +92,26 @@ def _columns(served: Served, tables: LogTables, world: ClickWorld | None, restar
     if world is not None:
         out |= _true(served, tables, world)
     if tables.candidate_clicks is not None:
-        for kind, lists in served.lists.items():
-            quality = labelled_quality(tables, served.rows, lists.numpy(), min(10, tables.slots))
-            out |= {f"{name}_{kind}": values for name, values in quality.items()}
+        out |= _labelled(served, tables)
+    return out
+
+
+def _labelled(served: Served, tables: LogTables) -> Columns:
+    """Quality by the labels of all candidates, and by how much it is above the input list's.
+
+    The difference has an interval of its own: requests that are hard are so for both lists.
+    """
+    out: Columns = {}
+    for cut in sorted({min(cut, tables.slots) for cut in CUTS}):
+        found = {
+            kind: labelled_quality(tables, served.rows, lists.numpy(), cut)
+            for kind, lists in served.lists.items()
+        }
+        for name, given in found["input"].items():
+            out[f"{name}_input"] = given
+            for kind in KINDS:
+                out[f"{name}_{kind}"] = found[kind][name]
+                out[f"{name}_above_input_{kind}"] = found[kind][name] - given
     return out
 
 

@@ -22,9 +22,9 @@ _MEANING = {
     "true_share_of_best_gain": "true share of the optimum's gain (simulated)",
     "true_worse": "share of requests whose list is truly worse than the input (simulated)",
     "true": "true expected clicks (simulated)",
-    "ndcg@10": "NDCG@10 by the labels of all candidates",
-    "precision@10": "Precision@10 by the labels of all candidates",
 }
+_QUALITY = {"ndcg": "NDCG", "map": "MAP", "precision": "Precision", "f1": "F1"}
+_ABOVE = "_above_input"
 
 
 def write_report(
@@ -78,9 +78,18 @@ def _measured(measured: Measured) -> list[str]:
     ]
     for name, (value, low, high) in sorted(measured.items()):
         what, _, kind = name.rpartition("_")
-        meaning = _MEANING.get(what, what)
+        meaning = _MEANING.get(what) or _quality(what)
         lines.append(f"| {meaning} | {kind} | {value:.4f} | [{low:.4f}, {high:.4f}] |")
     return lines
+
+
+def _quality(what: str) -> str:
+    """In words: `ndcg@10`, `ndcg@10_above_input`; anything else as it is."""
+    name, _, cut = what.removesuffix(_ABOVE).partition("@")
+    if name not in _QUALITY:
+        return what
+    words = f"{_QUALITY[name]}@{cut} by the labels of all candidates"
+    return f"{words}, less the input list's" if what.endswith(_ABOVE) else words
 
 
 def _promise(parts: list[Tenth]) -> list[str]:
