@@ -114,7 +114,7 @@ class RerankBody(Strict):
     constraints: Constraints | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, each of its fields would cost a call
 class RerankRequest:
     """A checked request; rows and columns both become this.
 

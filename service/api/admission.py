@@ -87,18 +87,24 @@ class Visitor:
         self._admission = admission
         self._in_flight = False
 
+    def go(self) -> bool:
+        """Take a place in flight if one is free."""
+        self._in_flight = self._admission.take_free()
+        return self._in_flight
+
     async def turn(self, within_s: float) -> None:
         """Wait for a place in flight, for `within_s` at most.
 
         Who has none by then goes on without: no time is left for the model, so that all it still
         does is to answer in input order. It keeps counting as waiting.
         """
-        if not self._admission.take_free():
-            try:
-                async with asyncio.timeout(max(0.0, within_s)):
-                    await self._admission.take_turn()
-            except TimeoutError:
-                return
+        if self.go():
+            return
+        try:
+            async with asyncio.timeout(max(0.0, within_s)):
+                await self._admission.take_turn()
+        except TimeoutError:
+            return
         self._in_flight = True
 
     def __enter__(self) -> Visitor:

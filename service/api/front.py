@@ -7,6 +7,8 @@ paths and methods take the long way, where the endpoint is a route too: for the 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 RERANK_PATH = "/rerank"
@@ -18,9 +20,8 @@ class Front:
     def __init__(self, app: ASGIApp, rerank: ASGIApp) -> None:
         self._app, self._rerank = app, rerank
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """One request; not a coroutine around another."""
         if scope["path"] == RERANK_PATH and scope["method"] == "POST":
-            await self._rerank(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            return self._rerank(scope, receive, send)
+        return self._app(scope, receive, send)

@@ -6,20 +6,21 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec import json
 from starlette.types import Receive, Scope, Send
 
-from model.contract.request import parse_request
-from service.api.admission import Admission, Visitor
-from service.api.bodies import ClientGone, check_headers
+from model.contract.request import RerankRequest, parse_request
+from service.api.admission import Admission
+from service.api.bodies import ClientGone, check_headers, read_body
 from service.api.errors import ANSWERED, code_of, render
 from service.api.hang_up import watch
 from service.api.header_texts import header_texts
 from service.api.interrupt import Interruptible
 from service.api.tokens import Tokens
 from service.api.trace import trace_headers, trace_id
-from service.api.whole import give_json, send_whole, take_body
+from service.api.whole import answer_json, send_whole, whole_body
 from service.errors import Internal, NotReady
 from service.rerank.deadline import Clock, Deadline
 from service.rerank.reranker import Reranker, Visit
@@ -59,7 +60,8 @@ class RerankEndpoint:
         try:
             body, degraded = await self._answer(scope, headers, receive, journey)
             outcome = "degraded" if degraded else "ok"
-            await give_json(scope, send, body, trace_headers(headers))
+            if not answer_json(scope, body, more := trace_headers(headers)):
+                await send_whole(send, 200, [(b"content-type", b"application/json"), *more], body)
         except ClientGone:
             outcome = "gone"
         except asyncio.CancelledError:
@@ -90,35 +92,45 @@ class RerankEndpoint:
         if self.reranker.models.current is None:
             raise NotReady
         with door.admission.enter() as visitor:
-            raw = await take_body(
-                scope, receive, max_bytes=door.max_body_bytes, timeout_ms=door.body_timeout_ms
+            raw = whole_body(scope, door.max_body_bytes) or await read_body(
+                receive, max_bytes=door.max_body_bytes, timeout_ms=door.body_timeout_ms
             )
             with Interruptible() as work:
                 unwatch = watch(scope, receive, work)
                 try:
-                    return await self._work(raw, visitor, journey)
+                    request, visit = self._arrive(raw, journey)
+                    if not visitor.go():
+                        reserve_s = self.reranker.limits.answer_reserve_ms / 1e3
+                        await visitor.turn(visit.deadline.left_s() - reserve_s)
+                    visit.lap("queue")
+                    try:
+                        answer = await self.reranker.rerank(request, visit)
+                    finally:
+                        journey.artifact = visit.artifact
                 finally:
                     unwatch()
+            return self._written(request, answer, visit, journey), bool(answer["degraded"])
 
-    async def _work(self, raw: bytes, visitor: Visitor, journey: Journey) -> tuple[bytes, bool]:
-        clock, limits = self._door.clock, self.reranker.limits
+    def _arrive(self, raw: bytes, journey: Journey) -> tuple[RerankRequest, Visit]:
+        """Parsed before the turn: the request says how long that may be waited for."""
+        clock, began = self._door.clock, journey.began
         arrived = clock()
-        request = parse_request(raw)  # before the turn: it says how long that may be waited for
-        parsed, began = clock(), journey.began
-        deadline = Deadline(began, began + limits.budget_s(request.body.budget_ms), clock)
-        await visitor.turn(deadline.left_s() - limits.answer_reserve_ms / 1e3)
-        turned = clock()
+        request = parse_request(raw)
+        parsed = clock()
+        budget_s = self.reranker.limits.budget_s(request.body.budget_ms)
         visit = Visit(
             request_id=request.body.request_id or os.urandom(16).hex(),
-            deadline=deadline,
+            deadline=Deadline(began, began + budget_s, clock),
             laps=None if self._door.traces is None else journey.laps,
+            mark=parsed,
         )
         visit.stage("parse", arrived, parsed)
-        visit.stage("queue", parsed, turned)
-        try:
-            answer = await self.reranker.rerank(request, visit)
-        finally:
-            journey.artifact = visit.artifact
+        return request, visit
+
+    def _written(
+        self, request: RerankRequest, answer: Mapping[str, Any], visit: Visit, journey: Journey
+    ) -> bytes:
+        """The answer's JSON, its stages counted and told."""
         if self._door.traces is not None:
             journey.facts |= {
                 "http.response.status_code": 200,
@@ -127,10 +139,10 @@ class RerankEndpoint:
                 "rerank.degraded": answer["degraded"],
                 "rerank.lists_evaluated": answer["lists_evaluated"],
             }
-        stages = metrics.STAGE_SECONDS.series
+        stages, artifact = metrics.STAGE_SECONDS.series, visit.artifact
         for stage, seconds in visit.seconds.items():
-            stages[visit.artifact, stage].observe(seconds)
-        return json.encode(answer), bool(answer["degraded"])
+            stages[artifact, stage].observe(seconds)
+        return json.encode(answer)
 
     def _count(self) -> None:
         self._uncounted += 1

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
-from service.api.bodies import read_body
 from service.errors import BodyTooLarge
 
 # scope["extensions"][WHOLE]: "body"(scope) -> bytes or None, "answer"(scope, head, body) -> whether
@@ -22,27 +21,24 @@ _HEAD = b"content-type: application/json\r\ncontent-length: %d\r\n"
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-async def take_body(scope: Scope, receive: Receive, *, max_bytes: int, timeout_ms: int) -> bytes:
-    """The whole body; raises BodyTooLarge, BodyTooSlow or ClientGone."""
+def whole_body(scope: Scope, max_bytes: int) -> bytes | None:
+    """The body where all of it is here, else None; raises BodyTooLarge."""
     extension = scope.get("extensions", {}).get(WHOLE)
     body: bytes | None = None if extension is None else extension["body"](scope)
-    if body is None:
-        return await read_body(receive, max_bytes=max_bytes, timeout_ms=timeout_ms)
-    if len(body) > max_bytes:
+    if body is not None and len(body) > max_bytes:
         raise BodyTooLarge(limit_bytes=max_bytes)
     return body
 
 
-async def give_json(scope: Scope, send: Send, body: bytes, more: Headers) -> None:
-    """Answer 200 with a JSON body."""
+def answer_json(scope: Scope, body: bytes, more: Headers) -> bool:
+    """Answer 200 with a JSON body; False, and nothing written, where the long way is needed."""
     extension = scope.get("extensions", {}).get(WHOLE)
-    if extension is not None:
-        head = _HEAD % len(body)
-        if more:
-            head += b"".join(b"%b: %b\r\n" % line for line in more)
-        if extension["answer"](scope, head, body):
-            return
-    await send_whole(send, 200, [(b"content-type", b"application/json"), *more], body)
+    if extension is None:
+        return False
+    head = _HEAD % len(body)
+    if more:
+        head += b"".join(b"%b: %b\r\n" % line for line in more)
+    return bool(extension["answer"](scope, head, body))
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 Clock = Callable[[], float]  # monotonic seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, each of its fields would cost a call
 class Deadline:
     """When a request began and when it must be over, on a monotonic clock (seconds)."""
 

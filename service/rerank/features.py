@@ -38,11 +38,11 @@ async def read_user(
     wall: WallClock = time.time,
 ) -> UserRecord | None:
     """The user's record, None for an unknown user; raises FeaturesUnavailable."""
-    timeout_s = min(budget_s, deadline.left_s() * _SHARE)
+    began = deadline.clock()
+    timeout_s = min(budget_s, (deadline.ends - began) * _SHARE)
     if timeout_s <= 0:
         metrics.STORE_SECONDS.labels("skipped").observe(0.0)
         raise FeaturesUnavailable(store="user", fault="timeout", waited_ms=0.0, budget_ms=0.0)
-    began = deadline.clock()
     outcome = "down"
     try:
         record = await fetch_fitting(model, user_id, timeout_s)

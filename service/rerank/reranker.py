@@ -5,13 +5,13 @@ Late or broken parts never fail a request: it is answered without them and `degr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from model.contract.request import RerankRequest
-from model.contract.store_layout import UserRecord
 from service.errors import BudgetSpent, FeaturesUnavailable, GraphFailed, NotReady
 from service.rerank.answer import timings_ms, write_answer
 from service.rerank.deadline import Deadline
@@ -35,6 +35,7 @@ class Visit:
 
     laps: the same stages with when they began and ended; None where nothing is traced.
     artifact: the role of the model that was asked.
+    mark: when the last stage ended, on the deadline's clock.
     """
 
     request_id: str
@@ -43,16 +44,15 @@ class Visit:
     degraded: set[str] = field(default_factory=set)
     laps: list[Lap] | None = None
     artifact: metrics.Answering = "none"
-    _mark: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._mark = self.deadline.clock()
+    mark: float = field(default_factory=time.monotonic)
 
     def lap(self, stage: str) -> None:
         """The time since the last lap belongs to `stage`."""
-        now = self.deadline.clock()
-        self.stage(stage, self._mark, now)
-        self._mark = now
+        began, now = self.mark, self.deadline.clock()
+        self.seconds[stage] = now - began
+        if self.laps is not None:
+            self.laps.append(Lap(stage, began, now))
+        self.mark = now
 
     def searched(self, found: Found) -> None:
         """The stages that the worker timed."""
@@ -75,6 +75,7 @@ class Reranker:
     ) -> None:
         self.models, self.limits, self.trial = models, limits, trial
         self._worker = worker
+        self._feature_budget_s = limits.feature_budget_ms / 1e3
 
     async def rerank(self, request: RerankRequest, visit: Visit) -> dict[str, Any]:
         """The answer, always, once the request is right; raises a Refusal or ContractError.
@@ -84,7 +85,12 @@ class Reranker:
         model = self._model_of(request.user_id)
         visit.artifact = model.role
         self.limits.check(request, model.manifest)
-        record = await self._read_user(model, request, visit)
+        try:
+            record = await read_user(model, request.user_id, visit.deadline, self._feature_budget_s)
+        except FeaturesUnavailable as error:
+            record = None
+            visit.degraded.add("user_features")
+            event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
         visit.lap("features")
         asked = request.body.seed
         seed = derive_seed(visit.request_id) if asked is None else asked
@@ -115,17 +121,6 @@ class Reranker:
         if model is None:
             raise NotReady
         return model
-
-    async def _read_user(
-        self, model: Model, request: RerankRequest, visit: Visit
-    ) -> UserRecord | None:
-        budget_s = self.limits.feature_budget_ms / 1e3
-        try:
-            return await read_user(model, request.user_id, visit.deadline, budget_s)
-        except FeaturesUnavailable as error:
-            visit.degraded.add("user_features")
-            event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
-            return None
 
     async def _search(
         self, model: Model, request: RerankRequest, task: Task, visit: Visit

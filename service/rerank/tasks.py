@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 import numpy as np
@@ -39,7 +40,10 @@ async def build_task(
     encoded = encode_candidates(request, encoder, table)
     user = encode_user(record, request.body.context, encoder)
     sessions, sess_valid = encode_sessions(record, encoder, table, manifest.lengths)
-    compiled = await _compile(request, model, encoded, size)
+    compile_them = _compiling(request, model, encoded, size)
+    rules = request.body.constraints
+    searched = rules is not None and (rules.caps or rules.minimums)
+    compiled = await asyncio.to_thread(compile_them) if searched else compile_them()
     slot_valid = _slot_valid(manifest.lengths.slots, size)
     values = None
     if objective.value:
@@ -80,28 +84,24 @@ def _slot_valid(slots: int, size: int) -> NDArray[np.bool_]:
     return valid
 
 
-async def _compile(
+def _compiling(
     request: RerankRequest, model: Model, encoded: EncodedCandidates, size: int
-) -> CompiledRules:
-    """The rules' arrays and the repaired input list.
+) -> Callable[[], CompiledRules]:
+    """What makes the rules' arrays and the repaired input list.
 
     Caps and minimums may ask for a search, so they are compiled beside the loop: not on the
     worker, where they would wait for other requests' runs. No deadline ends it, its own bound
     does: the last rung of the ladder, the input order, has to obey the rules too.
     """
-    rules = request.body.constraints
-    work = partial(
+    return partial(
         compile_rules,
-        rules,
+        request.body.constraints,
         item_ids=request.item_ids,
         rows=encoded.rows,
         schema=model.manifest.features,
         list_size=size,
         slots=model.manifest.lengths.slots,
     )
-    if rules is None or not (rules.caps or rules.minimums):
-        return work()
-    return await asyncio.to_thread(work)
 
 
 def _values(

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.api.bodies import ClientGone
-from service.api.whole import WHOLE, give_json, take_body
+from service.api.whole import WHOLE, answer_json, send_whole, whole_body
 from service.errors import BodyTooLarge
 from tests.service.test_protocol import get, post
 from tests.service.wire import WholeWire
@@ -22,45 +21,24 @@ def wire() -> Iterator[WholeWire]:
         yield made
 
 
-async def unread() -> Any:  # an ASGI message
-    raise AssertionError("the body was whole")
-
-
-async def unsent(message: object) -> None:
-    raise AssertionError("the answer was given whole")
-
-
 def scope_of(**abilities: Any) -> dict[str, Any]:
     return {"type": "http", "extensions": {WHOLE: abilities}}
 
 
-async def test_a_whole_body_is_taken_without_a_message_and_bounded_like_any_other():
+def test_a_whole_body_is_taken_and_bounded_like_any_other():
     scope = scope_of(body=lambda scope: b"12345")
 
-    assert await take_body(scope, unread, max_bytes=5, timeout_ms=10) == b"12345"
+    assert whole_body(scope, 5) == b"12345"
     with pytest.raises(BodyTooLarge):
-        await take_body(scope, unread, max_bytes=4, timeout_ms=10)
+        whole_body(scope, 4)
 
 
 @pytest.mark.parametrize("scope", [{"type": "http"}, scope_of(body=lambda scope: None)])
-async def test_a_body_that_is_not_whole_is_read_by_messages(scope):
-    messages = iter(
-        [
-            {"type": "http.request", "body": b"12", "more_body": True},
-            {"type": "http.request", "body": b"3", "more_body": False},
-            {"type": "http.disconnect"},
-        ]
-    )
-
-    async def receive() -> Any:  # an ASGI message
-        return next(messages)
-
-    assert await take_body(scope, receive, max_bytes=5, timeout_ms=1000) == b"123"
-    with pytest.raises(ClientGone):
-        await take_body(scope, receive, max_bytes=5, timeout_ms=1000)
+def test_a_body_that_is_not_whole_is_left_to_the_messages(scope):
+    assert whole_body(scope, 5) is None
 
 
-async def test_an_answer_is_given_whole_or_by_messages_where_the_server_does_not_take_it():
+async def test_an_answer_is_given_whole_or_left_to_messages_that_say_the_same():
     given: list[tuple[bytes, bytes]] = []
     sent: list[Any] = []
 
@@ -72,8 +50,10 @@ async def test_an_answer_is_given_whole_or_by_messages_where_the_server_does_not
         sent.append(message)
 
     more = [(b"traceparent", b"00-1")]
-    await give_json(scope_of(answer=take), unsent, b"{}", more)
-    await give_json(scope_of(answer=lambda *_: False), send, b"{}", more)
+    assert answer_json(scope_of(answer=take), b"{}", more)
+    for scope in ({"type": "http"}, scope_of(answer=lambda *_: False)):
+        assert not answer_json(scope, b"{}", more)
+    await send_whole(send, 200, [(b"content-type", b"application/json"), *more], b"{}")
 
     [(head, body)] = given
     lines = dict(line.split(b": ") for line in head.split(b"\r\n") if line)

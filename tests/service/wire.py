@@ -14,8 +14,8 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from service.api.bodies import ClientGone
-from service.api.whole import give_json, take_body
+from service.api.bodies import ClientGone, read_body
+from service.api.whole import answer_json, send_whole, whole_body
 from service.main.repeated import RepeatedProtocol
 
 WAIT_S = 5.0  # a test that waits so long has failed
@@ -116,10 +116,13 @@ class WholeWire(Wire):
     """The same for an application that takes and gives what is whole, as POST /rerank does."""
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        return await take_body(scope, receive, max_bytes=1 << 20, timeout_ms=5000)
+        most = 1 << 20
+        return whole_body(scope, most) or await read_body(receive, max_bytes=most, timeout_ms=5000)
 
     async def _answer(self, scope: Scope, send: Send, answer: bytes) -> None:
-        await give_json(scope, send, answer, [(b"x-more", b"1")])
+        more, json_type = [(b"x-more", b"1")], (b"content-type", b"application/json")
+        if not answer_json(scope, answer, more):
+            await send_whole(send, 200, [json_type, *more], answer)
 
 
 def until_closed(connection: socket.socket) -> bytes:
