@@ -111,6 +111,12 @@ def decide(rewards: Floats, pessimism: float) -> tuple[NDArray[np.int64], Floats
     last = rewards.shape[-1] - 1
     if last == 0:
         return np.zeros(rewards.shape[1], dtype=np.int64), score
+    if len(score) == 1:  # of one request, numpy's calls take longer than so few comparisons
+        chosen_list, most = last, 0.0
+        for place, value in enumerate(score[0].tolist()):
+            if value > most:
+                chosen_list, most = place, value
+        return np.array([chosen_list], dtype=np.int64), score
     sure = np.fmax(score, -np.inf)  # NaN is no score
     chosen = np.where(np.maximum.reduce(sure, axis=-1) > 0, sure.argmax(axis=-1), last)
     return chosen.astype(np.int64, copy=False), score

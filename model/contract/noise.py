@@ -20,14 +20,19 @@ _HALF, _STEP = np.float32(0.5), np.float32(2.0**-_BITS)
 
 def gumbel(*, seed: int, first: int, streams: int, count: int) -> Floats:
     """(streams, count) float32 standard Gumbel numbers of streams first, first + 1, .."""
+    return -_negative_gumbel(seed=seed, first=first, streams=streams, count=count)
+
+
+def _negative_gumbel(*, seed: int, first: int, streams: int, count: int) -> Floats:
+    """The same with the other sign, which a factor takes back for nothing."""
     drawn = draw(seed=seed, first=first, streams=streams, words=(count + 1) // 2)
     bits = drawn.view("<u4")[:, :count] >> _UNUSED_BITS
     numbers = bits.astype(np.float32)
     numbers += _HALF
     numbers *= _STEP
-    for _ in range(2):  # in place: each step rounds as it would into a new array
-        np.log(numbers, out=numbers)
-        np.negative(numbers, out=numbers)
+    np.log(numbers, out=numbers)  # in place: each step rounds as it would into a new array
+    np.negative(numbers, out=numbers)
+    np.log(numbers, out=numbers)
     return numbers
 
 
@@ -43,8 +48,10 @@ def request_noise(
     slot = np.zeros((lists, edits, slots), dtype=np.float32)
     item = np.zeros((lists, edits, candidates), dtype=np.float32)
     if lists > 1:
-        drawn = gumbel(seed=seed, first=1, streams=lists - 1, count=edits * (slots + candidates))
-        cells, factor = drawn.reshape(lists - 1, edits, slots + candidates), np.float32(scale)
+        drawn = _negative_gumbel(
+            seed=seed, first=1, streams=lists - 1, count=edits * (slots + candidates)
+        )
+        cells, factor = drawn.reshape(lists - 1, edits, slots + candidates), np.float32(-scale)
         np.multiply(cells[..., :slots], factor, out=slot[1:])
         np.multiply(cells[..., slots:], factor, out=item[1:])
     return slot, item

@@ -58,6 +58,7 @@ class OneRequest:
         ]
         if self._score_at is not None:
             self._score_rows, self._buckets = _score_rows(encoder)
+            self._falling_rows: dict[int, Rows] = {}
         if self._rank_at is not None:
             self._rank_rows = self._ranks(_RANKS)
 
@@ -110,6 +111,10 @@ class OneRequest:
         """By the share of scored candidates that score strictly higher; NaN sorts last."""
         if scores is None:
             return self._score_rows[-1:]
+        # in their own order, as they mostly come: as many score higher as stand before (no NaN is
+        # below another number)
+        if len(scores) > 1 and np.logical_and.reduce(scores[1:] < scores[:-1]):
+            return self._falling(len(scores))
         falling = -scores
         ordered = falling.copy()
         ordered.sort()
@@ -119,6 +124,16 @@ class OneRequest:
         # NaN has all the scored ones before it, so its bucket is the one behind the last: the gap's
         higher = ordered.searchsorted(falling)
         return self._score_rows.take(higher * self._buckets // known)
+
+    def _falling(self, count: int) -> Rows:
+        """(N,) rows of scores that fall from each to the next."""
+        rows = self._falling_rows.get(count)
+        if rows is None:
+            higher = np.arange(count)
+            rows = self._score_rows.take(higher * self._buckets // count)
+            if len(self._falling_rows) < _RANKS:
+                self._falling_rows[count] = rows
+        return rows
 
     def _ranks(self, count: int) -> Rows:
         return self.encoder.encode_field(UPSTREAM_RANK, np.arange(count, dtype=np.float64))[:, 0]

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from model.contract.answer import DEGRADED, STAGES
 from model.contract.choice import Objective
 from model.contract.request import RerankRequest
-from service.rerank.search import Found, Task
+from service.rerank.task import Found, Task
 
 _DIGITS = 6  # of a probability or a reward
-_MS_DIGITS = 3
 
 
 def write_answer(
@@ -53,7 +52,11 @@ def write_answer(
 
 def timings_ms(seconds: Mapping[str, float]) -> dict[str, float]:
     """Every stage of the wire format, 0 for one that did not run."""
-    return {stage: round(seconds.get(stage, 0.0) * 1e3, _MS_DIGITS) for stage in STAGES}
+    # rounded without a call for each: whole microseconds, and then the nearest number
+    return {
+        stage: (seconds[stage] * 1e6 + 0.5) // 1.0 / 1e3 if stage in seconds else 0.0
+        for stage in STAGES
+    }
 
 
 def weights(objective: Objective) -> dict[str, float]:

@@ -138,6 +138,20 @@ def test_answers_move_with_the_requests_and_come_as_int64():
     assert choose(rewards[:, order], 0.4).tolist() == got[order].tolist()
 
 
+@pytest.mark.parametrize("pessimism", [0.0, 0.5])
+def test_one_request_alone_gets_the_list_that_it_gets_among_others(pessimism):
+    rng = np.random.default_rng(1)
+    rewards = rng.integers(0, 4, size=(2, 300, 5)).astype(np.float32)  # ties, and no gain at all
+    rewards[:, rng.random((300, 5)) < 0.2] = NAN
+    among = choose(rewards, pessimism)
+    assert set(among.tolist()) == set(range(5))
+
+    alone = [choose(rewards[:, at : at + 1], pessimism) for at in range(300)]
+
+    assert np.concatenate(alone).tolist() == among.tolist()
+    assert {one.dtype for one in alone} == {np.dtype(np.int64)}
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("members", [1, 2, 3, 5])
 def test_scores_are_numpys_mean_and_deviation_to_the_last_bit(dtype, members):

@@ -39,6 +39,20 @@ def test_ties_gaps_and_infinite_scores_encode_as_in_a_batch(encoder, count):
         assert fast == batched
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 52, 100, 1030])
+def test_scores_that_fall_encode_as_in_a_batch_and_so_does_what_breaks_their_fall(encoder, count):
+    falling = np.linspace(3.0, -4.0, count)
+    broken = {"none": falling, "all gaps": np.full(count, np.nan), "rising": falling[::-1].copy()}
+    for at in (0, count // 2, count - 1):
+        for value in (np.nan, falling[max(at - 1, 0)], np.inf, -np.inf):
+            broken[f"{value} at {at}"] = falling.copy()
+            broken[f"{value} at {at}"][at] = value
+
+    for name, scores in broken.items():
+        fast, batched = both(encoder, scores, {}, count)
+        assert fast == batched, name
+
+
 def test_what_is_not_given_is_a_gap_in_both_forms(encoder):
     fast, batched = both(encoder, None, {}, 4)
 
