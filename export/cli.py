@@ -14,13 +14,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.golden import Arrays, answer, chosen_lists, read_inputs, write_golden
+from export.golden import (
+    Arrays,
+    Choosing,
+    answer,
+    chosen_places,
+    read_inputs,
+    refining,
+    write_golden,
+)
 from export.graph import AXES, KNOWN, REQUEST, graph_specs
 from export.parity import Parity, ParityError, Runner, require_parity
 from export.publish import publish
 from export.tables import TablesFile
 from export.to_onnx import export_graph
 from model.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from model.contract.choice import Objective
 from model.contract.errors import ManifestError
 from model.contract.manifest import (
     GOLDEN,
@@ -79,16 +88,17 @@ def _build(
     inputs = read_inputs(trained.handover / GOLDEN_INPUTS)
     graphs, tables = {}, TablesFile(folder / TABLES)
     examples = example_inputs(inputs, evaluator)
-    for spec in graph_specs(generator, evaluator, stop_on_no_change=stop):
+    how = Choosing.of(config)
+    specs = graph_specs(generator, evaluator, stop_on_no_change=stop, refines=how.rounds > 0)
+    for spec in specs:
         say(f"exporting {spec.name} ..")
         graphs[spec.name] = export_graph(spec, examples, folder / f"{spec.name}.onnx", tables)
     say("verifying against PyTorch ..")
-    expected = answer(generator, evaluator, inputs, stop_on_no_change=stop)
+    expected = answer(generator, evaluator, inputs, how, stop_on_no_change=stop)
     most = config.serving.max_candidates
-    parity = require_parity(Runner(folder, graphs), inputs, expected, most)
+    parity = require_parity(Runner(folder, graphs, how), inputs, expected, most)
     say(f"parity: off by {parity.off:.1e} at most, {parity.same_lists:.2%} of lists equal")
-    chosen = chosen_lists(inputs, expected, config.objective.weights(), config.serving.pessimism)
-    write_golden(folder / GOLDEN, inputs, expected, chosen)
+    write_golden(folder / GOLDEN, inputs, expected, chosen_places(inputs, expected, how))
     shutil.copyfile(trained.handover / ITEMS, folder / ITEMS)
 
     def describe(name: str, checksums: dict[str, str]) -> Manifest:
@@ -103,6 +113,7 @@ def _build(
             members=trained.evaluator.config.evaluator.members,
             pessimism=config.serving.pessimism,
             noise_scale=float(trained.generator.facts["noise_scale"]),
+            refine_rounds=how.rounds,
             converts=bool(trained.evaluator.facts["converts"]),
             metrics=_metrics(trained, parity),
             data={"fingerprint": trained.generator.facts["fingerprint"]},
@@ -124,6 +135,7 @@ def example_inputs(inputs: Arrays, evaluator: Evaluator) -> dict[str, torch.Tens
     some["rule_min"] = np.zeros((2, 2), dtype=np.float32)
     some["rule_max"] = np.full((2, 2), m, dtype=np.float32)
     some["lists"] = np.repeat(some["start"][:, None], k + 1, axis=1)
+    some |= {"at": some["start"], **refining(some, Objective(conversion=1.0))}
     made = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in some.items()}
     with torch.no_grad():
         known = evaluator.encode(RequestTensors(*(made[name] for name in REQUEST)))

@@ -5,20 +5,26 @@ An artifact carries it, and whoever loads the artifact must reproduce it before 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from export.graph import EDITING, REQUEST
+from model.config import Config
 from model.contract.choice import Objective, choose, reward
+from model.contract.refine import WORTH, ascend, movable, worth
+from model.nets.ascent import Stand, step
 from model.nets.edits import EditStart, propose
-from model.nets.evaluator import Evaluator
+from model.nets.evaluator import Encoded, Evaluator
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
 from model.nets.layers import take_lists
+from model.nets.neighbor_values import Worth
+from model.nets.pair_evaluator import PairEvaluator
 
 Arrays = dict[str, NDArray[Any]]
 INPUT = "in_"  # prefix of a graph input's name
@@ -31,17 +37,75 @@ def read_inputs(path: Path) -> Arrays:
         return {name: file[name] for name in file.files}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choosing:
+    """How a list is chosen: what it is worth, lambda, and steps of refinement at most."""
+
+    objective: Objective
+    pessimism: float = 0.0
+    rounds: int = 0
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """As a configuration says."""
+        serving = config.serving
+        return cls(
+            objective=config.objective.weights(),
+            pessimism=serving.pessimism,
+            rounds=config.refine_rounds,
+        )
+
+
+def refining(inputs: Arrays, objective: Objective) -> Arrays:
+    """By name, what the refiner's graph takes that no step changes."""
+    valid, start, allowed = (inputs[name] for name in ("slot_valid", "start", "cand_valid"))
+    counts = worth(objective, valid, inputs.get(VALUES), allowed.shape[1])
+    return counts | {"movable": movable(allowed, valid, inputs["editable"], start)}
+
+
 @torch.no_grad()
 def answer(
-    generator: Generator, evaluator: Evaluator, inputs: Arrays, *, stop_on_no_change: bool
+    generator: Generator,
+    evaluator: Evaluator,
+    inputs: Arrays,
+    how: Choosing,
+    *,
+    stop_on_no_change: bool,
 ) -> Arrays:
-    """What PyTorch answers: lists (B, K, M), p_click and p_conversion (E, B, K + 1, M)."""
+    """What PyTorch answers: lists (B, L, M), p_click and p_conversion (E, B, L + 1, M).
+
+    L is K, and with refinement K + 1: the chosen list after its ascent is the last.
+    """
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     request = RequestTensors(*(tensors[name] for name in REQUEST))
     start, editable, noise_slot, noise_item = (tensors[name] for name in EDITING)
     begin = EditStart(start, editable, noise_slot, noise_item)
     known = evaluator.encode(request)
     lists = propose(generator, request, known, begin, stop_on_no_change=stop_on_no_change)
+    answers = _judged(evaluator, known, request, lists, start)
+    if not how.rounds:
+        return answers
+    assert isinstance(evaluator, PairEvaluator)
+    told = {name: torch.from_numpy(a) for name, a in refining(inputs, how.objective).items()}
+    counts = Worth(*(told[name] for name in WORTH))
+
+    def on(at: NDArray[Any]) -> NDArray[Any]:
+        here = Stand(torch.from_numpy(at), request.slot_valid, editable, told["movable"])
+        return step(evaluator, known.candidates, here, counts).numpy()
+
+    begun = chosen_list(inputs, answers, how).astype(np.int64)
+    refined = torch.from_numpy(ascend(on, begun, how.rounds)).unsqueeze(1)
+    return _judged(evaluator, known, request, torch.cat([lists, refined], dim=1), start)
+
+
+def _judged(
+    evaluator: Evaluator,
+    known: Encoded,
+    request: RequestTensors,
+    lists: torch.Tensor,
+    start: torch.Tensor,
+) -> Arrays:
+    """Lists (B, L, M), and what the evaluator says of them and of the input list."""
     judged = take_lists(known.candidates, with_input_list(lists, start))
     p_click, p_conversion = evaluator.score(known, judged, request.slot_valid)
     return {
@@ -56,18 +120,22 @@ def with_input_list(lists: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
     return torch.cat([lists, start.unsqueeze(1).to(lists.dtype)], dim=1)
 
 
-def chosen_lists(
-    inputs: Arrays, answers: Arrays, objective: Objective, pessimism: float
-) -> NDArray[np.int64]:
-    """Which of the K + 1 lists each golden request is served, (B,)."""
-    values = None
+def chosen_places(inputs: Arrays, answers: Arrays, how: Choosing) -> NDArray[np.int64]:
+    """Which of its lists each golden request is served, (B,); the last is the input list."""
+    values, objective = None, how.objective
     if VALUES in inputs and objective.value:
         lists = np.concatenate([answers["lists"], inputs["start"][:, None]], axis=1)
         values = np.take_along_axis(inputs[VALUES][:, None, :], lists, axis=2)
     rewards = reward(
         answers["p_click"], answers["p_conversion"], values, inputs["slot_valid"], objective
     )
-    return choose(rewards, pessimism)
+    return choose(rewards, how.pessimism)
+
+
+def chosen_list(inputs: Arrays, answers: Arrays, how: Choosing) -> NDArray[np.int32]:
+    """(B, M), the list itself."""
+    lists = np.concatenate([answers["lists"], inputs["start"][:, None]], axis=1)
+    return lists[np.arange(len(lists)), chosen_places(inputs, answers, how)]
 
 
 def write_golden(path: Path, inputs: Arrays, answers: Arrays, chosen: NDArray[np.int64]) -> None:

@@ -10,13 +10,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES
+from model.contract.manifest import (
+    EVALUATOR,
+    GENERATOR,
+    GENERATOR_RULES,
+    REFINER,
+    REFINER_RULES,
+)
+from model.contract.refine import WORTH
+from model.nets.ascent import Stand, step
 from model.nets.edits import EditStart, Rules, edit
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
 from model.nets.joint_encoder import JointEncoder
 from model.nets.layers import take_lists
+from model.nets.neighbor_values import Worth
 from model.nets.nlgr_evaluator import NlgrEvaluator
 from model.nets.nlgr_generator import NlgrGenerator
 from model.nets.pair_evaluator import PairEvaluator
@@ -40,11 +49,17 @@ AXES: dict[str, tuple[str, ...]] = {
     "lists": ("B", "L", "M"),
     "known": ("E", "B", "N", "Z"),
     "context": ("E", "B", "1", "1", "H"),
+    "at": ("B", "M"),
+    "movable": ("B", "N"),
+    "slot_weight": ("B", "M"),
+    "click_worth": ("B", "1"),
+    "conversion_worth": ("B", "N"),
 }
 DYNAMIC = frozenset("BNKRL")
 REQUEST = ("candidates", "cand_valid", "slot_valid", "user", "sessions", "sess_valid")
 EDITING = ("start", "editable", "noise_slot", "noise_item")
 KNOWN = ("known", "context")  # what the evaluator has computed of the request (`Encoded`)
+REFINING = ("slot_valid", "editable", "movable", *WORTH)
 RULES = ("rule_member", "rule_slots", "rule_min", "rule_max")
 
 
@@ -93,14 +108,7 @@ class GeneratorGraph(nn.Module):
         request = RequestTensors(candidates, cand_valid, slot_valid, user, sessions, sess_valid)
         known, state = self._encode(request)
         begin = EditStart(start.long(), editable, noise_slot, noise_item)
-        rules = None
-        if (
-            rule_member is not None
-            and rule_slots is not None
-            and rule_min is not None
-            and rule_max is not None
-        ):
-            rules = Rules(rule_member, rule_slots, rule_min, rule_max)
+        rules = _rules(rule_member, rule_slots, rule_min, rule_max)
         out = edit(self.net, state, request, begin, rules, stop=self.stop)
         return out.to(torch.int32), known.candidates, known.context
 
@@ -138,15 +146,66 @@ class EvaluatorGraph(nn.Module):
         return self.net.score(encoded, take_lists(known, lists), slot_valid)
 
 
+class RefinerGraph(nn.Module):
+    """Lists (B, M) int32 one step on, from lists and what the generator's graph says."""
+
+    def __init__(self, net: PairEvaluator) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(  # noqa: PLR0913 one argument a graph input
+        self,
+        known: Tensor,
+        at: Tensor,
+        slot_valid: Tensor,
+        editable: Tensor,
+        movable: Tensor,
+        slot_weight: Tensor,
+        click_worth: Tensor,
+        conversion_worth: Tensor,
+        rule_member: Tensor | None = None,
+        rule_slots: Tensor | None = None,
+        rule_min: Tensor | None = None,
+        rule_max: Tensor | None = None,
+    ) -> Tensor:
+        """See `AXES` for shapes."""
+        stand = Stand(at.long(), slot_valid, editable, movable)
+        counts = Worth(slot_weight, click_worth, conversion_worth)
+        rules = _rules(rule_member, rule_slots, rule_min, rule_max)
+        return step(self.net, known, stand, counts, rules).to(torch.int32)
+
+
+def _rules(
+    member: Tensor | None, slots: Tensor | None, minimum: Tensor | None, maximum: Tensor | None
+) -> Rules | None:
+    """All four or none."""
+    if member is None or slots is None or minimum is None or maximum is None:
+        return None
+    return Rules(member, slots, minimum, maximum)
+
+
 def graph_specs(
-    generator: Generator, evaluator: Evaluator, *, stop_on_no_change: bool
+    generator: Generator, evaluator: Evaluator, *, stop_on_no_change: bool, refines: bool
 ) -> tuple[GraphSpec, ...]:
-    """The three graphs of an artifact: rules cost time, so only requests with rules pay."""
+    """The graphs of an artifact: rules cost time, so only requests with rules pay.
+
+    refines: whether lists are refined, which takes two more.
+    """
     editing = GeneratorGraph(generator, evaluator, stop_on_no_change=stop_on_no_change)
     judging = EvaluatorGraph(evaluator)
     made = ("lists", *KNOWN)
-    return (
+    specs = (
         GraphSpec(GENERATOR, editing, REQUEST + EDITING, made),
         GraphSpec(GENERATOR_RULES, editing, REQUEST + EDITING + RULES, made),
         GraphSpec(EVALUATOR, judging, ("slot_valid", *KNOWN, "lists"), ("p_click", "p_conversion")),
+    )
+    if not refines:
+        return specs
+    assert isinstance(evaluator, PairEvaluator)
+    refining = RefinerGraph(evaluator)
+    taken = (KNOWN[0], "at", *REFINING)
+    return (
+        *specs,
+        GraphSpec(REFINER, refining, taken, ("stepped",)),
+        GraphSpec(REFINER_RULES, refining, taken + RULES, ("stepped",)),
     )

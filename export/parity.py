@@ -8,8 +8,17 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from export.golden import Arrays
-from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES, Graph
+from export.golden import VALUES, Arrays, Choosing, chosen_list, refining
+from model.contract.choice import Objective
+from model.contract.manifest import (
+    EVALUATOR,
+    GENERATOR,
+    GENERATOR_RULES,
+    REFINER,
+    REFINER_RULES,
+    Graph,
+)
+from model.contract.refine import ascend
 
 PROBABILITY_TOLERANCE = 1e-4  # float32 sums in another order; seen: below 1e-6
 SAME_LISTS = 0.99  # share of proposed lists: a tie in float may fall to the other side
@@ -34,7 +43,8 @@ class Parity:
 class Runner:
     """The graphs of a folder in ONNX Runtime, one thread, as the service runs them."""
 
-    def __init__(self, folder: Path, graphs: dict[str, Graph]) -> None:
+    def __init__(self, folder: Path, graphs: dict[str, Graph], how: Choosing | None = None) -> None:
+        self.how = how or Choosing(objective=Objective())  # of what is proposed alone
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -57,8 +67,24 @@ class Runner:
     def answer(self, inputs: Arrays) -> Arrays:
         """Same keys as `golden.answer`."""
         lists, told = proposed(self.sessions[GENERATOR], inputs)
+        made = self._judge(inputs | told, lists)
+        if not self.how.rounds:
+            return made
+        refined = self.refine(inputs | told, chosen_list(inputs, made, self.how))
+        return self._judge(inputs | told, np.concatenate([lists, refined[:, None]], axis=1))
+
+    def refine(self, inputs: Arrays, start: np.ndarray, graph: str = REFINER) -> np.ndarray:
+        """Lists (B, M) after their ascent; inputs hold what the generator's graph says."""
+        given = inputs | refining(inputs, self.how.objective)
+        return ascend(
+            lambda at: self.run(graph, given | {"at": at})[0],
+            start.astype(np.int32),
+            self.how.rounds,
+        )
+
+    def _judge(self, inputs: Arrays, lists: np.ndarray) -> Arrays:
         judged = np.concatenate([lists, inputs["start"][:, None]], axis=1)
-        p_click, p_conversion = self.run(EVALUATOR, {**inputs, **told, "lists": judged})
+        p_click, p_conversion = self.run(EVALUATOR, inputs | {"lists": judged})
         return {"lists": lists, "p_click": p_click, "p_conversion": p_conversion}
 
 
@@ -97,7 +123,8 @@ def require_parity(runner: Runner, inputs: Arrays, expected: Arrays, max_candida
             runner.answer(padded(rows(inputs, slice(0, 8)), max_candidates)),
         ),
         "rules without effect": compare(
-            expected, {**expected, "lists": lists_under_a_rule_without_effect(runner, inputs)}
+            expected,
+            {**expected, "lists": lists_under_a_rule_without_effect(runner, inputs, expected)},
         ),
     }
     for where, parity in parities.items():
@@ -110,8 +137,13 @@ def require_parity(runner: Runner, inputs: Arrays, expected: Arrays, max_candida
     return parities["whole batch"]
 
 
-def lists_under_a_rule_without_effect(runner: Runner, inputs: Arrays) -> np.ndarray:
-    """Lists (B, K, M) of the rule graph under a rule that every list obeys."""
+def lists_under_a_rule_without_effect(
+    runner: Runner, inputs: Arrays, expected: Arrays
+) -> np.ndarray:
+    """Lists (B, L, M) of the rule graphs under a rule that every list obeys.
+
+    The ascent begins where PyTorch's does, so that one list that differs counts once.
+    """
     b, n = inputs["cand_valid"].shape
     m = inputs["slot_valid"].shape[1]
     rule = {
@@ -120,7 +152,15 @@ def lists_under_a_rule_without_effect(runner: Runner, inputs: Arrays) -> np.ndar
         "rule_min": np.zeros((b, 1), dtype=np.float32),
         "rule_max": np.full((b, 1), m, dtype=np.float32),
     }
-    return runner.run(GENERATOR_RULES, {**inputs, **rule})[0]
+    lists, told = proposed(runner.sessions[GENERATOR_RULES], {**inputs, **rule})
+    if not runner.how.rounds:
+        return lists
+    generated = {"lists": expected["lists"][:, :-1]}  # without the refined one, the last
+    for name in ("p_click", "p_conversion"):
+        generated[name] = np.delete(expected[name], -2, axis=2)
+    begun = chosen_list(inputs, generated, runner.how)
+    refined = runner.refine(inputs | rule | told, begun, REFINER_RULES)
+    return np.concatenate([lists, refined[:, None]], axis=1)
 
 
 def batch(inputs: Arrays) -> int:
@@ -155,7 +195,7 @@ def padded(inputs: Arrays, candidates: int) -> Arrays:
     more = candidates - inputs["cand_valid"].shape[1]
     if more <= 0:
         return inputs
-    axis = {"candidates": 1, "cand_valid": 1, "noise_item": 3}
+    axis = {"candidates": 1, "cand_valid": 1, "noise_item": 3, VALUES: 1}
     return {
         name: np.concatenate(
             [array, np.zeros((*array.shape[:at], more, *array.shape[at + 1 :]), array.dtype)], at

@@ -18,6 +18,7 @@ from model.contract.choice import Objective
 CRU_LOSSES = ("straight_through", "expected", "sampled")
 WEIGHTS = ("upstream_order", "upstream_offer", "even_slots")  # of the lessons
 MOST_SAMPLES = 100  # neighbors a slot and step
+REFINED, REFINE_ROUNDS = "pair", 8  # the kind of evaluator under which lists are refined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,12 @@ class ServingConfig:
 
     pessimism: float = 1.0  # lambda of the choice
     num_lists: int = 8  # K that the noise scale is chosen for
+    refine_rounds: int | None = None  # steps of refinement at most; None: by the evaluator's kind
     max_candidates: int = 500  # N that the service accepts
+
+    def __post_init__(self) -> None:
+        if self.refine_rounds is not None and self.refine_rounds < 0:
+            raise ValueError(f"serving.refine_rounds={self.refine_rounds} is negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +179,20 @@ class Config:
     train_generator: GeneratorTraining = field(default_factory=GeneratorTraining)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
+
+    def __post_init__(self) -> None:
+        if self.serving.refine_rounds and self.evaluator.kind != REFINED:
+            raise ConfigError(
+                f"serving.refine_rounds={self.serving.refine_rounds} needs evaluator.kind="
+                f"{REFINED!r}, whose neighbors are known at once, not {self.evaluator.kind!r}"
+            )
+
+    @property
+    def refine_rounds(self) -> int:
+        """Steps of refinement that serving takes at most."""
+        if self.serving.refine_rounds is not None:
+            return self.serving.refine_rounds
+        return REFINE_ROUNDS if self.evaluator.kind == REFINED else 0
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any], origin: str = "config") -> Self:

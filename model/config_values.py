@@ -37,6 +37,7 @@ def _typed(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 T
     """Check a value against the annotation, which `from __future__` keeps as text."""
     kinds: dict[str, tuple[type, ...]] = {
         "int": (int,),
+        "int | None": (int, type(None)),
         "float": (int, float),
         "bool": (bool,),
         "str": (str,),

@@ -15,7 +15,7 @@ from model.nets.edits import EditStart, in_turn, propose
 from model.nets.evaluator import Encoded
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors, input_list
-from model.search import Scorer
+from model.search import Scorer, refine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,8 @@ class Editing:
 class Proposals:
     """Lists proposed for a batch and what the evaluator's members say of them.
 
-    lists: (B, K + 1, M), the input list last.
-    rewards: (E, B, K + 1).
+    lists: (B, K + 1, M), the input list last; one more where the chosen one was refined.
+    rewards: (E, B, K + 1), of as many.
     """
 
     lists: Tensor
@@ -89,6 +89,20 @@ def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
     given = input_list(scorer.request).unsqueeze(1)
     lists = torch.cat([generate_lists(net, scorer.request, scorer.encoded, how), given], dim=1)
     return Proposals(lists, scorer.members(lists))
+
+
+def refine_chosen(proposals: Proposals, scorer: Scorer, pessimism: float, rounds: int) -> Proposals:
+    """With the list that would be chosen, after its ascent, before the input list."""
+    if not rounds:
+        return proposals
+    chosen = torch.from_numpy(choose(proposals.rewards.cpu().numpy(), pessimism))
+    lists = proposals.lists
+    start = lists[torch.arange(len(lists)), chosen.to(lists.device)]
+    refined = refine(scorer, start, rounds).unsqueeze(1)
+    rewards = [proposals.rewards[..., :-1], scorer.members(refined), proposals.rewards[..., -1:]]
+    return Proposals(
+        torch.cat([lists[:, :-1], refined, lists[:, -1:]], dim=1), torch.cat(rewards, dim=-1)
+    )
 
 
 def single_list(net: Generator, scorer: Scorer, how: Editing) -> tuple[Tensor, Tensor]:

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from model.contract.choice import Objective
+from model.contract.refine import WORTH, worth
 from model.data.batches import Batch, Gatherer
 from model.neighbors import all_edits
+from model.nets.ascent import Stand, step
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.inputs import RequestTensors, only_shown
 from model.nets.layers import take_lists
+from model.nets.neighbor_values import Worth
+from model.nets.pair_evaluator import PairEvaluator
 from model.rewards import list_reward
 
 _SLOTS_AT_ONCE = 20_000  # slots scored in one piece: what fits in caches is three times faster
@@ -100,6 +104,26 @@ class Scorer:
         if self.values is None:
             return None
         return take_lists(self.values.unsqueeze(-1), lists).squeeze(-1)
+
+
+@torch.no_grad()
+def refine(scorer: Scorer, start: Tensor, rounds: int) -> Tensor:
+    """(B, M): lists (B, M) after at most so many steps to the best neighbor, as in serving."""
+    net, request = scorer.evaluator, scorer.request
+    if not isinstance(net, PairEvaluator):
+        raise TypeError(f"the neighbors of {type(net).__name__} are not known at once")
+    values = None if scorer.values is None else scorer.values.cpu().numpy()
+    valid = request.slot_valid.cpu().numpy()
+    counts = worth(scorer.objective, valid, values, request.cand_valid.shape[1])
+    device = request.slot_valid.device
+    told = Worth(*(torch.from_numpy(counts[name]).to(device) for name in WORTH))
+    for _ in range(rounds):
+        at = Stand(start, request.slot_valid, request.slot_valid, request.cand_valid)
+        stepped = step(net, scorer.encoded.candidates, at, told)
+        if torch.equal(stepped, start):
+            break
+        start = stepped
+    return start
 
 
 class ListScorer(Protocol):

@@ -86,7 +86,7 @@ class ExplainedSlot(Wire):
 class ComparedList(Wire):
     """One of the lists that the evaluator compared."""
 
-    source: Literal["generated", "input"]
+    source: Literal["generated", "refined", "input"]
     item_ids: list[str]
     reward: float
     score: float = Field(description="pessimistic gain over the input list; the highest is served")
@@ -97,7 +97,9 @@ class Explanation(Wire):
     """Why this list."""
 
     slots: list[ExplainedSlot]
-    lists: list[ComparedList] = Field(description="in the order generated, the input list last")
+    lists: list[ComparedList] = Field(
+        description="in the order generated, then the refined one, the input list last"
+    )
 
 
 class RerankAnswer(Wire):
@@ -110,7 +112,9 @@ class RerankAnswer(Wire):
     )
     input_reward: float | None
     objective: ObjectiveUsed
-    lists_evaluated: int = Field(ge=0, description="generated lists and the input list")
+    lists_evaluated: int = Field(
+        ge=0, description="generated lists, the refined one where it is another, and the input list"
+    )
     artifact: str
     degraded: list[Degraded]
     seed: int

@@ -22,6 +22,7 @@ FORMAT = 1
 MANIFEST, ITEMS, GOLDEN = "manifest.json", "items.npz", "golden.npz"
 TABLES = "weights.bin"  # what graphs look up; an artifact without it holds its tables in the graphs
 GENERATOR, GENERATOR_RULES, EVALUATOR = "generator", "generator_rules", "evaluator"
+REFINER, REFINER_RULES = "refiner", "refiner_rules"
 
 
 class Frozen(BaseModel):
@@ -110,6 +111,7 @@ class Manifest(Frozen):
     members: int = Field(ge=1)
     pessimism: float = Field(default=0.0, ge=0.0)  # lambda of the choice
     noise_scale: float = Field(ge=0.0)
+    refine_rounds: int = Field(default=0, ge=0)  # steps of refinement at most; 0: no refiner
     converts: bool = True  # whether p_conversion was trained
     metrics: dict[str, float] = {}
     data: dict[str, Any] = {}  # fingerprint of the training log
@@ -123,6 +125,8 @@ class Manifest(Frozen):
             raise ValueError(f"format {self.format} is not {FORMAT}")
         if self.features.hash != self.schema_hash:
             raise ValueError(f"schema hash {self.schema_hash} is not {self.features.hash}")
+        if self.refine_rounds and REFINER not in self.graphs:
+            raise ValueError(f"refine_rounds is {self.refine_rounds} and there is no {REFINER}")
         return self
 
 

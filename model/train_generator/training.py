@@ -42,7 +42,7 @@ def fit_generator(
     task.net.eval()
     scorer = task.scorer(task.sample())
     how = dataclasses.replace(task.editing(), num_lists=config.serving.num_lists)
-    tried = gain_by_noise_scale(task.net, scorer, how, NOISE_SCALES, config.serving.pessimism)
+    tried = gain_by_noise_scale(task.net, scorer, how, NOISE_SCALES, config)
     scale = max(tried, key=lambda at: tried[at])
     shown = ", ".join(f"{at:g}: {gain:.4f}" for at, gain in tried.items())
     sys.stderr.write(f"generator: noise scale {scale:g} (served gain by scale: {shown})\n")

@@ -11,12 +11,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from model.config import Config
 from model.losses import entropy
 from model.metrics import value_ratio
 from model.nets.generator import Generator
 from model.nets.inputs import input_list
 from model.nets.policy import Draw, choose_for_every_slot
-from model.proposals import Editing, propose_lists, served_gain
+from model.proposals import Editing, propose_lists, refine_chosen, served_gain
 from model.search import Scorer, every_list, hill_climb, space_size
 
 EXACT_UP_TO = 50_000  # lists in a space that is enumerated
@@ -60,15 +61,15 @@ def entropies(net: Generator, scorer: Scorer) -> tuple[float, float]:
 
 
 def gain_by_noise_scale(
-    net: Generator, scorer: Scorer, how: Editing, scales: Sequence[float], pessimism: float
+    net: Generator, scorer: Scorer, how: Editing, scales: Sequence[float], config: Config
 ) -> dict[float, float]:
-    """Mean gain of the served list for each noise scale."""
-    return {
-        scale: float(
-            served_gain(propose_lists(net, scorer, replace(how, scale=scale)), pessimism).mean()
-        )
-        for scale in scales
-    }
+    """Mean gain of the served list for each noise scale, as this configuration serves."""
+    pessimism, gains = config.serving.pessimism, {}
+    for scale in scales:
+        made = propose_lists(net, scorer, replace(how, scale=scale))
+        made = refine_chosen(made, scorer, pessimism, config.refine_rounds)
+        gains[scale] = float(served_gain(made, pessimism).mean())
+    return gains
 
 
 def ratio(gain: Tensor, given: Tensor, best: Tensor) -> float:

@@ -16,7 +16,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES, Manifest
+from model.contract.manifest import (
+    EVALUATOR,
+    GENERATOR,
+    GENERATOR_RULES,
+    REFINER,
+    REFINER_RULES,
+    Manifest,
+)
 from service.errors import BudgetSpent, GraphFailed
 from service.inference.session import DirectSession
 from service.telemetry import metrics
@@ -105,9 +112,9 @@ class OrtGraphs:
 
 
 class OrtRun:
-    """Both graphs for the length of one job: lists are judged of the request they were made for.
+    """The graphs for the length of one job: lists are judged of the request they were made for.
 
-    What the generator's graph says beside the lists is an input of the evaluator's graph.
+    What the generator's graph says beside the lists is an input of the others.
     """
 
     def __init__(self, graphs: OrtGraphs) -> None:
@@ -129,6 +136,11 @@ class OrtRun:
         """p_click and p_conversion, each (E, B, L, M)."""
         p_click, p_conversion = self._run(EVALUATOR, {**arrays, **self._known})[:2]
         return p_click, p_conversion if self._graphs.manifest.converts else None
+
+    def refine(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
+        """(B, M) lists one step on."""
+        name = REFINER_RULES if rules else REFINER
+        return np.asarray(self._run(name, {**arrays, **self._known})[0])
 
     def stop(self) -> None:
         """End the run that is going on, between two nodes; safe from any thread."""

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from model.contract.choice import choose, reward
 from model.contract.errors import ManifestError
 from model.contract.manifest import GOLDEN, Manifest
+from model.contract.refine import ascend, movable, worth
 from service.errors import GraphFailed
 from service.inference.artifact import Artifact
+from service.inference.graphs import OrtRun
 
 GOLDEN_ROWS = 256  # bounds the time of a start, whatever the file holds
 BATCH = 4  # 16 take as long, and the runtime keeps what its largest run needed: 67 MB more
@@ -54,7 +56,8 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
     inputs = {k.removeprefix("in_"): v for k, v in part.items() if k.startswith("in_")}
     slots = inputs["slot_valid"]
     lists = run.generate(inputs, rules=False)
-    same = np.where(slots[:, None, :], lists == part["lists"], True).all(axis=(1, 2))
+    golden = part["lists"][:, : lists.shape[1]]  # a refined one stands behind those generated
+    same = np.where(slots[:, None, :], lists == golden, True).all(axis=(1, 2))
     # Probabilities and choice are compared for PyTorch's own lists, so that one flipped tie in the
     # generator counts once.
     compared = np.concatenate([part["lists"], inputs["start"][:, None, :]], axis=1)
@@ -66,7 +69,23 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
         p_click, p_conversion, _values(inputs, compared), slots, manifest.objective.weights
     )
     chosen = choose(rewards, manifest.pessimism)
+    if manifest.refine_rounds:
+        generated = np.delete(rewards, -2, axis=-1)  # what the ascent starts from is one of these
+        place = choose(generated, manifest.pessimism)
+        begun = np.delete(compared, -2, axis=1)[np.arange(len(place)), place]
+        refined = _refined(manifest, run, inputs, begun.astype(np.int32))
+        same &= np.where(slots, refined == part["lists"][:, -1], True).all(axis=1)
     return int(same.sum()), int((chosen == part["chosen"]).sum())
+
+
+def _refined(manifest: Manifest, run: OrtRun, inputs: Rows, start: NDArray[Any]) -> NDArray[Any]:
+    """Lists (B, M) after their ascent from the start, under the artifact's own objective."""
+    valid, allowed, own = inputs["slot_valid"], inputs["cand_valid"], manifest.objective.weights
+    given = inputs | worth(own, valid, inputs.get(_VALUES), allowed.shape[1])
+    given["movable"] = movable(allowed, valid, inputs["editable"], inputs["start"])
+    return ascend(
+        lambda at: run.refine(given | {"at": at}, rules=False), start, manifest.refine_rounds
+    )
 
 
 def _values(inputs: Rows, lists: NDArray[Any]) -> NDArray[Any] | None:

@@ -18,7 +18,7 @@ from model.contract.manifest import Manifest
 from service.errors import NothingToRollBack, ReloadRunning
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.verify import verify
-from service.rerank.cost import CostLine
+from service.rerank.cost import Cost
 from service.rerank.model import Model, ModelHolder, Role
 from service.rerank.ports import ItemHolder, UserStore
 from service.rerank.warmup import measure
@@ -43,7 +43,7 @@ class Prepared:
 
     artifact: Artifact
     store: UserStore
-    cost: dict[bool, CostLine]
+    cost: dict[bool, Cost]
 
 
 class ArtifactRollout:

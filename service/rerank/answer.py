@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.contract.answer import DEGRADED, STAGES
 from model.contract.choice import Objective
 from model.contract.request import RerankRequest
-from service.rerank.search import Found, Task
+from service.rerank.task import Found, Task
 
 _DIGITS = 6  # of a probability or a reward
 

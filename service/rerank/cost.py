@@ -1,7 +1,8 @@
 """What K lists cost, so that a request never starts work that it cannot finish.
 
 Milliseconds of generate + evaluate for N candidates and K lists: a + n N + k K + nk N K, fitted to
-runs at warm-up; one factor, the pace, follows what runs take now. Time comes in as numbers.
+runs at warm-up; one factor, the pace, follows what runs take now. A step of refinement has a line
+of its own, of N alone. Time comes in as numbers.
 """
 
 from __future__ import annotations
@@ -78,6 +79,27 @@ class CostLine:
         Below the warm-up's pace too: a warm-up beside a busy neighbor measures too slow a line.
         """
         self.pace = max(self.pace * (1 - _FOLLOW), 1 / _SLOWEST)
+
+
+@dataclass(slots=True)
+class Cost:
+    """Of one artifact's graphs, without or with rules: of K lists, and of one step of refinement.
+
+    step: None where the artifact has no refiner.
+    """
+
+    lists: CostLine
+    step: CostLine | None = None
+
+    def holds_a_step(self, *, candidates: int, left_s: float) -> bool:
+        """Whether a step fits into `left_s` with room to spare."""
+        step = self.step
+        return step is None or bool(step.affordable(candidates=candidates, wanted=1, left_s=left_s))
+
+    def observe_step(self, candidates: int, seconds: float) -> None:
+        """Let the pace of steps follow what one took."""
+        if self.step is not None:
+            self.step.observe(Observation(candidates, 1, seconds))
 
 
 def _terms(candidates: int, lists: int) -> tuple[float, float, float, float]:

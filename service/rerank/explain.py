@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from service.rerank.answer import plain
 from service.rerank.deadline import Deadline
 from service.rerank.ports import Graphs
-from service.rerank.search import Found, Lists, Task, judge, lawful
+from service.rerank.search import judge, lawful
+from service.rerank.task import Found, Lists, Task
 
 MAX_NEIGHBORS = 512  # lists of the extra batch
 _NAMED_PER_SLOT = 5  # neighbors that the answer names, best first
@@ -111,10 +112,10 @@ def _slot(  # one slot of the answer, from the shared batch
 def _compared(found: Found, size: int, item_ids: Sequence[str]) -> list[dict[str, Any]]:
     rewards = plain(found.rewards.mean(axis=0))
     scores = [*plain(found.scores), 0.0]  # the input list against itself
-    last = len(found.lists) - 1
+    sources = {found.refined: "refined", len(found.lists) - 1: "input"}
     return [
         {
-            "source": "input" if at == last else "generated",
+            "source": sources.get(at, "generated"),
             "item_ids": [item_ids[k] for k in row[:size]],
             "reward": rewards[at],
             "score": scores[at],

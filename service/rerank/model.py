@@ -7,7 +7,7 @@ from typing import Literal
 
 from model.contract.encode import Encoder
 from model.contract.manifest import Manifest
-from service.rerank.cost import CostLine
+from service.rerank.cost import Cost
 from service.rerank.ports import ItemSource, RunnableGraphs, UserStore
 
 Role = Literal["current", "candidate"]
@@ -25,7 +25,7 @@ class Model:
     graphs: RunnableGraphs
     items: ItemSource
     store: UserStore
-    cost: dict[bool, CostLine]
+    cost: dict[bool, Cost]
     role: Role = "current"
 
 

@@ -74,8 +74,8 @@ class Graphs(Protocol):
     """The nets of one artifact; called on the worker, never on the event loop's thread.
 
     Array names and shapes are the graph contract's (DESIGN section 8), with B = 1. A job generates
-    before it evaluates: what is computed of the request is kept from one to the other. Both calls
-    raise `BudgetSpent` when the deadline of the job ends them.
+    before it evaluates or refines: what is computed of the request is kept from one to the other.
+    All calls raise `BudgetSpent` when the deadline of the job ends them.
     """
 
     def generate(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
@@ -84,6 +84,10 @@ class Graphs(Protocol):
 
     def evaluate(self, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """p_click and p_conversion (None when untrained), each (E, B, L, M)."""
+        ...
+
+    def refine(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
+        """(B, M) lists one step on (`model/contract/refine.py`), of artifacts that have steps."""
         ...
 
 

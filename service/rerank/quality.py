@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from service.rerank.model import Model
-from service.rerank.search import Found, Task
+from service.rerank.task import Found, Task
 from service.telemetry import metrics
 
 

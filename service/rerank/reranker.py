@@ -21,7 +21,8 @@ from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
 from service.rerank.ports import Graphs, Worker
 from service.rerank.quality import count_quality
-from service.rerank.search import Found, Task, search
+from service.rerank.search import search
+from service.rerank.task import Found, Task
 from service.rerank.tasks import build_task, derive_seed
 from service.rerank.trial import Trial
 from service.telemetry import metrics
@@ -58,7 +59,7 @@ class Visit:
         """The stages that the worker timed."""
         generated = found.began + found.generate_s
         self.stage("generate", found.began, generated)
-        self.stage("evaluate", generated, generated + found.evaluate_s)
+        self.stage("evaluate", generated, generated + found.evaluate_s + found.refine_s)
 
     def stage(self, stage: str, began: float, ended: float) -> None:
         """One stage, timed by whoever ran it."""
@@ -139,7 +140,7 @@ class Reranker:
             event(level, error.code, why=str(error), request_id=visit.request_id)
             return None
         visit.searched(found)
-        if found.ran_lists < task.num_lists:
+        if found.cut_short:
             visit.degraded.add("fewer_lists")
         if request.body.explain and explanation is None:
             visit.degraded.add("explanation")

@@ -1,99 +1,33 @@
-"""The search of one request: generate lists, evaluate them, choose. Runs on the worker's thread.
+"""The search of one request: generate, evaluate, refine, choose. Runs on the worker's thread.
 
 Knows arrays and the deadline; neither the store nor HTTP nor ONNX Runtime.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.choice import Objective, decide, reward
+from model.contract.choice import decide, reward
 from model.contract.manifest import Manifest
 from model.contract.noise import request_noise
-from model.contract.rule_arrays import RuleArrays
 from service.errors import BudgetSpent, GraphFailed
-from service.rerank.cost import CostLine, Observation
+from service.rerank.cost import Cost, Observation
 from service.rerank.deadline import Deadline
 from service.rerank.ports import Graphs
-
-Lists = NDArray[np.int32]
-
-
-@dataclass(slots=True, kw_only=True)  # frozen, each of its fields would cost a call
-class Task:
-    """One request as the search sees it.
-
-    context: the graphs' inputs that no list changes (candidates, user, sessions, their masks).
-    start: (M,) int32, the input list, repaired by the rules; 0 in slots that the list has not.
-    slot_valid: (M,) bool, the first `size` slots.
-    ruled: whether the request has constraints; without any, the rules allow every list.
-    values: (N,) float, value of each candidate; None when the objective does not ask.
-    """
-
-    context: dict[str, NDArray[Any]]
-    start: Lists
-    slot_valid: NDArray[np.bool_]
-    size: int
-    rules: RuleArrays
-    objective: Objective
-    values: NDArray[np.float32] | None
-    num_lists: int
-    seed: int
-    ruled: bool = True
-
-    @property
-    def candidates(self) -> int:
-        """N."""
-        return len(self.rules.allowed)
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether caps or minimums ask for the graph with rules."""
-        return len(self.rules.minimum) > 0
+from service.rerank.refine import climb
+from service.rerank.task import Found, Lists, Task
 
 
-@dataclass(slots=True, kw_only=True)
-class Found:
-    """Outcome of a search; the last list is the input list.
-
-    lists: (L, M) int32.  rewards: (E, L).
-    p_click, p_conversion: (M,) of the served list, mean over members, as `reward` is and
-    `input_reward`.
-    """
-
-    lists: Lists
-    rewards: NDArray[np.floating[Any]]
-    reward: float
-    input_reward: float
-    p_click: NDArray[np.floating[Any]]
-    p_conversion: NDArray[np.floating[Any]] | None
-    chosen: int
-    scores: NDArray[np.floating[Any]]
-    ran_lists: int
-    unlawful: int
-    began: float  # on the deadline's clock
-    generate_s: float
-    evaluate_s: float
-
-    @property
-    def list(self) -> Lists:
-        """(M,) the served list."""
-        return self.lists[self.chosen]
-
-
-def search(
-    graphs: Graphs, task: Task, manifest: Manifest, cost: CostLine, deadline: Deadline
-) -> Found:
+def search(graphs: Graphs, task: Task, manifest: Manifest, cost: Cost, deadline: Deadline) -> Found:
     """Best list that the deadline allows; raises BudgetSpent when not even one list fits."""
     left_s, candidates = deadline.left_s(), task.candidates
-    lists = cost.affordable(candidates=candidates, wanted=task.num_lists, left_s=left_s)
+    lists = cost.lists.affordable(candidates=candidates, wanted=task.num_lists, left_s=left_s)
     if lists == 0:
-        needed_ms = cost.seconds(candidates, 1) * 1e3
+        needed_ms = cost.lists.seconds(candidates, 1) * 1e3
         raise BudgetSpent(stage="generate", left_ms=left_s * 1e3, needed_ms=needed_ms)
     clock = deadline.clock
     began = clock()
@@ -102,20 +36,22 @@ def search(
         generated = clock()
         found = evaluate(graphs, task, manifest, proposed)
     except BudgetSpent:  # it takes at least this long: the next plan is a smaller one
-        cost.observe(Observation(candidates, lists, clock() - began))
+        cost.lists.observe(Observation(candidates, lists, clock() - began))
         raise
     ended = clock()
-    cost.observe(Observation(candidates, lists, ended - began))
-    found.ran_lists = lists
+    cost.lists.observe(Observation(candidates, lists, ended - began))
     found.unlawful = lists - len(proposed)
+    found.cut_short = lists < task.num_lists
+    refine(graphs, task, manifest, found, cost, deadline)
     found.began = began
     found.generate_s, found.evaluate_s = generated - began, ended - generated
+    found.refine_s = clock() - ended
     return found
 
 
 def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> Lists:
     """(at most K, M) generated lists that obey every rule."""
-    sizes, has_rows = manifest.lengths, task.has_rows
+    sizes = manifest.lengths
     noise_slot, noise_item = request_noise(
         seed=task.seed,
         lists=lists,
@@ -130,14 +66,7 @@ def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> List
         "noise_slot": noise_slot[None],
         "noise_item": noise_item[None],
     }
-    if has_rows:
-        arrays |= {
-            "rule_member": task.rules.member[None],
-            "rule_slots": task.rules.slots[None],
-            "rule_min": task.rules.minimum[None],
-            "rule_max": task.rules.maximum[None],
-        }
-    out = graphs.generate(arrays, rules=has_rows)[0]
+    out = graphs.generate(arrays | task.rule_inputs, rules=task.has_rows)[0]
     ok = lawful(out, task)
     return out if all(ok.tolist()) else out[ok]
 
@@ -182,11 +111,6 @@ def evaluate(graphs: Graphs, task: Task, manifest: Manifest, proposed: Lists) ->
         else np.add.reduce(p_conversion[:, chosen], axis=0) / members,
         chosen=chosen,
         scores=scores[0],
-        ran_lists=len(proposed),
-        unlawful=0,
-        began=0.0,
-        generate_s=0.0,
-        evaluate_s=0.0,
     )
 
 
@@ -202,3 +126,40 @@ def judge(graphs: Graphs, task: Task, lists: Lists) -> tuple[_Floats, _Floats | 
     if not np.logical_and.reduce(np.isfinite(rewards), axis=None):
         raise GraphFailed(graph="evaluator", why="a reward is not a finite number")
     return p_click[:, 0], None if p_conversion is None else p_conversion[:, 0], rewards
+
+
+def refine(
+    graphs: Graphs,
+    task: Task,
+    manifest: Manifest,
+    found: Found,
+    cost: Cost,
+    deadline: Deadline,
+) -> None:
+    """Put the chosen list after its ascent beside the others, before the input list, and choose."""
+    refined, whole = climb(graphs, task, manifest, found.list, cost, deadline)
+    found.cut_short |= not whole
+    if (refined == found.list).all():
+        return
+    if not lawful(refined[None], task)[0]:
+        found.unlawful += 1
+        return
+    p_click, p_conversion, rewards = judge(graphs, task, refined[None])
+    found.lists = _before_last(found.lists, refined[None], 0)
+    found.rewards = _before_last(found.rewards, rewards, 1)
+    places, scores = decide(found.rewards[:, None], manifest.pessimism)
+    found.scores, found.refined = scores[0], len(found.lists) - 2
+    found.chosen = int(places[0])
+    if found.chosen != found.refined:  # the same list as before, whose place may have moved
+        return
+    members = len(rewards)
+    found.reward = float(np.add.reduce(rewards[:, 0]) / members)
+    found.p_click = np.add.reduce(p_click[:, 0], axis=0) / members
+    if p_conversion is not None:
+        found.p_conversion = np.add.reduce(p_conversion[:, 0], axis=0) / members
+
+
+def _before_last(held: NDArray[Any], new: NDArray[Any], axis: int) -> NDArray[Any]:
+    """With one more entry along the axis, before the last."""
+    rest, last = np.split(held, [-1], axis=axis)
+    return np.concatenate([rest, new, last], axis=axis)

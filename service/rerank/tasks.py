@@ -24,7 +24,7 @@ from service.rerank.arrays import (
     encode_user,
 )
 from service.rerank.model import Model
-from service.rerank.search import Task
+from service.rerank.task import Task
 
 
 async def build_task(

@@ -75,5 +75,7 @@ class Trial:
             metrics.SHADOW.labels("failed").inc()
         else:
             metrics.STAGE_SECONDS.labels(model.role, "generate").observe(found.generate_s)
-            metrics.STAGE_SECONDS.labels(model.role, "evaluate").observe(found.evaluate_s)
+            metrics.STAGE_SECONDS.labels(model.role, "evaluate").observe(
+                found.evaluate_s + found.refine_s
+            )
             metrics.SHADOW.labels("done").inc()

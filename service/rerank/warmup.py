@@ -6,6 +6,8 @@ The requests are made of default items; only their sizes matter.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -14,42 +16,57 @@ from model.contract.encode import Encoder
 from model.contract.fitted import columns
 from model.contract.manifest import GENERATOR_RULES, Manifest
 from model.contract.rule_arrays import RuleArrays
-from service.rerank.cost import CostLine, Observation
+from service.rerank.cost import Cost, CostLine, Observation
 from service.rerank.ports import Graphs
-from service.rerank.search import Task, evaluate, generate
+from service.rerank.refine import inputs
+from service.rerank.search import evaluate, generate
+from service.rerank.task import Task
 
 _REPEATS = 5
 _MOST_LISTS = 32
 
 
-def measure(graphs: Graphs, manifest: Manifest, max_candidates: int) -> dict[bool, CostLine]:
-    """Cost line of the graph without rules and, where there is one, with them."""
+def measure(graphs: Graphs, manifest: Manifest, max_candidates: int) -> dict[bool, Cost]:
+    """Cost of the graphs without rules and, where there are such, with them."""
     encoder = Encoder(manifest.features)
     most = min(max_candidates, manifest.lengths.max_candidates)
     sizes = sorted({min(12, most), most})
     found = {}
     for rules in (False, True) if GENERATOR_RULES in manifest.graphs else (False,):
+        tasks = {n: blank_task(manifest, encoder, n, rules) for n in sizes}
         runs = [
-            Observation(n, k, _seconds(graphs, manifest, encoder, n, k, rules))
+            Observation(n, k, _seconds(partial(_lists, graphs, tasks[n], manifest, k)))
             for n in sizes
             for k in (1, 8, _MOST_LISTS)
         ]
-        found[rules] = CostLine.fit(runs)
+        step = None
+        if manifest.refine_rounds:
+            steps = [Observation(n, 1, _seconds(_step(graphs, tasks[n], manifest))) for n in sizes]
+            step = CostLine.fit(steps)
+        found[rules] = Cost(CostLine.fit(runs), step)
     return found
 
 
-def _seconds(  # sizes of one measured run
-    graphs: Graphs, manifest: Manifest, encoder: Encoder, candidates: int, lists: int, rules: bool
-) -> float:
+def _seconds(run: Callable[[], object]) -> float:
     """Median seconds of one run after a first one that does not count."""
-    task = blank_task(manifest, encoder, candidates, rules)
     spent = []
     for _ in range(_REPEATS + 1):
         began = time.perf_counter()
-        proposed = generate(graphs, task, manifest, lists)
-        evaluate(graphs, task, manifest, proposed)
+        run()
         spent.append(time.perf_counter() - began)
     return float(np.median(spent[1:]))
+
+
+def _lists(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> None:
+    """Generate and evaluate so many."""
+    evaluate(graphs, task, manifest, generate(graphs, task, manifest, lists))
+
+
+def _step(graphs: Graphs, task: Task, manifest: Manifest) -> Callable[[], object]:
+    """One step of refinement, for a request that is generated for."""
+    generate(graphs, task, manifest, 1)
+    arrays = inputs(task, manifest) | {"at": task.start[None]}
+    return lambda: graphs.refine(arrays, rules=task.has_rows)
 
 
 def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: bool) -> Task:

@@ -16,7 +16,7 @@ from service.telemetry.tally import Tally
 
 Outcome = Literal["ok", "degraded", "refused", "failed", "gone"]
 StageLabel = Literal["queue", "parse", "features", "encode", "generate", "evaluate", "total"]
-GraphLabel = Literal["generator", "generator_rules", "evaluator"]
+GraphLabel = Literal["generator", "generator_rules", "evaluator", "refiner", "refiner_rules"]
 StoreOutcome = Literal["hit", "unknown", "timeout", "down", "unreadable", "skipped"]
 DegradedReason = Literal["user_features", "fewer_lists", "input_order", "explanation"]
 InputOrderCause = Literal["budget_spent", "graph_failed"]
@@ -81,9 +81,9 @@ PLACES = Gauge(
 
 LISTS_EVALUATED = Histogram(
     "rerank_lists_evaluated",
-    "Lists that the evaluator compared for one answer, the input list included",
+    "Lists that the evaluator compared for one answer, refined and input list included",
     ("artifact",),
-    buckets=(1, 2, 3, 5, 9, 17, 33, 65, 129, 1025),
+    buckets=(1, 2, 3, 6, 10, 18, 34, 66, 130, 1025),
 )
 UPLIFT = Histogram(
     "rerank_reward_uplift",

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from model.config import Config
+from model.config import REFINE_ROUNDS, Config
 from model.config_values import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
@@ -28,6 +28,11 @@ def test_every_shipped_configuration_is_read(path: Path):
         ({"train_evaluator": {"even_slots": -1.0}}, "even_slots=-1.0 is negative"),
         ({"train_evaluator": {"upstream_offer": -0.1}}, "upstream_offer=-0.1 is negative"),
         ({"objective": {"discount": -0.5}}, "discount=-0.5 is negative"),
+        ({"serving": {"refine_rounds": -1}}, "refine_rounds=-1 is negative"),
+        (
+            {"evaluator": {"kind": "context"}, "serving": {"refine_rounds": 2}},
+            "refine_rounds=2 needs evaluator.kind='pair'",
+        ),
         ({"train_generator": {"cru_loss": "magic"}}, "is not one of straight_through"),
     ],
 )
@@ -58,6 +63,17 @@ def test_the_paper_stays_what_it_is_whatever_the_product_ships():
         0.0,
     )
     assert (nlgr.serving.pessimism, nlgr.objective.discount) == (0.0, 0.0)
+    assert nlgr.serving.refine_rounds == 0
+
+
+def test_lists_are_refined_where_the_evaluator_allows_it_unless_told_otherwise():
+    kinds: dict[str, dict[str, object]] = {k: {"kind": k} for k in ("nlgr", "context", "pair")}
+
+    rounds = {k: Config.from_mapping({"evaluator": e}).refine_rounds for k, e in kinds.items()}
+    off = Config.from_mapping({"serving": {"refine_rounds": 0}})
+
+    assert rounds == {"nlgr": 0, "context": 0, "pair": REFINE_ROUNDS}
+    assert off.refine_rounds == 0
 
 
 def test_without_a_file_what_wins_is_trained():

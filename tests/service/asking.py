@@ -16,7 +16,7 @@ from model.contract.store_layout import UserRecord, pack_user
 from service.errors import FeaturesUnavailable
 from service.features.memory_store import MemoryUserStore
 from service.inference.artifact import Artifact
-from service.rerank.cost import CostLine
+from service.rerank.cost import Cost, CostLine
 from service.rerank.deadline import Deadline
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
@@ -77,7 +77,7 @@ def model_of(artifact: Artifact, store: UserStore | None = None, **changes: Any)
         "graphs": artifact.graphs,
         "items": ItemHolder(artifact.items),
         "store": store or store_of(artifact),
-        "cost": {rules: CostLine(CHEAP) for rules in (False, True)},
+        "cost": {rules: Cost(CostLine(CHEAP), CostLine(CHEAP)) for rules in (False, True)},
     }
     return Model(**(parts | changes))
 

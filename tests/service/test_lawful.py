@@ -11,7 +11,8 @@ import pytest
 
 from model.contract.request import parse_request
 from service.inference.artifact import Artifact
-from service.rerank.search import Lists, Task, evaluate, generate, lawful
+from service.rerank.search import evaluate, generate, lawful
+from service.rerank.task import Lists, Task
 from service.rerank.tasks import build_task
 from tests.service.asking import body_of, model_of
 

@@ -10,10 +10,11 @@ from model.contract.errors import RequestRejected, ValueRejected
 from model.contract.manifest import ObjectiveWeights
 from model.contract.request import parse_request
 from service.errors import BudgetSpent, LimitExceeded
-from service.rerank.cost import CostLine
+from service.rerank.cost import Cost, CostLine
 from service.rerank.model import Model
 from service.rerank.ports import BoundGraphs
-from service.rerank.search import Task, generate, judge
+from service.rerank.search import generate, judge
+from service.rerank.task import Task
 from service.rerank.tasks import build_task
 from tests.service.asking import (
     USER,
@@ -140,7 +141,7 @@ async def test_a_late_store_costs_the_users_features_and_nothing_else(artifact, 
 
 async def test_lists_are_fewer_when_the_budget_is_short_and_the_answer_says_so(artifact, worker):
     # 10 ms a list: with room of a half, 50 ms hold 3 lists and never 8
-    slow = {False: CostLine((0.0, 0.0, 0.010, 0.0))}
+    slow = {False: Cost(CostLine((0.0, 0.0, 0.010, 0.0)))}
     reranker = reranker_of(model_of(artifact, cost=slow), worker)
 
     answer = await ask(reranker, body_of(artifact), budget_s=0.05)
@@ -165,7 +166,7 @@ async def test_a_run_that_its_deadline_ended_makes_the_next_plan_a_slower_one(ar
             raise BudgetSpent(stage="generator", left_ms=0.0)
 
     line = CostLine((0.001, 0.0, 0.0, 0.0))
-    reranker = reranker_of(model_of(artifact, graphs=Late(), cost={False: line}), worker)
+    reranker = reranker_of(model_of(artifact, graphs=Late(), cost={False: Cost(line)}), worker)
 
     answer = await ask(reranker, body_of(artifact))
 
@@ -176,7 +177,7 @@ async def test_a_run_that_its_deadline_ended_makes_the_next_plan_a_slower_one(ar
 async def test_without_time_for_one_list_the_input_order_is_served_with_nothing_predicted(
     artifact, worker
 ):
-    never = {False: CostLine((10.0, 0.0, 0.0, 0.0))}
+    never = {False: Cost(CostLine((10.0, 0.0, 0.0, 0.0)))}
     reranker = reranker_of(model_of(artifact, cost=never), worker)
     body = body_of(artifact, list_size=3)
 
@@ -321,7 +322,7 @@ async def test_an_objective_with_value_counts_each_items_own_or_the_requests_val
 async def test_an_input_list_that_breaks_a_rule_is_repaired_even_when_no_model_has_time(
     artifact, worker
 ):
-    never = {rules: CostLine((10.0, 0.0, 0.0, 0.0)) for rules in (False, True)}
+    never = {rules: Cost(CostLine((10.0, 0.0, 0.0, 0.0))) for rules in (False, True)}
     reranker = reranker_of(model_of(artifact, cost=never), worker)
     body = body_of(artifact)
     ids = body["candidates"]["item_id"]

@@ -4,7 +4,7 @@ import time
 import pytest
 from prometheus_client import REGISTRY
 
-from service.rerank.cost import CostLine
+from service.rerank.cost import Cost, CostLine
 from service.rerank.limits import Limits
 from service.rerank.model import ModelHolder
 from service.rerank.reranker import Reranker
@@ -53,7 +53,7 @@ async def test_a_user_of_the_share_is_served_by_the_candidate_and_counted_as_suc
 async def test_what_answers_went_without_is_counted_under_the_artifact_that_answered(
     artifact, worker
 ):
-    never = {rules: CostLine((10.0, 0.0, 0.0, 0.0)) for rules in (False, True)}
+    never = {rules: Cost(CostLine((10.0, 0.0, 0.0, 0.0))) for rules in (False, True)}
     plain = reranker_of(model_of(artifact, cost=never), worker)
     tried = Reranker(plain.models, worker, Limits(), on_trial(artifact, share=1.0, cost=never))
 

@@ -16,7 +16,7 @@ from model.data.batches import Gatherer
 from model.data.log_tables import LogTables
 from model.data.values import candidate_values
 from model.nets.evaluator import Evaluator
-from model.proposals import Editing, propose_lists
+from model.proposals import Editing, propose_lists, refine_chosen
 from model.search import Scorer
 
 BATCH = 64
@@ -41,13 +41,14 @@ class Served:
 def serve(
     generator: Checkpoint, evaluator: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
 ) -> Iterator[Served]:
-    """Propose, evaluate and choose, as the service does; request noise is seeded by its place."""
+    """Lists as the service would find and choose them; request noise is seeded by its place."""
     config = generator.config
     net, judge = generator.generator(), evaluator.evaluator()
     scale = float(generator.facts["noise_scale"])
     how = replace(Editing.of(config), num_lists=config.serving.num_lists, scale=scale)
     for scorer, some in scorers(judge, generator, tables, rows):
         made = propose_lists(net, scorer, how)
+        made = refine_chosen(made, scorer, config.serving.pessimism, config.refine_rounds)
         chosen = torch.from_numpy(choose(made.rewards.numpy(), config.serving.pessimism))
         mean = made.rewards.mean(dim=0)
         places = {

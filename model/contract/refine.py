@@ -1,0 +1,81 @@
+"""What the refiner's graph takes beside the evaluator's encoding, and the ascent by its steps.
+
+One home for golden answers, verification and the service. Which list it starts from, and whether
+the outcome is served, is `choice.py`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.choice import Objective, slot_weights
+
+Arrays = dict[str, NDArray[Any]]
+Bools = NDArray[np.bool_]
+WORTH = ("slot_weight", "click_worth", "conversion_worth")
+
+
+def worth(
+    objective: Objective,
+    slot_valid: Bools,
+    values: NDArray[np.floating[Any]] | None,
+    candidates: int,
+    *,
+    converts: bool = True,
+) -> Arrays:
+    """What slots, clicks and conversions count, for graphs that know no objective.
+
+    Args:
+        objective: the weights.
+        slot_valid: (B, M).
+        values: (B, N), value of each candidate; None and NaN count as 0.
+        candidates: N.
+        converts: whether p_conversion was trained; else conversions count nothing.
+
+    Returns:
+        slot_weight (B, M), click_worth (B, 1), conversion_worth (B, N), float32.
+    """
+    rows, slots = slot_valid.shape
+    conversion = np.zeros((rows, candidates), dtype=np.float32)
+    if converts:
+        conversion += np.float32(objective.conversion)
+        if values is not None and objective.value:
+            conversion += np.float32(objective.value) * np.where(np.isnan(values), 0.0, values)
+    return {
+        "slot_weight": slot_weights(slots, objective.discount) * slot_valid,
+        "click_worth": np.full((rows, 1), objective.click, dtype=np.float32),
+        "conversion_worth": conversion,
+    }
+
+
+def movable(cand_valid: Bools, slot_valid: Bools, editable: Bools, start: NDArray[Any]) -> Bools:
+    """(B, N): candidates that may change places, which pinned ones may not.
+
+    Args:
+        cand_valid: (B, N).
+        slot_valid, editable: (B, M); a slot that is there and not editable holds a pinned item.
+        start: (B, M), places in the candidates.
+    """
+    pinned = slot_valid & ~editable
+    if not pinned.any():
+        return cand_valid
+    free = cand_valid.copy()
+    rows, slots = np.nonzero(pinned)
+    free[rows, start[rows, slots]] = False
+    return free
+
+
+def ascend(
+    step: Callable[[NDArray[Any]], NDArray[Any]], lists: NDArray[Any], rounds: int
+) -> NDArray[Any]:
+    """Lists (B, M) after at most so many steps; ends where no list has a better neighbor."""
+    for _ in range(rounds):
+        stepped = step(lists)
+        if (stepped == lists).all():
+            break
+        lists = stepped
+    return lists

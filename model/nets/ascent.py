@@ -1,0 +1,77 @@
+"""One step to the best neighbor: what refines the list that was chosen (METHOD section 6).
+
+The exported graph runs one step, so as many are taken as there is time for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.nets.edits import RULED_OUT, Rules
+from model.nets.neighbor_values import Worth, neighborhood, standing
+from model.nets.pair_evaluator import PairEvaluator
+
+LEAST = 1e-5  # less is rounding: neither a gain nor what makes one neighbor better than another
+
+
+class Stand(NamedTuple):
+    """Where a step begins, and what it may change.
+
+    lists: (B, M) int64, places in the candidates, no item twice.
+    slot_valid: (B, M) bool, slots that are there.
+    editable: (B, M) bool, those that may change.
+    movable: (B, N) bool, candidates that may change places: there, and not pinned.
+    """
+
+    lists: Tensor
+    slot_valid: Tensor
+    editable: Tensor
+    movable: Tensor
+
+
+def step(
+    net: PairEvaluator, known: Tensor, at: Stand, worth: Worth, rules: Rules | None = None
+) -> Tensor:
+    """(B, M) int64: the best neighbor that obeys, or the list itself where none gains.
+
+    Ties go to the lower slot, then to the lower candidate.
+
+    Args:
+        net, known: the evaluator, and its encoding (E, B, N, Z) of the candidates.
+        at: the lists.
+        worth: what counts.
+        rules: counts that no step may break; the lists obey them.
+    """
+    here = standing(at.lists, at.slot_valid, at.movable.shape[1])
+    around = neighborhood(net, known, here, worth)
+    allowed = (at.editable & at.slot_valid).unsqueeze(-1) & at.movable.unsqueeze(-2)
+    score = torch.where(allowed, around.edited, -RULED_OUT) - here * RULED_OUT
+    if rules is not None:
+        score = score - broken(rules, here) * RULED_OUT
+    top = score.amax(dim=(1, 2))
+    best = (score >= (top - LEAST)[:, None, None]).to(score.dtype)  # and what rounding may hide
+    slot = best.amax(dim=-1).argmax(dim=-1, keepdim=True)  # (B, 1)
+    item = best.argmax(dim=-1).gather(1, slot)
+    stands = (at.lists == item) & at.slot_valid
+    moved = torch.where(stands, at.lists.gather(1, slot), at.lists).scatter(1, slot, item)
+    return torch.where(top.unsqueeze(-1) > around.now + LEAST, moved, at.lists)
+
+
+def broken(rules: Rules, here: Tensor) -> Tensor:
+    """(B, M, N): 0 where all counts stay in their bounds, by neighbor (METHOD section 3, Rules).
+
+    Args:
+        rules: of the batch.
+        here: (B, M, N), what stands where.
+    """
+    member, slots = rules.member.to(here.dtype), rules.slots.to(here.dtype)
+    old = member @ here.transpose(-1, -2)  # (B, R, M): member_ro of what stands in slot j
+    came_from = slots @ here  # (B, R, N): slots_rl, 0 if k stands nowhere
+    count = (old * slots).sum(dim=-1)[..., None, None]
+    change = slots.unsqueeze(-1) - came_from.unsqueeze(-2)  # (B, R, M, N)
+    after = count + change * (member.unsqueeze(-2) - old.unsqueeze(-1))
+    low, high = rules.minimum[..., None, None], rules.maximum[..., None, None]
+    return torch.relu(torch.maximum(low - after, after - high).amax(dim=1))

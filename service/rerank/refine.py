@@ -1,0 +1,72 @@
+"""The ascent from the chosen list: steps to the best neighbor, as many as there is time for.
+
+Says which list is reached; whether that one is served is decided in `search.py`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.contract.choice import Objective
+from model.contract.manifest import Manifest
+from model.contract.refine import movable, worth
+from service.rerank.cost import Cost
+from service.rerank.deadline import Deadline
+from service.rerank.ports import Graphs
+from service.rerank.task import Lists, Task
+
+
+def climb(
+    graphs: Graphs, task: Task, manifest: Manifest, at: Lists, cost: Cost, deadline: Deadline
+) -> tuple[Lists, bool]:
+    """The list that is reached from `at`, and whether time held every step that was wanted.
+
+    A step that the deadline ends would cost the whole answer: one that may not fit is not begun.
+    """
+    if not manifest.refine_rounds:
+        return at, True
+    arrays, rules, clock = inputs(task, manifest), task.has_rows, deadline.clock
+    for _ in range(manifest.refine_rounds):
+        if not cost.holds_a_step(candidates=task.candidates, left_s=deadline.left_s()):
+            return at, False
+        began = clock()
+        stepped = graphs.refine(arrays | {"at": at[None]}, rules=rules)[0]
+        cost.observe_step(task.candidates, clock() - began)
+        if (stepped == at).all():
+            break
+        at = stepped
+    return at, True
+
+
+def inputs(task: Task, manifest: Manifest) -> dict[str, NDArray[Any]]:
+    """What all steps of a request take, but for the list."""
+    if task.values is None:
+        counts = _worth(
+            task.objective, task.size, len(task.start), task.candidates, manifest.converts
+        )
+    else:
+        counts = worth(
+            task.objective,
+            task.slot_valid[None],
+            task.values[None],
+            task.candidates,
+            converts=manifest.converts,
+        )
+    editable, free = task.rules.editable[None], task.context["cand_valid"]
+    if task.ruled:
+        free = movable(free, task.slot_valid[None], editable, task.start[None])
+    given = {"slot_valid": task.slot_valid[None], "editable": editable, "movable": free}
+    return counts | given | task.rule_inputs
+
+
+@lru_cache(maxsize=1024)
+def _worth(
+    objective: Objective, size: int, slots: int, candidates: int, converts: bool
+) -> dict[str, NDArray[Any]]:
+    """Shared by all requests of these sizes and weights that name no values."""
+    valid = (np.arange(slots) < size)[None]
+    return worth(objective, valid, None, candidates, converts=converts)
