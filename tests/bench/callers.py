@@ -27,7 +27,11 @@ _LOOKS = 20  # a machine that stood still takes one of them, not all the time a 
 
 @dataclass(slots=True)
 class Heard:
-    """What came of one run; times in seconds."""
+    """What came of one run; times in seconds.
+
+    stood: the longest that a request was due and the load itself did not run. A host that stops
+    the whole machine stops both sides at once and calls none of it stolen: here it shows.
+    """
 
     latencies: list[float] = field(default_factory=list)
     lags: list[float] = field(default_factory=list)
@@ -36,6 +40,7 @@ class Heard:
     in_time: int = 0
     took_s: float = 0.0
     own_cpu_s: float = 0.0
+    stood: float = 0.0
 
     @property
     def answers(self) -> int:
@@ -125,10 +130,11 @@ class Callers:
         due_times = arrivals(Shape(rate=rate, duration_s=seconds), rng)
         began, cpu = time.perf_counter(), time.process_time()
         ends = began + seconds
-        due = _next(due_times, began)
+        due, now = _next(due_times, began), began
         while due is not None or self._busy:
-            now = time.perf_counter()
+            before, now = now, time.perf_counter()
             if due is not None and now >= due:
+                heard.stood = max(heard.stood, now - max(due, before))
                 self._let_go(due, heard)
                 due = _next(due_times, began)
                 continue

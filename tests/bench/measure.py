@@ -44,6 +44,7 @@ class Open:
 
     kept_waiting, stolen: percent of a window in which the process was ready and did not run, for
     another process or thread here, and for another machine on the same host.
+    stood: longest time in a window, in milliseconds, that the load did not run and was due to.
     """
 
     rate: float
@@ -53,6 +54,7 @@ class Open:
     lag_p99: list[float]
     kept_waiting: list[float]
     stolen: list[float]
+    stood: list[float]
     answers: int
     failed: int
     degraded: int
@@ -133,6 +135,7 @@ def opened(
         [percentile(part.lags, 99.0) for part in heard],
         kept_waiting,
         stolen,
+        [part.stood * 1e3 for part in heard],
         sum(part.answers for part in heard),
         sum(part.failed for part in heard),
         sum(part.degraded for part in heard),

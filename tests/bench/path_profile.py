@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -28,6 +28,7 @@ from service.api.tokens import Tokens
 from service.features.memory_store import MemoryUserStore
 from service.inference.artifact import read_artifact
 from service.inference.loop_worker import LoopWorker
+from service.inference.session import DirectSession
 from service.rerank import warmup
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
@@ -111,7 +112,8 @@ def endpoint_of(folder: Path, users: Path, clockwork: Clockwork) -> RerankEndpoi
     run = artifact.graphs.bind()
     cost = warmup.measure(run, manifest, CANDIDATES)
     graphs = artifact.graphs.counted_as("current")
-    graphs.sessions = {n: TimedSession(s, clockwork) for n, s in graphs.sessions.items()}
+    timed = {name: TimedSession(own, clockwork) for name, own in graphs.sessions.items()}
+    graphs.sessions = cast(dict[str, DirectSession], timed)
     store = MemoryUserStore.from_file(users, schema_hash=manifest.schema_hash)
     encoder, items = Encoder(manifest.features), ItemHolder(artifact.items)
     models.swap(Model(manifest, encoder, graphs, items, store, cost))

@@ -98,11 +98,13 @@ def _latency(half: dict[str, Open], tail: dict[str, Open]) -> list[str]:
     lines = [
         "**Open Poisson arrivals** at shares of its own maximum; milliseconds from the moment a "
         "request was due. *Kept waiting*: percent of the time in which the process was ready and "
-        "something else on this machine ran; *stolen*: or another machine on the same host.",
+        "something else on this machine ran; *stolen*: or another machine on the same host; "
+        "*stood still*: the longest that the load, on the other core, was due to send and did not "
+        "run: where it is long, the whole machine was stopped, which nobody counts as stolen.",
         "",
         "| form | load | requests/s | p50 | p99 | p99.9 | p99.9, best window | load's lag p99 "
-        "| kept waiting | stolen | failed, degraded of |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| kept waiting | stolen | stood still | failed, degraded of |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for load, found in (("50 %", half), ("70 %", tail)):
         for form, one in found.items():
@@ -113,7 +115,7 @@ def _latency(half: dict[str, Open], tail: dict[str, Open]) -> list[str]:
                 *(_spread(values, 2) for values in (one.p50, one.p99, one.p999)),
                 f"{min(one.p999):.2f}",
                 f"{statistics.median(one.lag_p99):.2f}",
-                *(_spread(values, 1) for values in (one.kept_waiting, one.stolen)),
+                *(_spread(values, 1) for values in (one.kept_waiting, one.stolen, one.stood)),
                 f"{one.failed}, {one.degraded} of {one.answers}",
             ]
             lines.append(_row(cells))

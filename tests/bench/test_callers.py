@@ -3,6 +3,8 @@
 import os
 import random
 import select
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -70,6 +72,24 @@ def test_arrivals_beyond_the_connections_fail_instead_of_waiting_unseen():
     assert server.most_inside <= MOST_OPEN
     assert heard.failures["not sent"] > 0
     assert heard.answers + heard.failed == len(heard.lags) + heard.failures["not sent"]
+
+
+def test_a_load_that_stands_still_says_for_how_long_and_a_slow_server_does_not_count():
+    stopped_s = 0.2
+
+    with CannedServer(delay_s=0.1) as server:
+        asking = Callers(server.port, [b"body"])
+        alone = asking.open(0.4, 100.0, random.Random(3))
+        this = os.getpid()
+        stop = f"import os, signal, time; os.kill({this}, signal.SIGSTOP); time.sleep({stopped_s})"
+        wake = f"os.kill({this}, signal.SIGCONT)"
+        with subprocess.Popen([sys.executable, "-c", f"{stop}; {wake}"]):
+            stopped = asking.open(1.0, 100.0, random.Random(4))
+        asking.close()
+
+    assert alone.stood < stopped_s / 2
+    # arrivals are due every 10 ms on average: the stop begins at most some of them before the first
+    assert stopped_s / 2 < stopped.stood < 4 * stopped_s
 
 
 def test_a_connection_that_was_closed_between_two_runs_fails_no_request():
