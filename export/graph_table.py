@@ -19,12 +19,20 @@ import onnx
 import onnxruntime as ort
 
 from export.batching import golden_requests
-from export.golden import Arrays
+from export.golden import Arrays, refining
 from export.graph_profile import GraphProfile, profile
 from export.graph_variants import TURNED_OFF, VARIANTS
 from export.parity import batch, proposed, rows
-from model.contract.choice import choose, reward
-from model.contract.manifest import EVALUATOR, GENERATOR, GENERATOR_RULES, Manifest, read_manifest
+from model.contract.choice import Objective, choose, reward
+from model.contract.manifest import (
+    EVALUATOR,
+    GENERATOR,
+    GENERATOR_RULES,
+    REFINER,
+    REFINER_RULES,
+    Manifest,
+    read_manifest,
+)
 
 _COMPARED = 64  # golden requests whose chosen lists are compared
 _RULES = 2
@@ -37,13 +45,18 @@ def feeds_of(inputs: Arrays, row: int, generator: ort.InferenceSession) -> Array
     one |= proposed(generator, one)[1]
     n, m = one["cand_valid"].shape[1], one["slot_valid"].shape[1]
     lists = np.concatenate([one["noise_slot"].shape[1] * [one["start"]], [one["start"]]])
-    return one | {
-        "rule_member": np.ones((1, _RULES, n), dtype=bool),
-        "rule_slots": np.ones((1, _RULES, m), dtype=bool),
-        "rule_min": np.zeros((1, _RULES), dtype=np.float32),
-        "rule_max": np.full((1, _RULES), m, dtype=np.float32),
-        "lists": lists.transpose(1, 0, 2).astype(np.int32),
-    }
+    return (
+        one
+        | refining(one, Objective())
+        | {
+            "at": one["start"],
+            "rule_member": np.ones((1, _RULES, n), dtype=bool),
+            "rule_slots": np.ones((1, _RULES, m), dtype=bool),
+            "rule_min": np.zeros((1, _RULES), dtype=np.float32),
+            "rule_max": np.full((1, _RULES), m, dtype=np.float32),
+            "lists": lists.transpose(1, 0, 2).astype(np.int32),
+        }
+    )
 
 
 def times(
@@ -174,7 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     manifest = read_manifest(folder)
     models = {
         name: folder / manifest.graphs[name].file
-        for name in (GENERATOR, GENERATOR_RULES, EVALUATOR)
+        for name in (GENERATOR, GENERATOR_RULES, EVALUATOR, REFINER, REFINER_RULES)
+        if name in manifest.graphs
     }
     inputs = golden_requests(folder, given.candidates)
     n, k = inputs["noise_item"].shape[3], inputs["noise_item"].shape[1]

@@ -22,6 +22,8 @@ MEASURED = {
     ("pair", "generator"): (263, 261),
     ("pair", "generator_rules"): (314, 310),
     ("pair", "evaluator"): (46, 46),
+    ("pair", "refiner"): (132, 132),
+    ("pair", "refiner_rules"): (156, 156),
 }
 
 
