@@ -68,9 +68,9 @@ def weights(objective: Objective) -> dict[str, float]:
     }
 
 
-def plain(values: NDArray[np.floating[Any]]) -> list[float]:
+def plain(values: NDArray[np.floating[Any]]) -> Any:  # noqa: ANN401  # lists of the same shape
     """Floats of an answer, short on the wire."""
-    rounded: list[float] = values.astype(np.float64).round(_DIGITS).tolist()
+    rounded = values.astype(np.float64).round(_DIGITS).tolist()
     return rounded
 
 
@@ -81,13 +81,20 @@ def _items(request: RerankRequest, places: list[int], found: Found | None) -> li
             {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": None}
             for slot, place in enumerate(places)
         ]
-    p_click = plain(found.p_click)
-    items = [
-        {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": p_click[slot]}
+    if found.p_conversion is None:
+        clicks = plain(found.p_click)
+        return [
+            {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": clicks[slot]}
+            for slot, place in enumerate(places)
+        ]
+    clicks, conversions = plain(np.array([found.p_click, found.p_conversion]))
+    return [
+        {
+            "item_id": ids[place],
+            "slot": slot,
+            "input_slot": place,
+            "p_click": clicks[slot],
+            "p_conversion": conversions[slot],
+        }
         for slot, place in enumerate(places)
     ]
-    if found.p_conversion is not None:
-        p_conversion = plain(found.p_conversion)
-        for slot, item in enumerate(items):
-            item["p_conversion"] = p_conversion[slot]
-    return items

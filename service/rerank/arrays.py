@@ -89,17 +89,19 @@ def encode_sessions(
     record: UserRecord | None, encoder: Encoder, table: ItemTable, lengths: Lengths
 ) -> tuple[Rows, NDArray[np.bool_]]:
     """(H, M, Fs) int32 and (H, M) bool, newest session first, cut or padded to the graphs' size."""
-    shape = (lengths.sessions, lengths.session_slots)
-    rows = np.zeros(
-        (*shape, encoder.one_request.session_width), dtype=np.int32
-    )  # PADDING_ROW everywhere
+    shape, one = (lengths.sessions, lengths.session_slots), encoder.one_request
+    if record is not None and record.item_keys.shape == shape:  # as one whose history is full
+        places = table.places_of_keys(record.item_keys)
+        own = table.padded_rows.take(places, axis=0)
+        return one.encode_sessions(own, record.clicked, record.converted), record.clicked >= 0
+    rows = np.zeros((*shape, one.session_width), dtype=np.int32)  # PADDING_ROW everywhere
     valid = np.zeros(shape, dtype=bool)
     if record is None or not record.item_keys.size:
         return rows, valid
     held, slots = map(min, record.item_keys.shape, shape)
     clicked = record.clicked[:held, :slots]
     places = table.places_of_keys(record.item_keys[:held, :slots])
-    rows[:held, :slots] = encoder.one_request.encode_sessions(
+    rows[:held, :slots] = one.encode_sessions(
         table.padded_rows.take(places, axis=0), clicked, record.converted[:held, :slots]
     )
     np.greater_equal(clicked, 0, out=valid[:held, :slots])

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from model.contract.store_layout import pack_user, unpack_user
 from service.features.memory_store import MemoryUserStore
+from service.rerank.arrays import encode_sessions
 from service.rerank.limits import Limits
 from service.rerank.model import ModelHolder
 from service.rerank.reranker import Reranker
@@ -85,3 +86,33 @@ async def test_a_record_that_does_not_fit_is_not_held_against_a_candidate_in_sha
     await trial.finish()
 
     assert skipped_in_shadow() == skipped + 1
+
+
+def test_a_history_that_just_fills_the_graphs_is_encoded_as_the_newest_part_of_a_longer_one(
+    artifact,
+):
+    model = model_of(artifact)
+    lengths, table = artifact.manifest.lengths, artifact.items
+    longer = unpack_user(user_blob(artifact, lengths.sessions + 2), artifact.manifest.schema_hash)
+    feedback = longer.clicked.copy()
+    feedback[0, -1] = feedback[1, 1:] = -1  # lists of other lengths
+    longer = replace(longer, clicked=feedback)
+    fills = replace(
+        longer,
+        item_keys=longer.item_keys[: lengths.sessions],
+        clicked=longer.clicked[: lengths.sessions],
+        converted=longer.converted[: lengths.sessions],
+    )
+    shorter = replace(fills, item_keys=fills.item_keys[:2], clicked=fills.clicked[:2])
+
+    rows, valid = encode_sessions(fills, model.encoder, table, lengths)
+    cut_rows, cut_valid = encode_sessions(longer, model.encoder, table, lengths)
+    some_rows, some_valid = encode_sessions(shorter, model.encoder, table, lengths)
+
+    assert (rows.dtype, valid.dtype) == (cut_rows.dtype, cut_valid.dtype) == (np.int32, bool)
+    assert rows.tolist() == cut_rows.tolist()
+    assert valid.tolist() == cut_valid.tolist()
+    assert not valid.all()
+    assert some_rows[:2].tolist() == rows[:2].tolist()
+    assert not some_valid[2:].any()
+    assert not some_rows[2:].any()
