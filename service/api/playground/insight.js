@@ -3,10 +3,11 @@
 import { $, bar, el, number, signed } from "./dom.js";
 import { inputIds, rules, state, title } from "./state.js";
 
+const NAMES = { input: "Input", refined: "Refined" };
 const STAGES = ["queue", "parse", "features", "encode", "generate", "evaluate"];
 const WITHOUT = {
   user_features: "The user's features came too late: this is a default user's list.",
-  fewer_lists: "The budget held fewer lists than asked for.",
+  fewer_lists: "The budget held fewer lists, or fewer refinements, than asked for.",
   input_order: "The model had no time: this is the input list, rules applied.",
   explanation: "The explanation did not fit into the budget.",
 };
@@ -98,7 +99,7 @@ export function drawCompared(answer) {
   const rewards = lists.map((list) => list.reward);
   const [low, high] = [Math.min(...rewards), Math.max(...rewards)];
   const rows = lists
-    .map((list, at) => ({ ...list, name: list.source === "input" ? "Input" : `List ${at + 1}` }))
+    .map((list, at) => ({ ...list, name: NAMES[list.source] ?? `List ${at + 1}` }))
     .sort((a, b) => b.score - a.score)
     .map((list) => {
       const changed = list.item_ids.filter((id, slot) => id !== input[slot]).length;
