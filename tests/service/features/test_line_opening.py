@@ -103,7 +103,7 @@ async def test_fetches_that_wait_for_a_connection_meet_its_closing_as_a_store_er
 
     async with serving(hang) as url:
         reader = LineReader(url.replace("//", "//:secret@"))
-        waiting = [asyncio.create_task(reader.get("a", AMPLE_S)) for _ in range(2)]
+        waiting = [asyncio.ensure_future(reader.get("a", AMPLE_S)) for _ in range(2)]
         await met.wait()
         await reader.close()
         ended = await asyncio.gather(*waiting, return_exceptions=True)
