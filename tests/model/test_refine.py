@@ -1,0 +1,63 @@
+"""Refining lists in training and reports, by the same steps as the service."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.config import EvaluatorConfig
+from model.contract.choice import Objective, choose
+from model.nets.build import build_evaluator
+from model.nets.inputs import input_list
+from model.proposals import Proposals, refine_chosen, served_gain
+from model.search import Scorer, hill_climb, refine
+from tests.model.nets.test_pair_evaluator import pair_evaluator
+from tests.requests import FIELDS, SLOTS, random_request
+
+WEIGHTS = Objective(click=1.0, conversion=0.5, value=0.2, discount=1.0)
+
+
+def scorer(*, ragged: bool = True) -> Scorer:
+    request = random_request(ragged=ragged)  # if ragged, rows lack slots and candidates
+    values = torch.rand(request.cand_valid.shape, generator=torch.Generator().manual_seed(1))
+    return Scorer(pair_evaluator(members=2), request, WEIGHTS, values)
+
+
+def test_a_refined_list_is_what_a_climb_finds_that_writes_every_neighbor_down():
+    judge = scorer()
+    start = input_list(judge.request)
+    rng = torch.Generator().manual_seed(0)
+    moved = 0
+
+    for rounds in (1, 2, 30):
+        expected, _ = hill_climb(judge, start, restarts=1, rounds=rounds, rng=rng)
+        got = refine(judge, start, rounds)
+        assert torch.equal(got, expected)
+        moved += int((got != start).any(dim=1).sum())
+    assert moved > 6
+
+
+def test_the_refined_list_stands_before_the_input_list_and_the_choice_never_loses_by_it():
+    judge = scorer(ragged=False)
+    given = input_list(judge.request)
+    lists = torch.stack([given.roll(1, 1), given.flip(1), given], dim=1)
+    before = Proposals(lists, judge.members(lists))
+
+    after = refine_chosen(before, judge, 1.0, 4)
+
+    assert torch.equal(after.lists[:, [0, 1, 3]], before.lists)
+    assert torch.equal(after.rewards[..., [0, 1, 3]], before.rewards)
+    assert torch.allclose(after.rewards, judge.members(after.lists))
+    start = lists[torch.arange(3), torch.from_numpy(choose(before.rewards.numpy(), 1.0))]
+    assert torch.equal(after.lists[:, 2], refine(judge, start, 4))
+    assert (served_gain(after, 0.0) >= served_gain(before, 0.0)).all()
+    assert (served_gain(after, 0.0) > served_gain(before, 0.0)).any()
+    assert refine_chosen(before, judge, 1.0, 0) is before
+    assert np.isfinite(after.rewards.numpy()).all()
+
+
+def test_other_evaluators_are_refused():
+    request = random_request()
+    net = build_evaluator(EvaluatorConfig(kind="context", hidden=8), FIELDS, SLOTS).eval()
+
+    with pytest.raises(TypeError, match="neighbors of ContextEvaluator"):
+        refine(Scorer(net, request, WEIGHTS), input_list(request), 1)
