@@ -60,6 +60,9 @@ def test_what_the_graph_says_beyond_the_list_neither_counts_nor_is_served(artifa
             self.lists = arrays["lists"]
             return np.ones((2, *self.lists.shape), np.float32), None
 
+        def refine(self, arrays: Any, *, rules: bool) -> Lists:
+            return np.asarray(arrays["at"])
+
     graphs = Graphs()
     kept = generate(graphs, task, artifact.manifest, 3)
     assert kept.tolist() == beyond.tolist()  # the third holds an item three times

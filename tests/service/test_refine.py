@@ -1,6 +1,7 @@
 """Refinement in the service: the chosen list climbs while there is time, and still has to win."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from service.errors import BudgetSpent
 from service.inference.artifact import read_artifact
 from service.inference.verify import verify
 from service.rerank.cost import Cost, CostLine
+from service.rerank.deadline import Deadline
 from service.rerank.refine import climb
 from service.rerank.warmup import blank_task, measure
 from tests.artifacts import tiny_artifact
@@ -129,19 +131,11 @@ def test_a_step_that_may_not_fit_is_not_begun(pair):
             self.now += 0.005
             return arrays["at"][:, ::-1]
 
-    class Deadline:
-        """20 ms."""
-
-        def clock(self):
-            return graphs.now
-
-        def left_s(self):
-            return 0.020 - graphs.now
-
-    graphs = Graphs()
+    graphs: Any = Graphs()
+    deadline = Deadline(0.0, 0.020, lambda: graphs.now)
     cost = Cost(CostLine(CHEAP), CostLine((0.005, 0.0, 0.0, 0.0)))
     # 20, 15 and 10 ms are left before the first three, which need 7.5; then 5
-    _, whole = climb(graphs, task, pair.manifest, task.start, cost, Deadline())
+    _, whole = climb(graphs, task, pair.manifest, task.start, cost, deadline)
 
     assert (graphs.steps, whole) == (3, False)
 
