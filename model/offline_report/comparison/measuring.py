@@ -30,6 +30,7 @@ from model.offline_report.comparison.problems import (
     request_batches,
     tables_of,
 )
+from model.offline_report.comparison.refining import climbed, rounds_of
 from model.offline_report.comparison.spaces import SpaceJob, TruthJob, true_of_lists
 from model.offline_report.comparison.training import EvaluatorJob
 from model.offline_report.space import hits
@@ -68,7 +69,10 @@ class MeasureJob:
 
     def depends_on(self) -> str:
         """See `Job`."""
-        return told(self.problem.config.serving) + (f" {self.lambdas}" if self.lambdas else "")
+        steps = rounds_of(self.lists)
+        return f"{told(self.problem.config.serving)} {steps}" + (
+            f" {self.lambdas}" if self.lambdas else ""
+        )
 
     def judges(self) -> dict[str, EvaluatorJob]:
         """Name of its columns -> evaluator; the first chooses, each has its say."""
@@ -100,11 +104,13 @@ class MeasureJob:
         rewards = _rewards(self.problem, nets, lists)
         chosen = self._chosen(rewards[FIRST])
         columns: Arrays = {"user": tables_of(self.problem).user_place[measured_rows(self.problem)]}
+        lists, rewards, chosen = self._refined(nets, lists, rewards, chosen)
         columns |= self._of(store, lists, rewards, chosen)
         if "shuffled" in kept and not self.lambdas:
             mixed = _with_input(self.problem, kept["shuffled"])
             rewards = _rewards(self.problem, nets, mixed)
             picked = self._served(rewards[FIRST], [(SERVED, 0, SERVED)])
+            mixed, rewards, picked = self._refined(nets, mixed, rewards, picked)
             kinds = {"shuffled": picked["single"], "shuffled_served": picked[f"served{SERVED}"]}
             columns |= self._of(store, mixed, rewards, kinds)
         store.write_arrays(self, columns)
@@ -126,6 +132,36 @@ class MeasureJob:
             weight = self.problem.config.serving.pessimism
             out[f"served{count}"] = _choice(rewards, (first, end), weight)
         return out
+
+    def _refined(
+        self,
+        nets: dict[str, Evaluator],
+        lists: NDArray[Any],
+        rewards: dict[str, Floats],
+        chosen: dict[str, NDArray[np.int64]],
+    ) -> tuple[NDArray[Any], dict[str, Floats], dict[str, NDArray[np.int64]]]:
+        """With one more list for each kind that is chosen, before the input list, where served."""
+        rounds, own = rounds_of(self.lists), self.problem.config.serving.pessimism
+        weights = {kind: own for kind in chosen if kind.startswith("served")}
+        weights |= {f"lambda{x:g}": x for x in self.lambdas}
+        if not rounds:
+            return lists, rewards, chosen
+        at, first = np.arange(len(lists)), lists.shape[1] - 1
+        starts = np.stack([lists[at, chosen[kind]] for kind in weights], axis=1)
+        made = climbed(self.problem, nets[FIRST], starts, rounds).astype(lists.dtype)
+        lists = np.concatenate([lists[:, :first], made, lists[:, first:]], axis=1)
+        seen = _rewards(self.problem, nets, made)
+        rewards = {
+            name: np.concatenate([r[..., :first], seen[name], r[..., first:]], axis=2)
+            for name, r in rewards.items()
+        }
+        last = lists.shape[1] - 1
+        out = {kind: np.where(place == first, last, place) for kind, place in chosen.items()}
+        for place, (kind, weight) in enumerate(weights.items(), first):
+            three = np.stack([out[kind], np.full_like(at, place), np.full_like(at, last)], axis=1)
+            some = np.take_along_axis(rewards[FIRST], three[None], axis=2)
+            out[kind] = three[at, choose(some, weight)]
+        return lists, rewards, out
 
     def _of(
         self,

