@@ -1,6 +1,6 @@
 """The service that a competent engineer writes in an afternoon, to measure ours against.
 
-FastAPI with a body parameter, redis-py, the same two graphs with ONNX Runtime's defaults, and plain
+FastAPI with a body parameter, redis-py, the same graphs with ONNX Runtime's defaults, and plain
 numpy. It has no budgets, limits, rules, metrics or fallbacks. Its encoding is its own, so that work
 on ours does not make it faster; what defines an answer (noise, reward, choice) is the contract's.
 
@@ -23,13 +23,15 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from model.contract.choice import Objective, choose, reward
+from model.contract.choice import choose, reward
 from model.contract.items import ItemTable
-from model.contract.manifest import EVALUATOR, GENERATOR, ITEMS, read_manifest
+from model.contract.manifest import EVALUATOR, GENERATOR, ITEMS, REFINER, read_manifest
 from model.contract.noise import request_noise
+from model.contract.refine import ascend, movable, worth
 from model.contract.store_layout import unpack_user, user_key
 from tests.bench.reference_encoding import PlainEncoder
 
+Arrays = dict[str, NDArray[Any]]
 Value = float | str | list[str] | None
 
 
@@ -81,7 +83,7 @@ class Answer(BaseModel):
 
 
 class Reference:
-    """Both graphs, the item table and a client of the store."""
+    """The graphs, the item table and a client of the store."""
 
     def __init__(self, folder: Path, redis_url: str, *, threads: int = 0) -> None:
         self.manifest = read_manifest(folder)
@@ -89,14 +91,13 @@ class Reference:
         self.store = redis.asyncio.Redis.from_url(redis_url)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads  # 0 is ONNX Runtime's own choice
-        graphs = self.manifest.graphs
-        self.generator, self.evaluator = (
-            ort.InferenceSession(folder / graphs[name].file, options)
-            for name in (GENERATOR, EVALUATOR)
-        )
+        self.sessions = {
+            name: ort.InferenceSession(folder / graph.file, options)
+            for name, graph in self.manifest.graphs.items()
+            if name in (GENERATOR, EVALUATOR, REFINER)
+        }
         self.taken = {
-            session: [i.name for i in session.get_inputs()]
-            for session in (self.generator, self.evaluator)
+            name: [i.name for i in session.get_inputs()] for name, session in self.sessions.items()
         }
 
     async def answer(self, body: Body) -> Answer:
@@ -125,10 +126,10 @@ class Reference:
         )
 
     def _search(
-        self, arrays: dict[str, NDArray[Any]], candidates: int, num_lists: int, seed: int
+        self, arrays: Arrays, candidates: int, num_lists: int, seed: int
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Lists (1, K + 1, M), their p_click and their rewards."""
-        sizes, weights = self.manifest.lengths, self.manifest.objective
+        """Lists (1, L, M) with the input list last, their p_click and their rewards."""
+        sizes = self.manifest.lengths
         noise_slot, noise_item = request_noise(
             seed=seed,
             lists=num_lists,
@@ -147,22 +148,44 @@ class Reference:
             "noise_slot": noise_slot[None],
             "noise_item": noise_item[None],
         }
-        proposed, arrays["known"], arrays["context"] = self._run(self.generator, arrays)
-        arrays["lists"] = np.concatenate([proposed, start[:, None]], axis=1)
-        p_click, p_conversion = self._run(self.evaluator, arrays)
-        rewards = reward(
-            p_click,
-            p_conversion if self.manifest.converts else None,
-            None,
-            slot_valid,
-            Objective(click=weights.click, conversion=weights.conversion),
-        )
-        return arrays["lists"], p_click, rewards
+        lists, arrays["known"], arrays["context"] = self._run(GENERATOR, arrays)
+        lists = np.concatenate([lists, start[:, None]], axis=1)
+        p_click, rewards = self._judge(arrays, lists)
+        chosen = lists[:, choose(rewards, self.manifest.pessimism)[0]]
+        refined = self._refine(arrays, chosen) if self.manifest.refine_rounds else chosen
+        if (refined == chosen).all():
+            return lists, p_click, rewards
+        lists = np.concatenate([lists[:, :-1], refined[:, None], start[:, None]], axis=1)
+        return lists, *self._judge(arrays, lists)
 
-    def _run(
-        self, session: ort.InferenceSession, arrays: dict[str, NDArray[Any]]
-    ) -> list[NDArray[Any]]:
-        return list(session.run(None, {name: arrays[name] for name in self.taken[session]}))
+    def _judge(self, arrays: Arrays, lists: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """p_click (E, 1, L, M) and rewards (E, 1, L) of lists."""
+        p_click, p_conversion = self._run(EVALUATOR, arrays | {"lists": lists})
+        known = p_conversion if self.manifest.converts else None
+        weights = self.manifest.objective.weights
+        return p_click, reward(p_click, known, None, arrays["slot_valid"], weights)
+
+    def _refine(self, arrays: Arrays, chosen: NDArray[Any]) -> NDArray[Any]:
+        """The list (1, M) that steps to the best neighbor reach from the chosen one."""
+        valid, allowed = arrays["slot_valid"], arrays["cand_valid"]
+        fixed = arrays | worth(
+            self.manifest.objective.weights,
+            valid,
+            None,
+            allowed.shape[1],
+            converts=self.manifest.converts,
+        )
+        fixed["movable"] = movable(allowed, valid, arrays["editable"], arrays["start"])
+
+        def step(at: NDArray[Any]) -> NDArray[Any]:
+            stepped: NDArray[Any] = self._run(REFINER, fixed | {"at": at})[0]
+            return stepped
+
+        return ascend(step, chosen, self.manifest.refine_rounds)
+
+    def _run(self, graph: str, arrays: Arrays) -> list[NDArray[Any]]:
+        taken = {name: arrays[name] for name in self.taken[graph]}
+        return list(self.sessions[graph].run(None, taken))
 
 
 def _columns(

@@ -21,9 +21,9 @@ __all__ = ["redis_server", "shared_redis"]
 REQUESTS = 24
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_artifact(tmp_path_factory.mktemp("artifact"))
+@pytest.fixture(scope="module", params=["nlgr", "pair"])  # only the second one is refined
+def folder(tmp_path_factory, request):
+    return tiny_artifact(tmp_path_factory.mktemp("artifact"), request.param)
 
 
 async def answers_of_the_reference(folder, url, bodies):
