@@ -50,7 +50,7 @@ class GeneratorConfig:
     hidden: int = 32
     heads: int = 4  # ways in which items go together; "guided" only
     head_width: int = 24  # numbers a head; "guided" only
-    edits: int = 8  # T
+    edits: int = 4  # T; what more would find, refinement finds at less cost
     stop_on_no_change: bool = False
 
     def __post_init__(self) -> None:
