@@ -103,12 +103,11 @@ def fit(task: Task, folder: Path, *, epochs: int, patience: int | None, identity
 
 
 def told(settings: DataclassInstance) -> str:
-    """Settings that differ from their defaults, as text: what names a run.
+    """Every setting as text: what names a run.
 
-    A new setting whose default means "as before" leaves finished runs valid.
+    Those at their defaults, too: a default that changes must not pass off old runs as new ones.
     """
-    held = [(f.name, getattr(settings, f.name), f.default) for f in fields(settings)]
-    return str([(name, value) for name, value, default in held if value != default])
+    return str([(f.name, getattr(settings, f.name)) for f in fields(settings)])
 
 
 def _epoch(task: Task, epoch: int, epochs: int) -> Numbers:
