@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import time
 import tracemalloc
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -22,11 +23,11 @@ GET = command(b"GET", b"a")
 
 
 @asynccontextmanager
-async def line_to(handle, late_s=AMPLE_S):
+async def line_to(handle, late_s=AMPLE_S, made=Line):
     async with serving(handle) as url:
         loop, port = asyncio.get_running_loop(), urlsplit(url).port
         assert port is not None
-        _, line = await loop.create_connection(lambda: Line(late_s), HOST, port)
+        _, line = await loop.create_connection(lambda: made(late_s), HOST, port)
         try:
             yield line
         finally:
@@ -162,3 +163,30 @@ async def test_who_gave_up_neither_hears_of_its_time_nor_keeps_others_from_their
         with pytest.raises(TimeoutError):
             await waits
         assert gone.cancelled()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_one_look_finds_whoever_set_it_and_nobody_gives_up_early(run):
+    """Times that end between two milliseconds; uvloop's clock and timers know no finer steps."""
+    asks, looks, early = 40, [], []
+
+    class Counting(Line):
+        def _look(self):
+            looks.append(self._loop.time())
+            super()._look()
+
+    async def ask(line, wait_s):
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await line.ask(GET, wait_s)
+        early.append(time.monotonic() - began < wait_s - CLOCK_STEP_S)
+
+    async def scenario():
+        async with line_to(say_nothing, made=Counting) as line, asyncio.TaskGroup() as asked:
+            for at in range(asks):
+                asked.create_task(ask(line, 0.0102 + at * 0.00037))
+                await asyncio.sleep(0.0013)
+
+    run(scenario())
+    assert early == [False] * asks
+    assert len(looks) <= asks
