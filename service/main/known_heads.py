@@ -3,8 +3,9 @@
 A trick for the request path: a caller sends the same head on a kept connection again and again, but
 for the length of the body. Bytes that the parser has taken once, as one whole message between two
 others, it would take for the same again. Parsing them is 17 calls of Python by the parser, and as
-many of what it is wrapped in; looking them up is one. Only plain requests are learned: HTTP/1.1, a
-body of a given length, nothing said of the connection or of what is expected.
+many of what it is wrapped in; looking them up is one. Only plain requests are known: POST by
+HTTP/1.1, a body of a given length, nothing said of the connection or of what is expected, no more
+headers than callers send. Who may have one remembered is not decided here but by whoever learns.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ from typing import Any
 from service.api.header_texts import HEADER_TEXTS, header_texts
 
 LONGEST = 2048  # bytes of a head that is remembered
-MOST = 1024  # heads; then all are forgotten
+MOST_HEADERS = (
+    32  # of such a head: each is held four times, as bytes, as texts and in what has them
+)
+MOST = 1024  # heads; then all are forgotten. None can make this hold more than 16 MB
 _END = b"\r\n\r\n"
-_NOT_PLAIN = frozenset({b"transfer-encoding", b"connection", b"upgrade", b"expect"})
+_NOT_PLAIN = frozenset(
+    {b"transfer-encoding", b"connection", b"proxy-connection", b"upgrade", b"expect"}
+)  # the parser reads a word to a proxy as one of the connection
 _OF_THE_HEAD = ("method", "path", "raw_path", "query_string", "http_version", "headers")
 
 
@@ -26,12 +32,30 @@ _OF_THE_HEAD = ("method", "path", "raw_path", "query_string", "http_version", "h
 class Head:
     """What the parser made of a head.
 
-    scope: the parts of an ASGI scope that follow from it, to be copied.
+    sent: its bytes.
+    scope: the parts of an ASGI scope that follow from them, to be copied.
     length: bytes of the body behind it.
     """
 
+    sent: bytes
     scope: dict[str, Any]
     length: int
+
+
+def plain_head(data: bytes, scope: Mapping[str, Any]) -> Head | None:
+    """The head of a message that was the whole of one read, None if it is not a plain one."""
+    headers = scope["headers"]
+    if scope["method"] != "POST" or scope["http_version"] != "1.1" or len(headers) > MOST_HEADERS:
+        return None
+    end = data.find(_END, 0, LONGEST) + len(_END)
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if end < len(_END) or lengths != [b"%d" % (len(data) - end)]:
+        return None
+    if not _NOT_PLAIN.isdisjoint(name for name, _ in headers):
+        return None
+    own = {key: scope[key] for key in _OF_THE_HEAD}
+    own[HEADER_TEXTS] = header_texts(scope)
+    return Head(data[:end], own, len(data) - end)
 
 
 class KnownHeads:
@@ -39,6 +63,9 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, Head] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def find(self, data: bytes) -> tuple[Head, bytes] | None:
         """Head and body, when these bytes are one whole request whose head is known."""
@@ -48,17 +75,8 @@ class KnownHeads:
             return None
         return head, data[end:]
 
-    def learn(self, data: bytes, scope: Mapping[str, Any]) -> None:
-        """Remember the head of a message that was the whole of one read, if it is a plain one."""
-        end = data.find(_END, 0, LONGEST) + len(_END)
-        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
-        plain = scope["http_version"] == "1.1" and _NOT_PLAIN.isdisjoint(
-            name for name, _ in scope["headers"]
-        )
-        if not plain or end < len(_END) or lengths != [b"%d" % (len(data) - end)]:
-            return
-        if len(self._known) >= MOST:
+    def learn(self, head: Head) -> None:
+        """Remember a plain head."""
+        if len(self) >= MOST:
             self._known.clear()
-        own = {key: scope[key] for key in _OF_THE_HEAD}
-        own[HEADER_TEXTS] = header_texts(scope)
-        self._known[data[:end]] = Head(own, len(data) - end)
+        self._known[head.sent] = head

@@ -1,18 +1,22 @@
 """The protocol for callers that send the same head again: whole requests go past the parser.
 
-What a head, a body and a connection may be is `protocol.py`'s, which heads are known
-`known_heads.py`'s.
+What a head, a body and a connection may be is `protocol.py`'s, which heads may be known
+`known_heads.py`'s. Known they are when one of them got its 200 in one piece: only POST /rerank
+answers so, and only whom it let in. Others would fill this memory for nothing, or to harm.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import Any
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service.main.known_heads import Head, KnownHeads
+from service.api.whole import WHOLE
+from service.main.known_heads import Head, KnownHeads, plain_head
 from service.main.protocol import BoundedProtocol
 
 _KNOWN = KnownHeads()
@@ -25,15 +29,15 @@ class RepeatedProtocol(BoundedProtocol):
     _whole = 0
 
     def data_received(self, data: bytes) -> None:
-        """Run a whole request whose head is known, or feed the parser, and learn from it."""
+        """Run a whole request whose head is known, or feed the parser, and see what it makes."""
         before, cycle = self._begun, self.cycle
         alone = self._whole == before and (cycle is None or cycle.response_complete)
         if alone and not self._ended and (known := _KNOWN.find(data)) is not None:
             self._run(*known)
             return
         super().data_received(data)
-        if alone and self._begun == self._whole == before + 1:
-            _KNOWN.learn(data, self.scope)
+        if alone and not self._ended and self._begun == self._whole == before + 1:
+            self._consider(data)
 
     def on_message_begin(self) -> None:
         """The head of a request begins."""
@@ -44,6 +48,22 @@ class RepeatedProtocol(BoundedProtocol):
         """The body is whole."""
         self._whole += 1
         super().on_message_complete()
+
+    def _consider(self, data: bytes) -> None:
+        """Let the answer to this request, which has not begun yet, teach its head."""
+        head = plain_head(data, self.scope) if self.cycle.keep_alive else None
+        if head is not None:
+            whole: dict[Any, Any] = {
+                "body": self._whole_body,
+                "answer": partial(self._answer_and_learn, head),
+            }
+            self.cycle.scope["extensions"] = {**self._extensions, WHOLE: whole}
+
+    def _answer_and_learn(self, head: Head, scope: Scope, lines: bytes, body: bytes) -> bool:
+        answered = self._whole_answer(scope, lines, body)
+        if answered:
+            _KNOWN.learn(head)
+        return answered
 
     def _run(self, head: Head, body: bytes) -> None:
         """What the parser's callbacks would come to."""
