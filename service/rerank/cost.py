@@ -1,8 +1,8 @@
 """What K lists cost, so that a request never starts work that it cannot finish.
 
 Milliseconds of generate + evaluate for N candidates and K lists: a + n N + k K + nk N K, fitted to
-runs at warm-up; one factor, the pace, follows what runs take now. A step of refinement has a line
-of its own, of N alone. Time comes in as numbers.
+runs at warm-up; one factor, the pace, follows what runs take now. A step of refinement and the
+judging of what is reached have lines of their own, of N alone. Time comes in as numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import numpy as np
 
 _FOLLOW = 0.05  # share of the way that one observation moves the pace
 _SLOWEST = 20.0
-_SPREAD = 1.5  # a plan leaves room: runs differ, and a plan that fails costs the whole answer
+_SPREAD = 1.5  # a plan leaves room: runs differ, and a plan that fails costs what it was to give
+_FORGET = (
+    0.005  # share by which one refused step relaxes the pace: a try for nothing takes all time
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class CostLine:
         one = self.seconds(candidates, 1)
         step = self.seconds(candidates, 2) - one
         if one * _SPREAD > left_s:
-            self._relax()
+            self.relax()
             return 0
         if step <= 0:
             return wanted
@@ -68,38 +71,75 @@ class CostLine:
 
     def observe(self, run: Observation) -> None:
         """Let the pace follow what a run took."""
-        line = self.seconds(run.candidates, run.lists) / self.pace
-        if line > 0:
-            now = min(max(run.seconds / line, 1 / _SLOWEST), _SLOWEST)
-            self.pace += _FOLLOW * (now - self.pace)
+        self.pace += _FOLLOW * (self._pace_of(run) - self.pace)
 
-    def _relax(self) -> None:
+    def observe_ended(self, run: Observation) -> None:
+        """Let the pace follow what a run took until it was ended: it takes at least this long.
+
+        One that was ended early, because its caller left, is no sign that runs are fast.
+        """
+        self.pace += _FOLLOW * max(self._pace_of(run) - self.pace, 0.0)
+
+    def outlast(self, run: Observation) -> None:
+        """The same, at once, as far as the room goes that the run was planned with.
+
+        By small shares, every few runs another one would be begun in vain.
+        """
+        self.pace = max(self.pace, min(self._pace_of(run), self.pace * _SPREAD))
+
+    def relax(self, share: float = _FOLLOW) -> None:
         """A refused run teaches nothing: drift until one is tried, or refuse for ever.
 
         Below the warm-up's pace too: a warm-up beside a busy neighbor measures too slow a line.
         """
-        self.pace = max(self.pace * (1 - _FOLLOW), 1 / _SLOWEST)
+        self.pace = max(self.pace * (1 - share), 1 / _SLOWEST)
+
+    def _pace_of(self, run: Observation) -> float:
+        line = self.seconds(run.candidates, run.lists) / self.pace
+        return min(max(run.seconds / line, 1 / _SLOWEST), _SLOWEST) if line > 0 else self.pace
 
 
 @dataclass(slots=True)
 class Cost:
-    """Of one artifact's graphs, without or with rules: of K lists, and of one step of refinement.
+    """Of one artifact's graphs, without or with rules: of K lists, and of refining the chosen one.
 
-    step: None where the artifact has no refiner.
+    step: of one step; None where the artifact has no refiner.
+    judge: of judging the list that the steps reach.
     """
 
     lists: CostLine
     step: CostLine | None = None
+    judge: CostLine | None = None
 
     def holds_a_step(self, *, candidates: int, left_s: float) -> bool:
-        """Whether a step fits into `left_s` with room to spare."""
-        step = self.step
-        return step is None or bool(step.affordable(candidates=candidates, wanted=1, left_s=left_s))
+        """Whether a step, and the judging of what it reaches, fit with room to spare."""
+        needed_s = 0.0 if self.step is None else self.step.seconds(candidates, 1)
+        if self.judge is not None:
+            needed_s += self.judge.seconds(candidates, 1)
+        return needed_s * _SPREAD <= left_s
 
-    def observe_step(self, candidates: int, seconds: float) -> None:
-        """Let the pace of steps follow what one took."""
-        if self.step is not None:
-            self.step.observe(Observation(candidates, 1, seconds))
+    def refuse_steps(self) -> None:
+        """A request had no time for any step; one that had some has told what they take."""
+        for line in (self.step, self.judge):
+            if line is not None:
+                line.relax(_FORGET)
+
+    def observe_step(self, candidates: int, seconds: float, *, ended: bool = False) -> None:
+        """Let the pace of steps follow what one took, or took until it was ended."""
+        _observe(self.step, Observation(candidates, 1, seconds), ended)
+
+    def observe_judging(self, candidates: int, seconds: float, *, ended: bool = False) -> None:
+        """The same for the judging of what steps reached."""
+        _observe(self.judge, Observation(candidates, 1, seconds), ended)
+
+
+def _observe(line: CostLine | None, run: Observation, ended: bool) -> None:
+    if line is None:
+        return
+    if ended:
+        line.outlast(run)
+    else:
+        line.observe(run)
 
 
 def _terms(candidates: int, lists: int) -> tuple[float, float, float, float]:

@@ -65,11 +65,11 @@ def explain(
 ) -> dict[str, Any] | None:
     """The answer's `explanation`, on the worker's thread; None when there is no time for it.
 
-    A deadline that struck in the middle would cost the answer its list, so the batch is only begun
-    when it fits.
+    A batch that the deadline ends is for nothing: it is only begun when it fits.
     """
     edits = neighbors(task, found.list)
-    needed_s = found.evaluate_s / len(found.lists) * len(edits.lists) * _ROOM
+    evaluated = len(found.lists) - (found.refined is not None)  # which was judged by itself
+    needed_s = found.evaluate_s / evaluated * len(edits.lists) * _ROOM
     if needed_s > deadline.left_s():
         return None
     own = float(found.rewards[:, found.chosen].mean())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from model.contract.choice import Objective
 from model.contract.manifest import Manifest
 from model.contract.refine import movable, worth
+from service.errors import BudgetSpent
 from service.rerank.cost import Cost
 from service.rerank.deadline import Deadline
 from service.rerank.ports import Graphs
@@ -25,16 +26,23 @@ def climb(
 ) -> tuple[Lists, bool]:
     """The list that is reached from `at`, and whether time held every step that was wanted.
 
-    A step that the deadline ends would cost the whole answer: one that may not fit is not begun.
+    A step that the deadline ends is for nothing, and so are those before it: one that may not fit
+    is not begun. Raises BudgetSpent where one is ended all the same.
     """
     if not manifest.refine_rounds:
         return at, True
     arrays, rules, clock = inputs(task, manifest), task.has_rows, deadline.clock
-    for _ in range(manifest.refine_rounds):
+    for taken in range(manifest.refine_rounds):
         if not cost.holds_a_step(candidates=task.candidates, left_s=deadline.left_s()):
+            if not taken:
+                cost.refuse_steps()
             return at, False
         began = clock()
-        stepped = graphs.refine(arrays | {"at": at[None]}, rules=rules)[0]
+        try:
+            stepped = graphs.refine(arrays | {"at": at[None]}, rules=rules)[0]
+        except BudgetSpent:
+            cost.observe_step(task.candidates, clock() - began, ended=True)
+            raise
         cost.observe_step(task.candidates, clock() - began)
         if (stepped == at).all():
             break

@@ -22,7 +22,7 @@ from service.rerank.model import Model, ModelHolder
 from service.rerank.ports import Graphs, Worker
 from service.rerank.quality import count_quality
 from service.rerank.search import search
-from service.rerank.task import Found, Task
+from service.rerank.task import Found, Held, Task
 from service.rerank.tasks import build_task, derive_seed
 from service.rerank.trial import Trial
 from service.telemetry import metrics
@@ -129,16 +129,20 @@ class Reranker:
         """What was found and explained; None when no model answered in time."""
         reserve_s = self.limits.answer_reserve_ms / 1e3
         until = visit.deadline.earlier(reserve_s)
+        held, explanation = Held(), None
         job: Callable[[Graphs], tuple[Found, Mapping[str, Any] | None]]
-        job = partial(_find, model=model, request=request, task=task, deadline=until)
+        job = partial(_find, model=model, request=request, task=task, deadline=until, held=held)
         try:
             found, explanation = await self._worker.run(model.graphs, job, until)
         except (BudgetSpent, GraphFailed) as error:
-            visit.degraded.add("input_order")
-            metrics.INPUT_ORDER.labels(model.role, error.code).inc()
             level = "debug" if isinstance(error, BudgetSpent) else "error"
             event(level, error.code, why=str(error), request_id=visit.request_id)
-            return None
+            kept = held.taken(until.clock())
+            if kept is None:
+                visit.degraded.add("input_order")
+                metrics.INPUT_ORDER.labels(model.role, error.code).inc()
+                return None
+            found = kept
         visit.searched(found)
         if found.cut_short:
             visit.degraded.add("fewer_lists")
@@ -148,10 +152,16 @@ class Reranker:
 
 
 def _find(
-    graphs: Graphs, *, model: Model, request: RerankRequest, task: Task, deadline: Deadline
+    graphs: Graphs,
+    *,
+    model: Model,
+    request: RerankRequest,
+    task: Task,
+    deadline: Deadline,
+    held: Held,
 ) -> tuple[Found, Mapping[str, Any] | None]:
     """On the worker's thread: search, then explain when that was asked for and time is left."""
-    found = search(graphs, task, model.manifest, model.cost[task.has_rows], deadline)
+    found = search(graphs, task, model.manifest, model.cost[task.has_rows], deadline, held)
     if not request.body.explain:
         return found, None
     return found, explain(graphs, task, found, request.item_ids, deadline)

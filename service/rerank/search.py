@@ -5,6 +5,7 @@ Knows arrays and the deadline; neither the store nor HTTP nor ONNX Runtime.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,11 +20,21 @@ from service.rerank.cost import Cost, Observation
 from service.rerank.deadline import Deadline
 from service.rerank.ports import Graphs
 from service.rerank.refine import climb
-from service.rerank.task import Found, Lists, Task
+from service.rerank.task import Found, Held, Lists, Task
 
 
-def search(graphs: Graphs, task: Task, manifest: Manifest, cost: Cost, deadline: Deadline) -> Found:
-    """Best list that the deadline allows; raises BudgetSpent when not even one list fits."""
+def search(  # a task on an artifact, by a deadline
+    graphs: Graphs,
+    task: Task,
+    manifest: Manifest,
+    cost: Cost,
+    deadline: Deadline,
+    held: Held | None = None,
+) -> Found:
+    """Best list that the deadline allows; raises BudgetSpent when not even one list fits.
+
+    held: gets what is found before it is refined, and what is found in the end.
+    """
     left_s, candidates = deadline.left_s(), task.candidates
     lists = cost.lists.affordable(candidates=candidates, wanted=task.num_lists, left_s=left_s)
     if lists == 0:
@@ -36,17 +47,21 @@ def search(graphs: Graphs, task: Task, manifest: Manifest, cost: Cost, deadline:
         generated = clock()
         found = evaluate(graphs, task, manifest, proposed)
     except BudgetSpent:  # it takes at least this long: the next plan is a smaller one
-        cost.lists.observe(Observation(candidates, lists, clock() - began))
+        cost.lists.observe_ended(Observation(candidates, lists, clock() - began))
         raise
     ended = clock()
     cost.lists.observe(Observation(candidates, lists, ended - began))
     found.unlawful = lists - len(proposed)
-    found.cut_short = lists < task.num_lists
-    refine(graphs, task, manifest, found, cost, deadline)
     found.began = began
     found.generate_s, found.evaluate_s = generated - began, ended - generated
-    found.refine_s = clock() - ended
-    return found
+    held = Held() if held is None else held
+    found.cut_short = True  # where it is taken before its refinement is over
+    held.found = found
+    refined, whole = refine(graphs, task, manifest, found, cost, deadline)
+    refined.refine_s = clock() - ended
+    refined.cut_short = lists < task.num_lists or not whole
+    held.found = refined
+    return refined
 
 
 def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> Lists:
@@ -115,9 +130,10 @@ def evaluate(graphs: Graphs, task: Task, manifest: Manifest, proposed: Lists) ->
 
 
 _Floats = NDArray[np.floating[Any]]
+_Judged = tuple[_Floats, _Floats | None, _Floats]
 
 
-def judge(graphs: Graphs, task: Task, lists: Lists) -> tuple[_Floats, _Floats | None, _Floats]:
+def judge(graphs: Graphs, task: Task, lists: Lists) -> _Judged:
     """p_click and p_conversion (E, L, M) and rewards (E, L) of lists (L, M)."""
     p_click, p_conversion = graphs.evaluate(task.context | {"lists": lists[None]})
     values = None if task.values is None else task.values[lists][None]
@@ -135,28 +151,49 @@ def refine(
     found: Found,
     cost: Cost,
     deadline: Deadline,
-) -> None:
-    """Put the chosen list after its ascent beside the others, before the input list, and choose."""
-    refined, whole = climb(graphs, task, manifest, found.list, cost, deadline)
-    found.cut_short |= not whole
-    if (refined == found.list).all():
-        return
-    if not lawful(refined[None], task)[0]:
+) -> tuple[Found, bool]:
+    """What is found with the chosen list's ascent, and whether time held all of that.
+
+    Where the deadline ends it, what was found before.
+    """
+    clock = deadline.clock
+    try:
+        reached, whole = climb(graphs, task, manifest, found.list, cost, deadline)
+    except BudgetSpent:
+        return found, False
+    if (reached == found.list).all():
+        return found, whole
+    if not lawful(reached[None], task)[0]:
         found.unlawful += 1
-        return
-    p_click, p_conversion, rewards = judge(graphs, task, refined[None])
-    found.lists = _before_last(found.lists, refined[None], 0)
-    found.rewards = _before_last(found.rewards, rewards, 1)
-    places, scores = decide(found.rewards[:, None], manifest.pessimism)
-    found.scores, found.refined = scores[0], len(found.lists) - 2
-    found.chosen = int(places[0])
-    if found.chosen != found.refined:  # the same list as before, whose place may have moved
-        return
+        return found, whole
+    began = clock()
+    try:
+        judged = judge(graphs, task, reached[None])
+    except BudgetSpent:
+        cost.observe_judging(task.candidates, clock() - began, ended=True)
+        return found, False
+    cost.observe_judging(task.candidates, clock() - began)
+    return _beside(found, reached, judged, manifest.pessimism), whole
+
+
+def _beside(found: Found, reached: Lists, judged: _Judged, pessimism: float) -> Found:
+    """With one more list beside the others, before the input list, and the choice among all."""
+    p_click, p_conversion, rewards = judged
+    every = _before_last(found.rewards, rewards, 1)
+    places, scores = decide(every[:, None], pessimism)
+    lists = _before_last(found.lists, reached[None], 0)
+    chosen, place = int(places[0]), len(lists) - 2
+    more = replace(
+        found, lists=lists, rewards=every, scores=scores[0], refined=place, chosen=chosen
+    )
+    if chosen != place:  # the same list as before, whose place may have moved
+        return more
     members = len(rewards)
-    found.reward = float(np.add.reduce(rewards[:, 0]) / members)
-    found.p_click = np.add.reduce(p_click[:, 0], axis=0) / members
+    more.reward = float(np.add.reduce(rewards[:, 0]) / members)
+    more.p_click = np.add.reduce(p_click[:, 0], axis=0) / members
     if p_conversion is not None:
-        found.p_conversion = np.add.reduce(p_conversion[:, 0], axis=0) / members
+        more.p_conversion = np.add.reduce(p_conversion[:, 0], axis=0) / members
+    return more
 
 
 def _before_last(held: NDArray[Any], new: NDArray[Any], axis: int) -> NDArray[Any]:

@@ -67,7 +67,7 @@ class Found:
     p_click, p_conversion: (M,) of the served list, mean over members, as `reward` is and
     `input_reward`.
     refined: the place of the refined list, where there is one.
-    cut_short: whether time held fewer lists than asked for, or fewer steps of refinement.
+    cut_short: whether time held fewer lists than asked for, or not the whole refinement.
     unlawful: lists dropped because they broke a rule.
     """
 
@@ -91,3 +91,21 @@ class Found:
     def list(self) -> Lists:
         """(M,) the served list."""
         return self.lists[self.chosen]
+
+
+@dataclass(slots=True)
+class Held:
+    """What a search has by now, for who waits and is told that its time is over.
+
+    found: None until lists are judged. The search may still be at work on another thread; of what
+    it has handed over it writes nothing but flags and times.
+    """
+
+    found: Found | None = None
+
+    def taken(self, now: float) -> Found | None:
+        """What there is, with the time that was spent on it until now."""
+        found = self.found
+        if found is not None and not found.refine_s:
+            found.refine_s = now - found.began - found.generate_s - found.evaluate_s
+        return found

@@ -11,7 +11,7 @@ from functools import partial
 
 from model.contract.errors import ContractError
 from model.contract.request import RerankRequest
-from service.errors import FeaturesUnavailable, RerankError
+from service.errors import BudgetSpent, FeaturesUnavailable, RerankError
 from service.rerank.deadline import Clock, Deadline
 from service.rerank.features import fetch_fitting
 from service.rerank.limits import Limits
@@ -19,6 +19,7 @@ from service.rerank.model import Model, ModelHolder
 from service.rerank.ports import Worker
 from service.rerank.quality import count_quality
 from service.rerank.search import search
+from service.rerank.task import Found, Held, Task
 from service.rerank.tasks import build_task
 from service.telemetry import metrics
 
@@ -65,9 +66,7 @@ class Trial:
             self._limits.check(request, model.manifest)
             record = await fetch_fitting(model, request.user_id, deadline.left_s() / 2)
             task, _ = await build_task(request, model, record, seed)
-            cost = model.cost[task.has_rows]
-            job = partial(search, task=task, manifest=model.manifest, cost=cost, deadline=deadline)
-            found = await worker.run(model.graphs, job, deadline)
+            found = await _found(model, task, worker, deadline)
             count_quality(model, task, found)
         except FeaturesUnavailable:  # the store's fault, not the candidate's
             metrics.SHADOW.labels("skipped").inc()
@@ -79,3 +78,18 @@ class Trial:
                 found.evaluate_s + found.refine_s
             )
             metrics.SHADOW.labels("done").inc()
+
+
+async def _found(model: Model, task: Task, worker: Worker, deadline: Deadline) -> Found:
+    """What the search found, or had by its deadline."""
+    held, cost = Held(), model.cost[task.has_rows]
+    job = partial(
+        search, task=task, manifest=model.manifest, cost=cost, deadline=deadline, held=held
+    )
+    try:
+        return await worker.run(model.graphs, job, deadline)
+    except BudgetSpent:
+        kept = held.taken(deadline.clock())
+        if kept is None:
+            raise
+        return kept

@@ -6,7 +6,7 @@ The requests are made of default items; only their sizes matter.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,7 @@ from model.contract.rule_arrays import RuleArrays
 from service.rerank.cost import Cost, CostLine, Observation
 from service.rerank.ports import Graphs
 from service.rerank.refine import inputs
-from service.rerank.search import evaluate, generate
+from service.rerank.search import evaluate, generate, judge
 from service.rerank.task import Task
 
 _REPEATS = 5
@@ -39,12 +39,23 @@ def measure(graphs: Graphs, manifest: Manifest, max_candidates: int) -> dict[boo
             for n in sizes
             for k in (1, 8, _MOST_LISTS)
         ]
-        step = None
-        if manifest.refine_rounds:
-            steps = [Observation(n, 1, _seconds(_step(graphs, tasks[n], manifest))) for n in sizes]
-            step = CostLine.fit(steps)
-        found[rules] = Cost(CostLine.fit(runs), step)
+        refining = _refining(graphs, tasks, manifest) if manifest.refine_rounds else ()
+        found[rules] = Cost(CostLine.fit(runs), *refining)
     return found
+
+
+def _refining(
+    graphs: Graphs, tasks: Mapping[int, Task], manifest: Manifest
+) -> tuple[CostLine, CostLine]:
+    """Of one step of refinement, and of judging the one list that is reached."""
+    steps, judged = [], []
+    for n, task in tasks.items():
+        generate(graphs, task, manifest, 1)  # what is computed of a request is kept
+        at = task.start[None]
+        step = partial(graphs.refine, inputs(task, manifest) | {"at": at}, rules=task.has_rows)
+        steps.append(Observation(n, 1, _seconds(step)))
+        judged.append(Observation(n, 1, _seconds(partial(judge, graphs, task, at))))
+    return CostLine.fit(steps), CostLine.fit(judged)
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -60,13 +71,6 @@ def _seconds(run: Callable[[], object]) -> float:
 def _lists(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> None:
     """Generate and evaluate so many."""
     evaluate(graphs, task, manifest, generate(graphs, task, manifest, lists))
-
-
-def _step(graphs: Graphs, task: Task, manifest: Manifest) -> Callable[[], object]:
-    """One step of refinement, for a request that is generated for."""
-    generate(graphs, task, manifest, 1)
-    arrays = inputs(task, manifest) | {"at": task.start[None]}
-    return lambda: graphs.refine(arrays, rules=task.has_rows)
 
 
 def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: bool) -> Task:

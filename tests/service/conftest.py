@@ -23,6 +23,12 @@ def artifact(artifact_folder: Path) -> Artifact:
     return read_artifact(artifact_folder)
 
 
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The artifact of our nets, loaded, which has a refiner."""
+    return read_artifact(tiny_artifact(tmp_path_factory.mktemp("pair"), "pair"))
+
+
 @pytest.fixture
 def worker() -> Iterator[ThreadWorker]:
     """A worker thread that ends with the test."""

@@ -47,6 +47,15 @@ def test_the_pace_follows_slow_runs_and_a_refused_run_lets_it_drift_back():
     assert refused > 10
 
 
+def test_a_run_that_was_ended_early_does_not_make_runs_seem_fast():
+    line = CostLine(LINE.weights)
+
+    line.observe_ended(Observation(100, 8, LINE.seconds(100, 8) / 10))  # its caller left
+    assert line.pace == 1.0
+    line.observe_ended(Observation(100, 8, LINE.seconds(100, 8) * 3))
+    assert line.pace == pytest.approx(1 + 0.05 * (3 - 1))
+
+
 def test_a_warm_up_that_was_far_too_slow_does_not_refuse_for_ever():
     line = CostLine((1.0, 0.0, 0.0, 0.0))  # measured beside a busy neighbor; in truth 10 ms
 

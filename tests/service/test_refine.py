@@ -1,32 +1,18 @@
 """Refinement in the service: the chosen list climbs while there is time, and still has to win."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from model.contract.answer import RerankAnswer
 from model.contract.errors import ManifestError
 from model.contract.manifest import GOLDEN
 from model.nets.ascent import LEAST
-from service.errors import BudgetSpent
-from service.inference.artifact import read_artifact
 from service.inference.verify import verify
-from service.rerank.cost import Cost, CostLine
-from service.rerank.deadline import Deadline
-from service.rerank.refine import climb
-from service.rerank.warmup import blank_task, measure
-from tests.artifacts import tiny_artifact
-from tests.service.asking import CHEAP, ask, body_of, model_of, reranker_of, served_ids
-
-STEPS = 8
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """The artifact of our nets, which has a refiner."""
-    return read_artifact(tiny_artifact(tmp_path_factory.mktemp("pair"), "pair"))
+from service.rerank.warmup import measure
+from tests.service.asking import ask, body_of, model_of, reranker_of, served_ids
 
 
 def told(pair, rounds):
@@ -104,65 +90,71 @@ async def test_rules_and_pins_hold_for_what_is_refined(pair, worker):
     assert moved > 6
 
 
-async def test_where_time_holds_no_step_the_answer_says_so_and_is_the_one_without(pair, worker):
-    slow = {False: Cost(CostLine(CHEAP), CostLine((10.0, 0.0, 0.0, 0.0)))}
-    body = body_of(pair, num_lists=2, explain=True)
+class Refined:
+    """Graphs whose refiner says what it is told to."""
 
-    answer = await ask(reranker_of(model_of(pair, cost=slow), worker), body)
+    def __init__(self, bound, says):
+        self._bound, self._says = bound, says
+
+    def __getattr__(self, name):
+        return getattr(self._bound, name)
+
+    def bind(self):
+        return Refined(self._bound.bind(), self._says)
+
+    def refine(self, arrays, *, rules):
+        return self._says(arrays["at"].copy())
+
+
+def repeated(at):
+    """The same item in every slot."""
+    return np.zeros_like(at)
+
+
+def excluded(at):
+    """Candidate 3, which stands in no lawful list of the test, in slot 0."""
+    at[:, 0] = 3
+    return at
+
+
+def unpinned(at):
+    """Slots 1 and 2 swapped."""
+    return at[:, [0, 2, 1, *range(3, at.shape[1])]]
+
+
+@pytest.mark.parametrize("says", [repeated, excluded, unpinned])
+async def test_a_refined_list_that_breaks_a_rule_is_dropped_and_counted(pair, worker, says):
+    def dropped():
+        return REGISTRY.get_sample_value("rerank_unlawful_lists_total", {"artifact": "current"})
+
+    ids = list(pair.items.ids[:12])
+    rules = {"pinned": [{"slot": 1, "item_id": ids[7]}], "exclude": [ids[3]]}
+    body = body_of(pair, explain=True, constraints=rules)
     plain = await ask(reranker_of(model_of(told(pair, 0)), worker), body)
+    before = dropped() or 0.0
+    graphs = Refined(pair.graphs, says)
+    answer = await ask(reranker_of(model_of(told(pair, 1), graphs=graphs), worker), body)
 
-    assert answer["degraded"] == ["fewer_lists"]
-    assert plain["degraded"] == []
+    assert dropped() == before + 1
     assert answer["items"] == plain["items"]
     assert compared(answer) == compared(plain)
+    assert answer["degraded"] == []
 
 
-def test_a_step_that_may_not_fit_is_not_begun(pair):
-    """5 ms a step and half as much again to spare: 20 ms hold three."""
-    task = blank_task(pair.manifest, model_of(pair).encoder, 12, rules=False)
-
-    class Graphs:
-        """Each step takes 5 ms and moves."""
-
-        now, steps = 0.0, 0
-
-        def refine(self, arrays, *, rules):
-            self.steps += 1
-            self.now += 0.005
-            return arrays["at"][:, ::-1]
-
-    graphs: Any = Graphs()
-    deadline = Deadline(0.0, 0.020, lambda: graphs.now)
-    cost = Cost(CostLine(CHEAP), CostLine((0.005, 0.0, 0.0, 0.0)))
-    # 20, 15 and 10 ms are left before the first three, which need 7.5; then 5
-    _, whole = climb(graphs, task, pair.manifest, task.start, cost, deadline)
-
-    assert (graphs.steps, whole) == (3, False)
-
-
-async def test_a_refined_list_that_breaks_a_rule_is_dropped_and_counted(pair, worker):
-    class Twice:
-        """Graphs whose refiner says the same item everywhere."""
-
-        def __init__(self, bound):
-            self._bound = bound
-
-        def __getattr__(self, name):
-            return getattr(self._bound, name)
-
-        def bind(self):
-            return Twice(self._bound.bind())
-
-        def refine(self, arrays, *, rules):
-            return np.zeros_like(arrays["at"])
-
-    plain = await ask(reranker_of(model_of(told(pair, 0)), worker), body_of(pair, explain=True))
-    answer = await ask(
-        reranker_of(model_of(pair, graphs=Twice(pair.graphs)), worker), body_of(pair, explain=True)
-    )
-
-    assert answer["items"] == plain["items"]
-    assert compared(answer) == compared(plain)
+async def test_the_refined_list_is_the_same_whatever_currency_the_weights_are_told_in(pair, worker):
+    reranker = reranker_of(model_of(told(pair, 30)), worker)
+    refined = 0
+    for seed in range(8):
+        answers = []
+        for scale in (1e-4, 1.0, 1e6):
+            weights = {"click": scale, "conversion": 0.5 * scale}
+            body = body_of(pair, seed=seed, objective=weights, num_lists=1, explain=True)
+            answers.append(await ask(reranker, body))
+        sources = [[x[::2] for x in compared(answer)] for answer in answers]
+        assert served_ids(answers[0]) == served_ids(answers[1]) == served_ids(answers[2])
+        assert sources[0] == sources[1] == sources[2]
+        refined += ("refined", True) in sources[0]
+    assert refined > 4  # else nothing was to differ
 
 
 def test_warm_up_measures_a_step_and_none_where_there_is_no_refiner(pair, artifact):
@@ -172,18 +164,12 @@ def test_warm_up_measures_a_step_and_none_where_there_is_no_refiner(pair, artifa
     assert set(with_steps) == set(without) == {False, True}
     for cost in with_steps.values():
         assert cost.step is not None
+        assert cost.judge is not None
         assert 0 < cost.step.seconds(20, 1) < 1
+        assert 0 < cost.judge.seconds(20, 1) < 1
         assert cost.holds_a_step(candidates=20, left_s=1.0)
         assert not cost.holds_a_step(candidates=20, left_s=1e-7)
-    assert all(cost.step is None for cost in without.values())
-
-
-def test_a_stopped_run_takes_no_step(pair):
-    run = pair.graphs.bind()
-    run.stop()
-
-    with pytest.raises(BudgetSpent):
-        run.refine({}, rules=False)
+    assert all(cost.step is None and cost.judge is None for cost in without.values())
 
 
 def test_an_artifact_is_refused_whose_refiner_climbs_elsewhere_than_pytorchs(pair, tmp_path):
