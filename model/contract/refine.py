@@ -29,6 +29,9 @@ def worth(
 ) -> Arrays:
     """What slots, clicks and conversions count, for graphs that know no objective.
 
+    In each row as a share of what counts most: `model/nets/ascent.py` takes a gain for rounding by
+    its size, and the best list does not hang on the currency that values are told in.
+
     Args:
         objective: the weights.
         slot_valid: (B, M).
@@ -40,15 +43,18 @@ def worth(
         slot_weight (B, M), click_worth (B, 1), conversion_worth (B, N), float32.
     """
     rows, slots = slot_valid.shape
-    conversion = np.zeros((rows, candidates), dtype=np.float32)
+    click = np.full((rows, 1), objective.click)
+    conversion = np.zeros((rows, candidates))
     if converts:
-        conversion += np.float32(objective.conversion)
+        conversion += objective.conversion
         if values is not None and objective.value:
-            conversion += np.float32(objective.value) * np.where(np.isnan(values), 0.0, values)
+            conversion += objective.value * np.where(np.isnan(values), 0.0, values)
+    most = np.maximum(abs(conversion).max(axis=1, keepdims=True), abs(click))
+    most[most == 0] = 1.0  # nothing counts: no list gains
     return {
         "slot_weight": slot_weights(slots, objective.discount) * slot_valid,
-        "click_worth": np.full((rows, 1), objective.click, dtype=np.float32),
-        "conversion_worth": conversion,
+        "click_worth": (click / most).astype(np.float32),
+        "conversion_worth": (conversion / most).astype(np.float32),
     }
 
 

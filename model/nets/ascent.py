@@ -14,7 +14,9 @@ from model.nets.edits import RULED_OUT, Rules
 from model.nets.neighbor_values import Worth, neighborhood, standing
 from model.nets.pair_evaluator import PairEvaluator
 
-LEAST = 1e-5  # less is rounding: neither a gain nor what makes one neighbor better than another
+# Of what counts most (`contract/refine.worth`); less is rounding: neither a gain nor what makes one
+# neighbor better than another.
+LEAST = 1e-5
 
 
 class Stand(NamedTuple):

@@ -18,7 +18,7 @@ VALUES = np.array([[3.0, np.nan, 1.0, 2.0], [0.5, 4.0, 2.0, 1.0]])
         Objective(click=0.0, conversion=1.0, value=0.3, discount=1.0),
     ],
 )
-def test_slots_clicks_and_conversions_count_what_the_reward_of_the_contract_says(objective):
+def test_slots_clicks_and_conversions_count_the_contracts_share_of_what_counts_most(objective):
     rng = np.random.default_rng(0)
     lists = np.array([[2, 0, 1], [3, 1, 0]])
     p, p_conversion = rng.random((2, 2, 2, 3))  # (E, B, M) each
@@ -29,8 +29,35 @@ def test_slots_clicks_and_conversions_count_what_the_reward_of_the_contract_says
 
     shown = np.take_along_axis(VALUES, lists, axis=1)[:, None]
     expected = reward(p[:, :, None], p_conversion[:, :, None], shown, VALID, objective)[..., 0]
-    assert got == pytest.approx(expected, rel=1e-6)
+    counted = objective.conversion + objective.value * np.nan_to_num(VALUES)
+    most = np.maximum(counted.max(axis=1), objective.click)  # (B,)
+    assert got * most == pytest.approx(expected, rel=1e-6)
     assert expected.std() > 0.05
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e6])
+def test_the_currency_that_worth_is_told_in_changes_nothing(scale):
+    own = Objective(click=0.5, conversion=0.2, value=0.3)
+    other = Objective(click=0.5 * scale, conversion=0.2 * scale, value=0.3 * scale)
+
+    told, scaled = worth(own, VALID, VALUES, 4), worth(other, VALID, VALUES, 4)
+    cents = worth(Objective(click=0.5, conversion=0.2, value=3e-3), VALID, VALUES * 100, 4)
+
+    for name, expected in told.items():
+        assert scaled[name] == pytest.approx(expected, rel=1e-6)
+        assert cents[name] == pytest.approx(expected, rel=1e-6)
+    # row 0: .2 + .3 * 3 is the most, row 1: .2 + .3 * 4
+    assert told["conversion_worth"].max(axis=1) == pytest.approx([1.0, 1.0])
+    assert told["click_worth"][:, 0] == pytest.approx([0.5 / 1.1, 0.5 / 1.4])
+
+
+def test_where_nothing_counts_all_is_zero_and_what_counts_nothing_sets_no_scale():
+    nothing = worth(Objective(click=0.0), VALID, VALUES, 4)
+    clicks = Objective(click=1e-3, conversion=9.0)
+
+    assert (nothing["click_worth"] == 0).all()
+    assert (nothing["conversion_worth"] == 0).all()
+    assert (worth(clicks, VALID, VALUES, 4, converts=False)["click_worth"] == 1).all()
 
 
 def test_conversions_that_were_never_learned_count_nothing():
