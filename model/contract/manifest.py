@@ -125,8 +125,15 @@ class Manifest(Frozen):
             raise ValueError(f"format {self.format} is not {FORMAT}")
         if self.features.hash != self.schema_hash:
             raise ValueError(f"schema hash {self.schema_hash} is not {self.features.hash}")
-        if self.refine_rounds and REFINER not in self.graphs:
-            raise ValueError(f"refine_rounds is {self.refine_rounds} and there is no {REFINER}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_generated_can_be_refined(self) -> Self:
+        for made, refined in ((GENERATOR, REFINER), (GENERATOR_RULES, REFINER_RULES)):
+            if self.refine_rounds and made in self.graphs and refined not in self.graphs:
+                raise ValueError(
+                    f"refine_rounds is {self.refine_rounds} and there is no {refined} for {made}"
+                )
         return self
 
 

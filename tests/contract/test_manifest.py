@@ -14,9 +14,12 @@ from model.contract.fitted import FittedSchema
 from model.contract.manifest import (
     EVALUATOR,
     GENERATOR,
+    GENERATOR_RULES,
     GOLDEN,
     ITEMS,
     MANIFEST,
+    REFINER,
+    REFINER_RULES,
     TABLES,
     Graph,
     Lengths,
@@ -110,6 +113,25 @@ def test_tables_that_a_graph_looks_up_must_have_a_checksum(folder):
     altered(folder, lambda raw: raw["graphs"][GENERATOR].update(tables=[table]))
     with pytest.raises(ManifestError, match=f"no checksum for {TABLES}"):
         require_whole(folder, read_manifest(folder))
+
+
+def test_what_is_generated_under_rules_must_be_refinable_under_rules(folder):
+    graph = {"file": "generator.onnx", "inputs": [], "outputs": [], "nodes": 1}
+
+    def graphs(*more: str) -> Callable[[dict[str, Any]], None]:
+        names = (GENERATOR, EVALUATOR, *more)
+        return lambda raw: raw.update(refine_rounds=8, graphs=dict.fromkeys(names, graph))
+
+    altered(folder, graphs())
+    with pytest.raises(ManifestError, match=f"there is no {REFINER} for {GENERATOR}$"):
+        read_manifest(folder)
+    altered(folder, graphs(REFINER))
+    assert read_manifest(folder).refine_rounds == 8
+    altered(folder, graphs(REFINER, GENERATOR_RULES))
+    with pytest.raises(ManifestError, match=f"there is no {REFINER_RULES} for {GENERATOR_RULES}$"):
+        read_manifest(folder)
+    altered(folder, graphs(REFINER, GENERATOR_RULES, REFINER_RULES))
+    assert read_manifest(folder).refine_rounds == 8
 
 
 def test_a_file_beside_them_without_a_checksum_is_refused(folder):
