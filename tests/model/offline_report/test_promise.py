@@ -17,7 +17,8 @@ def test_tenths_go_by_what_is_promised_and_tell_its_excess_over_what_is_kept():
     low, high = tenths(promised, kept, parts=2)
 
     # in the order of the promise: 1, 2, 3 | 4, 5, kept 1, 1, 2 | 4, 2
-    assert (low.requests, low.promised, low.kept) == (3, 2.0, pytest.approx(4 / 3))
+    assert (low.requests, low.promised) == (3, 2.0)
+    assert low.kept == pytest.approx(4 / 3)
     assert low.optimism == pytest.approx(2.0 / (4 / 3) - 1)
     assert (high.requests, high.promised, high.kept) == (2, 4.5, 3.0)
     assert high.optimism == pytest.approx(0.5)
