@@ -108,7 +108,7 @@ CHANGED_SLOTS = Histogram(
 )
 UNLAWFUL_LISTS = Counter(
     "rerank_unlawful_lists_total",
-    "Generated lists dropped because they broke a rule",
+    "Generated and refined lists dropped because they broke a rule",
     ("artifact",),
 )
 UNKNOWN_ITEMS = Counter("rerank_unknown_items_total", "Candidates that the item table has not")
