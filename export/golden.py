@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from export.graph import EDITING, REQUEST
 from model.config import Config
 from model.contract.choice import Objective, choose, reward
-from model.contract.refine import WORTH, ascend, movable, worth
+from model.contract.refine import WORTH, ascend, fixed_inputs
 from model.nets.ascent import Stand, step
 from model.nets.edits import EditStart, propose
 from model.nets.evaluator import Encoded, Evaluator
@@ -58,9 +58,7 @@ class Choosing:
 
 def refining(inputs: Arrays, objective: Objective) -> Arrays:
     """By name, what the refiner's graph takes that no step changes."""
-    valid, start, allowed = (inputs[name] for name in ("slot_valid", "start", "cand_valid"))
-    counts = worth(objective, valid, inputs.get(VALUES), allowed.shape[1])
-    return counts | {"movable": movable(allowed, valid, inputs["editable"], start)}
+    return fixed_inputs(inputs, objective, inputs.get(VALUES))
 
 
 @torch.no_grad()
@@ -89,12 +87,12 @@ def answer(
     told = {name: torch.from_numpy(a) for name, a in refining(inputs, how.objective).items()}
     counts = Worth(*(told[name] for name in WORTH))
 
-    def on(at: NDArray[Any]) -> NDArray[Any]:
-        here = Stand(torch.from_numpy(at), request.slot_valid, editable, told["movable"])
-        return step(evaluator, known.candidates, here, counts).numpy()
+    def on(at: torch.Tensor) -> torch.Tensor:
+        here = Stand(at, request.slot_valid, editable, told["movable"])
+        return step(evaluator, known.candidates, here, counts)
 
-    begun = chosen_list(inputs, answers, how).astype(np.int64)
-    refined = torch.from_numpy(ascend(on, begun, how.rounds)).unsqueeze(1)
+    begun = torch.from_numpy(chosen_list(inputs, answers, how)).long()
+    refined = ascend(on, begun, how.rounds).unsqueeze(1)
     return _judged(evaluator, known, request, torch.cat([lists, refined], dim=1), start)
 
 

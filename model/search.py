@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.contract.choice import Objective
-from model.contract.refine import WORTH, worth
+from model.contract.refine import WORTH, ascend, worth
 from model.data.batches import Batch, Gatherer
 from model.neighbors import all_edits
 from model.nets.ascent import Stand, step
@@ -117,13 +117,12 @@ def refine(scorer: Scorer, start: Tensor, rounds: int) -> Tensor:
     counts = worth(scorer.objective, valid, values, request.cand_valid.shape[1])
     device = request.slot_valid.device
     told = Worth(*(torch.from_numpy(counts[name]).to(device) for name in WORTH))
-    for _ in range(rounds):
-        at = Stand(start, request.slot_valid, request.slot_valid, request.cand_valid)
-        stepped = step(net, scorer.encoded.candidates, at, told)
-        if torch.equal(stepped, start):
-            break
-        start = stepped
-    return start
+
+    def on(at: Tensor) -> Tensor:
+        here = Stand(at, request.slot_valid, request.slot_valid, request.cand_valid)
+        return step(net, scorer.encoded.candidates, here, told)
+
+    return ascend(on, start, rounds)
 
 
 class ListScorer(Protocol):

@@ -7,7 +7,7 @@ the outcome is served, is `choice.py`'s business.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from model.contract.choice import Objective, slot_weights
 
 Arrays = dict[str, NDArray[Any]]
 Bools = NDArray[np.bool_]
+Lists = TypeVar("Lists", bound=Any)  # arrays or tensors
 WORTH = ("slot_weight", "click_worth", "conversion_worth")
 
 
@@ -75,9 +76,19 @@ def movable(cand_valid: Bools, slot_valid: Bools, editable: Bools, start: NDArra
     return free
 
 
-def ascend(
-    step: Callable[[NDArray[Any]], NDArray[Any]], lists: NDArray[Any], rounds: int
-) -> NDArray[Any]:
+def fixed_inputs(given: Arrays, objective: Objective, values: NDArray[Any] | None) -> Arrays:
+    """By name, what the refiner takes that no step changes, beside `given`.
+
+    Args:
+        given: the generator's inputs; slot_valid, cand_valid, editable and start are read.
+        objective, values: as `worth` takes them; conversions count.
+    """
+    valid, allowed = given["slot_valid"], given["cand_valid"]
+    free = movable(allowed, valid, given["editable"], given["start"])
+    return worth(objective, valid, values, allowed.shape[1]) | {"movable": free}
+
+
+def ascend(step: Callable[[Lists], Lists], lists: Lists, rounds: int) -> Lists:
     """Lists (B, M) after at most so many steps; ends where no list has a better neighbor."""
     for _ in range(rounds):
         stepped = step(lists)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model.contract.choice import choose, reward
 from model.contract.errors import ManifestError
 from model.contract.manifest import GOLDEN, Manifest
-from model.contract.refine import ascend, movable, worth
+from model.contract.refine import ascend, fixed_inputs
 from service.errors import GraphFailed
 from service.inference.artifact import Artifact
 from service.inference.graphs import OrtRun
@@ -80,9 +80,8 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
 
 def _refined(manifest: Manifest, run: OrtRun, inputs: Rows, start: NDArray[Any]) -> NDArray[Any]:
     """Lists (B, M) after their ascent from the start, under the artifact's own objective."""
-    valid, allowed, own = inputs["slot_valid"], inputs["cand_valid"], manifest.objective.weights
-    given = inputs | worth(own, valid, inputs.get(_VALUES), allowed.shape[1])
-    given["movable"] = movable(allowed, valid, inputs["editable"], inputs["start"])
+    own = manifest.objective.weights
+    given = inputs | fixed_inputs(inputs, own, inputs.get(_VALUES))
     return ascend(
         lambda at: run.refine(given | {"at": at}, rules=False), start, manifest.refine_rounds
     )

@@ -27,7 +27,7 @@ from model.contract.choice import choose, reward
 from model.contract.items import ItemTable
 from model.contract.manifest import EVALUATOR, GENERATOR, ITEMS, REFINER, read_manifest
 from model.contract.noise import request_noise
-from model.contract.refine import ascend, movable, worth
+from model.contract.refine import ascend, fixed_inputs
 from model.contract.store_layout import unpack_user, user_key
 from tests.bench.reference_encoding import PlainEncoder
 
@@ -167,15 +167,7 @@ class Reference:
 
     def _refine(self, arrays: Arrays, chosen: NDArray[Any]) -> NDArray[Any]:
         """The list (1, M) that steps to the best neighbor reach from the chosen one."""
-        valid, allowed = arrays["slot_valid"], arrays["cand_valid"]
-        fixed = arrays | worth(
-            self.manifest.objective.weights,
-            valid,
-            None,
-            allowed.shape[1],
-            converts=self.manifest.converts,
-        )
-        fixed["movable"] = movable(allowed, valid, arrays["editable"], arrays["start"])
+        fixed = arrays | fixed_inputs(arrays, self.manifest.objective.weights, None)
 
         def step(at: NDArray[Any]) -> NDArray[Any]:
             stepped: NDArray[Any] = self._run(REFINER, fixed | {"at": at})[0]
