@@ -31,10 +31,7 @@ EXACT = 0.005  # of the factor's logarithm
 
 def measure_shown(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Numbers:
     """AUC, GAUC, LogLoss, ECE of p_click on lists that were shown."""
-    predicted, batches = predict_shown(net, gatherer, rows)
-    p = predicted.cpu().numpy()
-    clicks = torch.cat([b.clicks for b in batches]).cpu().numpy()
-    valid = torch.cat([b.request.slot_valid for b in batches]).cpu().numpy()
+    p, clicks, valid = (told.cpu().numpy() for told in _shown(net, gatherer, rows))
     flat_p, flat_click = p[valid], clicks[valid]
     return {
         "logloss": log_loss(flat_p, flat_click),
@@ -42,6 +39,13 @@ def measure_shown(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> Num
         "gauc": gauc(p, clicks, valid),
         "ece": ece(flat_p, flat_click),
     }
+
+
+def _shown(net: torch.nn.Module, gatherer: Gatherer, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(R, M) each: p_click, clicks, and whether there is such a slot."""
+    p, batches = predict_shown(net, gatherer, rows)
+    clicks = torch.cat([batch.clicks for batch in batches])
+    return p, clicks, torch.cat([batch.request.slot_valid for batch in batches])
 
 
 def sharpen_to_fit(net: Evaluator, gatherer: Gatherer, rows: Tensor) -> float:
@@ -62,9 +66,7 @@ def sharpen_to_fit(net: Evaluator, gatherer: Gatherer, rows: Tensor) -> float:
         nonlocal reached
         net.sharpen(math.exp(wanted - reached))
         reached = wanted
-        p, batches = predict_shown(net, gatherer, some)
-        clicks = torch.cat([batch.clicks for batch in batches])
-        valid = torch.cat([batch.request.slot_valid for batch in batches])
+        p, clicks, valid = _shown(net, gatherer, some)
         return float(functional.binary_cross_entropy(p[valid], clicks[valid].to(p.dtype)))
 
     limit = math.log(MOST)

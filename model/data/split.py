@@ -31,14 +31,11 @@ def split_rows(
     Returns:
         (R,) int8: TRAIN, VALIDATION or TEST.
     """
-    sittings, row_sitting = np.unique(
-        np.stack([user_place.astype(np.int64), timestamp]), axis=1, return_inverse=True
-    )
-    user, moment = sittings
+    user, moment, sitting = _sittings(user_place, timestamp)
     position = _in_own_timeline(user, user_ids) if info.split == BY_USER else _in_log(moment)
     bounds = np.cumsum(info.shares)[:2]
     part = np.searchsorted(bounds, position, side="right")
-    return part.astype(np.int8)[np.reshape(row_sitting, -1)]
+    return part.astype(np.int8)[sitting]
 
 
 def in_first_half(user_ids: Sequence[str]) -> NDArray[np.bool_]:
@@ -48,12 +45,20 @@ def in_first_half(user_ids: Sequence[str]) -> NDArray[np.bool_]:
 
 def every_other(user_place: NDArray[np.int32], timestamp: Ints) -> NDArray[np.bool_]:
     """(R,) bool: rows of every second sitting of each user's own timeline, the first among them."""
-    sittings, row_sitting = np.unique(
-        np.stack([user_place.astype(np.int64), timestamp]), axis=1, return_inverse=True
-    )
-    user = sittings[0]
-    place = np.arange(len(user)) - np.searchsorted(user, user, side="left")
-    return np.asarray(place % 2 == 0)[np.reshape(row_sitting, -1)]
+    user, _, sitting = _sittings(user_place, timestamp)
+    return np.asarray(_places(user) % 2 == 0)[sitting]
+
+
+def _sittings(user_place: NDArray[np.int32], timestamp: Ints) -> tuple[Ints, Ints, Ints]:
+    """User and moment of each sitting, by user and then by time, and the sitting of each row."""
+    pairs = np.stack([user_place.astype(np.int64), timestamp])
+    sittings, of_row = np.unique(pairs, axis=1, return_inverse=True)
+    return sittings[0], sittings[1], np.reshape(of_row, -1)
+
+
+def _places(user: Ints) -> Ints:
+    """Place of each sitting in its user's timeline, from 0."""
+    return np.asarray(np.arange(len(user)) - np.searchsorted(user, user, side="left"))
 
 
 def _in_log(moment: Ints) -> NDArray[np.float64]:
@@ -71,7 +76,7 @@ def _in_own_timeline(user: Ints, user_ids: Sequence[str]) -> NDArray[np.float64]
     count = np.searchsorted(user, user, side="right") - first
     shift = np.asarray([_number(user_ids[u]) for u in np.unique(user)])
     own = shift[np.unique(user, return_inverse=True)[1]]
-    return (np.arange(len(user)) - first + own) / count
+    return (_places(user) + own) / count
 
 
 def _number(user_id: str, purpose: bytes = b"") -> float:

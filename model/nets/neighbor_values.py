@@ -202,7 +202,6 @@ class _Fixed(NamedTuple):
         once = torch.zeros(e, 1, m, m, device=device)
         once[..., 0] = 1.0
         own = torch.cat([near, once], dim=1).permute(0, 2, 3, 1).flatten(2)
-        zeros = torch.zeros(m, m, device=device)
         sums = torch.block_diag(every[:, :1], every[:, :1])  # (2 j, 2)
         spread = torch.cat([torch.block_diag(every - eye, every - eye), sums], dim=1)
         first = torch.zeros(z, 2 * m + 2, device=device)
@@ -220,6 +219,6 @@ class _Fixed(NamedTuple):
             offset=torch.cat(offset, dim=-1).unsqueeze(1),
             own=own.unsqueeze(1),
             contrast=contrast,
-            less=eye - (zeros + eye).unsqueeze(-1),
+            less=eye - eye.unsqueeze(-1),
             back=appeal.permute(0, 3, 1, 2).unsqueeze(1),
         )

@@ -17,9 +17,7 @@ from typing import Any
 from service.api.header_texts import HEADER_TEXTS, header_texts
 
 LONGEST = 2048  # bytes of a head that is remembered
-MOST_HEADERS = (
-    32  # of such a head: each is held four times, as bytes, as texts and in what has them
-)
+MOST_HEADERS = 32  # of such a head: each is held four times, as bytes, as texts, in what has them
 MOST = 1024  # heads; then all are forgotten. None can make this hold more than 16 MB
 _END = b"\r\n\r\n"
 _NOT_PLAIN = frozenset(

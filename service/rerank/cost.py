@@ -15,9 +15,8 @@ import numpy as np
 _FOLLOW = 0.05  # share of the way that one observation moves the pace
 _SLOWEST = 20.0
 _SPREAD = 1.5  # a plan leaves room: runs differ, and a plan that fails costs what it was to give
-_FORGET = (
-    0.005  # share by which one refused step relaxes the pace: a try for nothing takes all time
-)
+# Share by which one refused step relaxes the pace: a try for nothing takes all the time there is.
+_FORGET = 0.005
 
 
 @dataclass(frozen=True, slots=True)
