@@ -18,7 +18,8 @@ from model.config import Config
 from model.contract.choice import Objective, choose, reward
 from model.contract.refine import WORTH, ascend, fixed_inputs
 from model.nets.ascent import Stand, step
-from model.nets.edits import EditStart, propose
+from model.nets.edit_start import EditStart
+from model.nets.edits import propose
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors

@@ -19,7 +19,8 @@ from model.contract.manifest import (
 )
 from model.contract.refine import WORTH
 from model.nets.ascent import Stand, step
-from model.nets.edits import EditStart, Rules, edit
+from model.nets.edit_start import EditStart
+from model.nets.edits import edit
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.generator import Generator, GeneratorState
 from model.nets.inputs import RequestTensors
@@ -30,6 +31,7 @@ from model.nets.nlgr_evaluator import NlgrEvaluator
 from model.nets.nlgr_generator import NlgrGenerator
 from model.nets.pair_evaluator import PairEvaluator
 from model.nets.pair_graph import encode_in_graph
+from model.nets.rule_counts import Rules
 
 AXES: dict[str, tuple[str, ...]] = {
     "candidates": ("B", "N", "Fc"),

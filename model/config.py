@@ -52,6 +52,7 @@ class GeneratorConfig:
     head_width: int = 24  # numbers a head; "guided" only
     edits: int = 4  # T; what more would find, refinement finds at less cost
     stop_on_no_change: bool = False
+    by_relevance: bool = True  # edits begin at the list by relevance; "guided" of "pair" only
 
     def __post_init__(self) -> None:
         _one_of("generator.kind", self.kind, ("nlgr", "guided"))
@@ -113,6 +114,7 @@ class GeneratorTraining:
     explore: float = 0.2  # share of uniform replacements, falling to 0 over the first third
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     edited_share: float = 0.5  # states that are lists after 1..T edits of the current policy
+    input_share: float = 0.2  # rows that begin at the input list where others do so by relevance
     replacement: str = "cru"  # who draws replacements: cru | uniform | popularity
     samples_per_slot: float = 1.0  # neighbors drawn a slot and step; below 1: share of the slots
     relative_reward: bool = True  # learn from gains; false: from the neighbor's reward itself
@@ -129,6 +131,9 @@ class GeneratorTraining:
         for name in ("expected_slots", "least_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"train_generator.{name}={getattr(self, name)} is negative")
+        for name in ("edited_share", "input_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"train_generator.{name}={getattr(self, name)} is not in [0, 1]")
         if not 0 < self.samples_per_slot <= MOST_SAMPLES:
             raise ValueError(
                 f"train_generator.samples_per_slot={self.samples_per_slot} is not in "

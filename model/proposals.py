@@ -11,7 +11,8 @@ from torch import Tensor
 from model.config import Config
 from model.contract.choice import choose
 from model.contract.noise import request_noise
-from model.nets.edits import EditStart, in_turn, propose
+from model.nets.edit_start import EditStart
+from model.nets.edits import in_turn, propose
 from model.nets.evaluator import Encoded
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors, input_list

@@ -56,10 +56,10 @@ def first_candidates(request: RequestTensors) -> torch.Tensor:
     return places.masked_fill(~request.slot_valid, 0)
 
 
-def small_generator(kind: str = "nlgr") -> Generator:
+def small_generator(kind: str = "nlgr", *, by_relevance: bool = False) -> Generator:
     """A generator with the same fresh weights every time, for the default evaluator."""
     torch.manual_seed(0)
-    config = GeneratorConfig(kind=kind, hidden=8, head_width=3)
+    config = GeneratorConfig(kind=kind, hidden=8, head_width=3, by_relevance=by_relevance)
     return build_generator(config, EvaluatorConfig(), FIELDS, SLOTS).eval()
 
 

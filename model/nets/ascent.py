@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.nets.edits import RULED_OUT, Rules
+from model.nets.edit_start import RULED_OUT
 from model.nets.neighbor_values import Worth, neighborhood, standing
 from model.nets.pair_evaluator import PairEvaluator
+from model.nets.rule_counts import Rules
 
 # Of what counts most (`contract/refine.worth`); less is rounding: neither a gain nor what makes one
 # neighbor better than another.

@@ -66,6 +66,7 @@ def build_generator(
         hidden=config.hidden,
         heads=config.heads,
         head_width=config.head_width,
+        by_relevance=config.by_relevance and evaluator.kind == "pair",
     )
 
 

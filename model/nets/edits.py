@@ -13,38 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.nets.edit_start import RULED_OUT, EditStart, first_lists, ruled_out
 from model.nets.evaluator import Encoded
 from model.nets.generator import Generator, GeneratorState, first_rows
 from model.nets.inputs import RequestTensors
+from model.nets.rule_counts import Counts, Rules, broken_by_edit
 
-FORCED = 1e6  # larger than any logit
-RULED_OUT = 1e12  # and than what is forced
-
-
-class Rules(NamedTuple):
-    """Rules of a batch of requests as counts (contract/rule_arrays.py); a start list obeys them.
-
-    member: (B, R, N) bool; slots: (B, R, M) bool; minimum, maximum: (B, R) float.
-    """
-
-    member: Tensor
-    slots: Tensor
-    minimum: Tensor
-    maximum: Tensor
-
-
-class EditStart(NamedTuple):
-    """Where editing starts, and the noise that makes lists differ.
-
-    given: (B, M) int, the list that all K start from: places in the candidates, no item twice.
-    editable: (B, M) bool, slots that an edit may touch.
-    noise_slot: (B, K, T, M); noise_item: (B, K, T, N); already scaled.
-    """
-
-    given: Tensor
-    editable: Tensor
-    noise_slot: Tensor
-    noise_item: Tensor
+FORCED = 1e6  # larger than any logit, smaller than RULED_OUT
 
 
 def propose(
@@ -79,10 +54,12 @@ def edit(
     stop: bool = False,
 ) -> Tensor:
     """`propose` for a request that the generator has encoded."""
-    at = begin_edits(request, start.given, start.editable)
-    # What no edit changes is ruled out once: all noise of what may not be chosen.
-    item_noise = start.noise_item + _ruled_out(request, start)[:, None, None, :]
     counts = None if rules is None else Counts.of(rules, request)
+    # What no edit changes is ruled out once: all noise of what may not be chosen.
+    never = ruled_out(request, start)
+    item_noise = start.noise_item + never[:, None, None, :]
+    begun = first_lists(state.order, request, start, never, counts)
+    at = begin_edits(request, begun, start.editable)
     for t in range(start.noise_slot.shape[2]):
         noise = (start.noise_slot[:, :, t], item_noise[:, :, t])
         at = edit_once(net, state, at, noise, counts, stop=stop)
@@ -144,7 +121,7 @@ def edit_once(
     rows, closed = at.rows.expand(h.shape), at.closed.expand(h.shape)
     g = net.item_logits(state, seen, rows, chosen) + noise[1]
     if rules is not None:
-        g = g - _broken(rules, rows, state.first, chosen) * RULED_OUT
+        g = g - broken_by_edit(rules, rows, state.first, chosen) * RULED_OUT
     here = rows.gather(-1, chosen)  # (B, K, 1) the item that stands there
     stuck = closed.gather(-1, chosen)
     item = torch.where(stuck, here, g.argmax(dim=-1, keepdim=True) + state.first)
@@ -152,69 +129,3 @@ def edit_once(
     kept = item == here
     closed = closed | kept if stop else closed.scatter(-1, chosen, kept)
     return EditState(moved, closed)
-
-
-def _ruled_out(request: RequestTensors, start: EditStart) -> Tensor:
-    """(B, N) float, for the noise of candidates that no edit may move.
-
-    Those that are not there, and pinned ones, which would leave their slots.
-    """
-    pinned = request.slot_valid & ~start.editable
-    penalty = torch.where(pinned, -RULED_OUT, 0.0)
-    return _never(request.cand_valid).scatter_add(-1, start.given.long(), penalty)
-
-
-def _never(allowed: Tensor) -> Tensor:
-    """0 where allowed, else more than any logit can make up for."""
-    return torch.where(allowed, 0.0, -RULED_OUT)
-
-
-class Counts(NamedTuple):
-    """Rules as numbers, made once a request.
-
-    member: (B, 1, R, N); by_row: (B * N, R), the same of each row; slots: (B, 1, R, M).
-    minimum, maximum: (B, 1, R, 1).
-    """
-
-    member: Tensor
-    by_row: Tensor
-    slots: Tensor
-    minimum: Tensor
-    maximum: Tensor
-
-    @classmethod
-    def of(cls, rules: Rules, request: RequestTensors) -> Counts:
-        """Slots that are not there count nothing."""
-        member = rules.member.to(torch.float32)
-        slots = (rules.slots & request.slot_valid.unsqueeze(1)).to(torch.float32)
-        return cls(
-            member.unsqueeze(1),
-            member.transpose(1, 2).flatten(0, 1),
-            slots.unsqueeze(1),
-            rules.minimum[:, None, :, None],
-            rules.maximum[:, None, :, None],
-        )
-
-
-def _broken(counts: Counts, rows: Tensor, first: Tensor, chosen: Tensor) -> Tensor:
-    """(B, K, N) float: 0 where the counts stay in their bounds, by candidate for the slot.
-
-    Putting k into slot j and, when k stood in slot l, the old item o into l changes count r by
-    (slots_rj - slots_rl) (member_rk - member_ro); without such an l by slots_rj (..).
-
-    Args:
-        counts: the rules.
-        rows: (B, K, M), what stands where; first: (B, 1, 1), the row of candidate 0.
-        chosen: (B, K, 1), the slot j.
-    """
-    n, m = counts.member.shape[-1], rows.shape[-1]
-    candidates = torch.arange(n, device=rows.device) + first  # (B, 1, N)
-    standing = (rows.unsqueeze(-1) == candidates.unsqueeze(-2)).to(torch.float32)
-    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)  # (B, K, R, M)
-    count = (in_slot * counts.slots).sum(dim=-1, keepdim=True)  # (B, K, R, 1)
-    slot = functional.embedding(chosen, torch.eye(m, device=rows.device)).transpose(-1, -2)
-    old = in_slot @ slot  # (B, K, R, 1): member_ro
-    came_from = counts.slots @ standing  # (B, K, R, N): slots_rl, 0 if k is in no slot
-    after = count + (counts.slots @ slot - came_from) * (counts.member - old)  # (B, K, R, N)
-    beyond = torch.maximum(counts.minimum - after, after - counts.maximum)
-    return torch.relu(beyond.amax(dim=2))

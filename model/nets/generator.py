@@ -27,12 +27,14 @@ class GeneratorState(NamedTuple):
     in_list: tables of what a candidate contributes when it stands in a slot.
     on_offer: (B, 1, ..), what the CRU looks at of the candidates that may be put into a slot.
     between: how slots see each other, and what a slot is by its place alone.
+    order: (B, N), by whose highest numbers lists start; None where they start as given.
     """
 
     first: Tensor
     in_list: Parts
     on_offer: Parts
     between: Parts
+    order: Tensor | None = None
 
 
 def first_rows(valid: Tensor) -> Tensor:

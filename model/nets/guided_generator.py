@@ -15,6 +15,7 @@ from model.nets.evaluator import Encoded
 from model.nets.generator import Generator, GeneratorState, Parts, first_rows
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, Head, candidate_masks
+from model.nets.pair_evaluator import RELEVANCE
 
 
 class GuidedGenerator(Generator):
@@ -39,6 +40,7 @@ class GuidedGenerator(Generator):
         hidden: int,
         heads: int,
         head_width: int,
+        by_relevance: bool = False,
     ) -> None:
         """Build with fresh weights.
 
@@ -47,9 +49,12 @@ class GuidedGenerator(Generator):
             slots: M at most.
             hidden: width of both units.
             heads, head_width: H, and numbers a head.
+            by_relevance: whether lists start in the order of the evaluator's relevance, which a
+                pair evaluator tells.
         """
         super().__init__()
         self.heads, self.head_width, self.hidden = heads, head_width, hidden
+        self.by_relevance = by_relevance
         size, pairs = members * known, heads * head_width
         self.value = Dense(size, pairs, bias=False)
         self.gate = Dense(size, heads)
@@ -102,6 +107,7 @@ class GuidedGenerator(Generator):
                 self._nearby() * by_head,  # (B, 1, M * H, M * H)
                 torch.cat([match, swap], dim=-1),  # (B, 1, hidden, H + M)
             ),
+            known.candidates[..., RELEVANCE].mean(dim=0) if self.by_relevance else None,
         )
 
     def _contexts(

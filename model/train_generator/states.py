@@ -7,8 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.config import GeneratorTraining
 from model.data.log_tables import LogTables
-from model.nets.edits import RULED_OUT, begin_edits, edit_once, places
+from model.nets.edit_start import RULED_OUT, in_order
+from model.nets.edits import begin_edits, edit_once, places
 from model.nets.generator import Generator
 from model.nets.inputs import input_list
 from model.nets.policy import gumbel_noise
@@ -19,39 +21,42 @@ from model.search import Scorer
 def training_states(
     net: Generator,
     scorer: Scorer,
-    *,
+    training: GeneratorTraining,
     turns: Tensor,
-    share: float,
-    scale: float,
     rng: torch.Generator,
 ) -> Tensor:
-    """Input lists, and for a share of the rows lists after 1..T sampled edits of this policy.
+    """Lists where editing starts, and for a share of the rows after 1..T edits of this policy.
 
     Args:
         net: the present policy; no gradient reaches it.
         scorer: the evaluator on the batch.
+        training: shares of rows that are edited, and that start at the input list, as serving does
+            where rules forbid a list in the generator's own order; scale of the noise.
         turns: (T, M), added to the slots' noise: zeros leave the slot to the PDU.
-        share: probability that a row is edited.
-        scale: of the noise.
         rng: draws rows, numbers of edits and noise.
 
     Returns:
         (B, M) int lists.
     """
     request = scorer.request
-    lists = input_list(request)
-    b, m = lists.shape
-    n, edits = request.cand_valid.shape[1], len(turns)
+    (b, n), m, edits = request.cand_valid.shape, request.slot_valid.shape[1], len(turns)
     count = torch.randint(1, edits + 1, (b,), generator=rng)
-    edited = torch.rand(b, generator=rng) < share
-    count = torch.where(edited, count, 0).to(lists.device)
+    edited = torch.rand(b, generator=rng) < training.edited_share
+    device = request.user.device
+    count = torch.where(edited, count, 0).to(device)
     state = net.encode(request, scorer.encoded)
+    never = ~request.cand_valid * -RULED_OUT
+    lists = input_list(request)
+    if state.order is not None:
+        own = in_order(state.order + never, lists, request.slot_valid)
+        keeps = torch.rand(b, generator=rng) < training.input_share
+        lists = torch.where(keeps.to(device).unsqueeze(1), lists, own)
     at = begin_edits(request, lists, request.slot_valid)
-    never = (~request.cand_valid).unsqueeze(1) * -RULED_OUT
+    scale = training.noise_scale
     for t in range(edits):
         noise = (
-            scale * gumbel_noise((b, 1, m), rng, lists.device) + turns[t],
-            scale * gumbel_noise((b, 1, n), rng, lists.device) + never,
+            scale * gumbel_noise((b, 1, m), rng, device) + turns[t],
+            scale * gumbel_noise((b, 1, n), rng, device) + never.unsqueeze(1),
         )
         stepped = edit_once(net, state, at, noise)
         goes_on = (count > t)[:, None, None]

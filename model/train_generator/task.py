@@ -101,14 +101,7 @@ class GeneratorTask:
         training = self.config.train_generator
         batch = self.gatherer.gather(rows, prefix_share=training.prefix_share, rng=self.rng)
         scorer = self._scorer(batch)
-        lists = training_states(
-            self.net,
-            scorer,
-            turns=self._turns,
-            share=training.edited_share,
-            scale=training.noise_scale,
-            rng=self.rng,
-        )
+        lists = training_states(self.net, scorer, training, self._turns, self.rng)
         prior = None
         if self._popularity is not None:
             prior = self._popularity[batch.request.candidates[..., 0].long()]

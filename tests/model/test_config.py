@@ -33,6 +33,7 @@ def test_every_shipped_configuration_is_read(path: Path):
             {"evaluator": {"kind": "context"}, "serving": {"refine_rounds": 2}},
             "refine_rounds=2 needs evaluator.kind='pair'",
         ),
+        ({"train_generator": {"input_share": 1.2}}, "input_share=1.2 is not in"),
         ({"train_generator": {"cru_loss": "magic"}}, "is not one of straight_through"),
     ],
 )

@@ -3,12 +3,14 @@ import torch
 
 from model.config import EvaluatorConfig
 from model.nets.build import build_evaluator, start_from_evaluator
-from model.nets.edits import EditStart, Rules, begin_edits, edit_once, places
+from model.nets.edit_start import EditStart
+from model.nets.edits import begin_edits, edit_once, places
 from model.nets.edits import propose as propose_from
 from model.nets.generator import Generator
 from model.nets.inputs import RequestTensors
 from model.nets.nlgr_evaluator import NlgrEvaluator
 from model.nets.nlgr_generator import NlgrGenerator
+from model.nets.rule_counts import Rules
 from tests.requests import (
     FIELDS,
     SLOTS,
@@ -23,8 +25,15 @@ EDITS, LISTS = 4, 16
 
 @pytest.fixture(params=["nlgr", "guided"])
 def net(request: pytest.FixtureRequest) -> Generator:
-    """Both kinds edit by the same rules."""
+    """Both kinds edit by the same rules, from the list that is given."""
     return small_generator(request.param)
+
+
+@pytest.fixture(params=["nlgr", "guided", "guided, by relevance"])
+def any_net(request: pytest.FixtureRequest) -> Generator:
+    """Those, and one that begins in an order of its own."""
+    kind, *own = request.param.split(", ")
+    return small_generator(kind, by_relevance=bool(own))
 
 
 def propose(
@@ -55,10 +64,10 @@ def shown(request: RequestTensors, lists: torch.Tensor, b: int, k: int) -> list[
     return lists[b, k][request.slot_valid[b]].tolist()
 
 
-def test_every_proposed_list_holds_real_candidates_and_none_twice(net: Generator):
+def test_every_proposed_list_holds_real_candidates_and_none_twice(any_net: Generator):
     request = random_request(batch=6, candidates=6)
 
-    lists = propose(net, request, start_of(request))
+    lists = propose(any_net, request, start_of(request))
 
     changed = 0
     for b in range(6):
@@ -70,22 +79,22 @@ def test_every_proposed_list_holds_real_candidates_and_none_twice(net: Generator
     assert changed > 6 * LISTS / 2  # the noise does make lists differ
 
 
-def test_with_as_many_candidates_as_slots_every_edit_is_a_swap(net: Generator):
+def test_with_as_many_candidates_as_slots_every_edit_is_a_swap(any_net: Generator):
     request = random_request(batch=3, candidates=SLOTS, ragged=False)
 
-    lists = propose(net, request, start_of(request))
+    lists = propose(any_net, request, start_of(request))
 
     assert torch.equal(lists.sort(dim=-1).values, torch.arange(SLOTS).expand(3, LISTS, SLOTS))
     assert (lists != torch.arange(SLOTS)).any()
 
 
-def test_no_edit_moves_a_pinned_item(net: Generator):
+def test_no_edit_moves_a_pinned_item(any_net: Generator):
     request = random_request(batch=3, ragged=False)
     start = start_of(request)
     editable = torch.ones(3, SLOTS, dtype=torch.bool)
     editable[0, 1] = editable[1, 3] = editable[2, 0] = False
 
-    lists = propose(net, request, start._replace(editable=editable))
+    lists = propose(any_net, request, start._replace(editable=editable))
 
     for b, slot in ((0, 1), (1, 3), (2, 0)):
         assert (lists[b, :, slot] == slot).all()
@@ -94,14 +103,14 @@ def test_no_edit_moves_a_pinned_item(net: Generator):
         assert (lists[b] != first_candidates(request)[b]).any()
 
 
-def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(net: Generator):
+def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(any_net: Generator):
     request = random_request(batch=2, ragged=False)
     start = start_of(request)._replace(editable=torch.zeros(2, SLOTS, dtype=torch.bool))
 
-    assert (propose(net, request, start) == start.given.unsqueeze(1)).all()
+    assert (propose(any_net, request, start) == start.given.unsqueeze(1)).all()
 
 
-def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator):
+def test_every_edit_keeps_the_rules_that_the_start_list_obeys(any_net: Generator):
     request = random_request(batch=2, candidates=7, ragged=False)
     member = torch.zeros(2, 3, 7, dtype=torch.bool)
     member[:, 0, [0, 4, 5]] = True  # at most one of these
@@ -116,8 +125,8 @@ def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator):
         torch.tensor([[1.0, 4.0, 0.0]]).expand(2, 3),
     )
 
-    free = propose(net, request, start_of(request))
-    bound = propose(net, request, start_of(request), rules)
+    free = propose(any_net, request, start_of(request))
+    bound = propose(any_net, request, start_of(request), rules)
 
     def breaks(lists: torch.Tensor) -> int:
         broken = 0
@@ -136,7 +145,7 @@ def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator):
     assert (bound != start_of(request).given.unsqueeze(1)).any()
 
 
-def test_rules_without_effect_change_nothing(net: Generator):
+def test_rules_without_effect_change_nothing(any_net: Generator):
     request = random_request(batch=3)
     everywhere = torch.ones(3, 1, SLOTS, dtype=torch.bool)
     rules = Rules(
@@ -147,7 +156,8 @@ def test_rules_without_effect_change_nothing(net: Generator):
     )
 
     assert torch.equal(
-        propose(net, request, start_of(request)), propose(net, request, start_of(request), rules)
+        propose(any_net, request, start_of(request)),
+        propose(any_net, request, start_of(request), rules),
     )
 
 
@@ -198,21 +208,21 @@ def test_an_edit_is_a_replacement_or_a_swap(net: Generator, item: int, expected:
     assert places(request, after).tolist() == [[expected], [expected]]
 
 
-def test_permuting_the_batch_permutes_the_lists(net: Generator):
+def test_permuting_the_batch_permutes_the_lists(any_net: Generator):
     request = random_request(batch=3)
     start = start_of(request)
     order = torch.tensor([1, 2, 0])
 
     shuffled = propose(
-        net,
+        any_net,
         RequestTensors(*(part[order] for part in request)),
         EditStart(*(part[order] for part in start)),
     )
 
-    assert torch.equal(shuffled, propose(net, request, start)[order])
+    assert torch.equal(shuffled, propose(any_net, request, start)[order])
 
 
-def test_padding_of_candidates_does_not_change_the_lists(net: Generator):
+def test_padding_of_candidates_does_not_change_the_lists(any_net: Generator):
     request = random_request(batch=3, candidates=6, ragged=False)
     start = start_of(request)
     wider = request._replace(
@@ -222,7 +232,7 @@ def test_padding_of_candidates_does_not_change_the_lists(net: Generator):
     loud = torch.cat([start.noise_item, torch.full((3, LISTS, EDITS, 4), 50.0)], dim=-1)
 
     assert torch.equal(
-        propose(net, request, start), propose(net, wider, start._replace(noise_item=loud))
+        propose(any_net, request, start), propose(any_net, wider, start._replace(noise_item=loud))
     )
 
 

@@ -122,7 +122,9 @@ def test_it_learns_what_a_pair_evaluator_likes():
     with torch.no_grad():  # likes and dislikes, alone and side by side
         evaluator.bias.table.mul_(100.0)
         evaluator.apart[:, 2:].normal_()
-    net = build_generator(GeneratorConfig(kind="guided", hidden=16, heads=2), config, FIELDS, SLOTS)
+    net = build_generator(
+        GeneratorConfig(hidden=16, heads=2, by_relevance=False), config, FIELDS, SLOTS
+    )
     training = GeneratorTraining(cru_loss="expected")
     objective = NeighborObjective(training, 1.0, torch.Generator().manual_seed(1))
     scorer = Scorer(evaluator, random_request(batch=64, candidates=7, ragged=False), Objective())

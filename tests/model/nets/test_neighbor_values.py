@@ -8,11 +8,11 @@ from torch import Tensor
 
 from model.neighbors import all_edits
 from model.nets.ascent import LEAST, Stand, broken, step
-from model.nets.edits import Rules
 from model.nets.inputs import RequestTensors
 from model.nets.layers import take_lists
 from model.nets.neighbor_values import Worth, neighborhood, standing
 from model.nets.pair_evaluator import PairEvaluator
+from model.nets.rule_counts import Rules
 from tests.model.nets.test_pair_evaluator import pair_evaluator
 from tests.requests import FIELDS, SLOTS, first_candidates, random_request
 

@@ -95,7 +95,9 @@ def test_replacements_are_drawn_by_whom_the_config_names(who: str):
 def test_editing_in_order_takes_one_slot_after_the_other():
     torch.manual_seed(0)
     evaluator = build_evaluator(EvaluatorConfig(hidden=8), FIELDS, SLOTS)
-    net = build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), FIELDS, SLOTS)
+    net = build_generator(
+        GeneratorConfig(hidden=8, by_relevance=False), EvaluatorConfig(), FIELDS, SLOTS
+    )
     request = random_request(32)
     scorer = Scorer(evaluator, request, Objective())
     given = first_candidates(request)

@@ -1,0 +1,92 @@
+"""Where editing starts: at the list that is given, or at one in the generator's own order.
+
+How lists are edited from there is `edits.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.nets.generator import first_rows
+from model.nets.inputs import RequestTensors
+from model.nets.rule_counts import Counts, obeyed
+
+RULED_OUT = 1e12  # larger than any logit
+
+
+class EditStart(NamedTuple):
+    """Where editing starts, and the noise that makes lists differ.
+
+    given: (B, M) int, the input list: places in the candidates, no item twice. All K start from
+        it where the generator brings no order of its own.
+    editable: (B, M) bool, slots that an edit may touch.
+    noise_slot: (B, K, T, M); noise_item: (B, K, T, N); already scaled.
+    """
+
+    given: Tensor
+    editable: Tensor
+    noise_slot: Tensor
+    noise_item: Tensor
+
+
+def in_order(order: Tensor, given: Tensor, free: Tensor) -> Tensor:
+    """(B, M) int64: free slots take the candidates of the highest numbers, others stay as given.
+
+    Args:
+        order: (B, N), candidates that may not be taken far below the others.
+        given: (B, M) int64.
+        free: (B, M) bool, of no more slots than there are candidates that may be taken.
+    """
+    slots = given.shape[1]
+    enough = functional.pad(order, (0, slots), value=-RULED_OUT)  # N may be less than M
+    best = enough.topk(slots, dim=-1).indices
+    each = free.long()
+    turn = each.cumsum(dim=-1) - each  # free slots before this one
+    return torch.where(free, best.gather(-1, turn), given)
+
+
+def first_lists(
+    order: Tensor | None,
+    request: RequestTensors,
+    start: EditStart,
+    never: Tensor,
+    counts: Counts | None = None,
+) -> Tensor:
+    """(B, M) int64, the list that all K of a request start from.
+
+    In the generator's own order but for pinned items, which stay. Where such a list breaks a rule,
+    or there is no order, it is the given one, which obeys.
+
+    Args:
+        order: (B, N), what each candidate is worth on its own; None for no order.
+        request, start: the batch.
+        never: (B, N), of `ruled_out`.
+        counts: the rules.
+    """
+    given = start.given.long()
+    if order is None:
+        return given
+    lists = in_order(order + never, given, start.editable & request.slot_valid)
+    if counts is None:
+        return lists
+    lawful = obeyed(counts, (lists + first_rows(request.cand_valid).squeeze(1)).unsqueeze(1))
+    return torch.where(lawful, lists, given)
+
+
+def ruled_out(request: RequestTensors, start: EditStart) -> Tensor:
+    """(B, N) float, for the noise of candidates that no edit may move.
+
+    Those that are not there, and pinned ones, which would leave their slots.
+    """
+    pinned = request.slot_valid & ~start.editable
+    penalty = torch.where(pinned, -RULED_OUT, 0.0)
+    return _never(request.cand_valid).scatter_add(-1, start.given.long(), penalty)
+
+
+def _never(allowed: Tensor) -> Tensor:
+    """0 where allowed, else more than any logit can make up for."""
+    return torch.where(allowed, 0.0, -RULED_OUT)

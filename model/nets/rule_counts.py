@@ -1,0 +1,84 @@
+"""Rules of requests as counts over slots, and what they say of lists and of edits.
+
+For nets and graphs; where rules come from is `contract/rules.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.nets.inputs import RequestTensors
+
+
+class Rules(NamedTuple):
+    """Rules of a batch of requests as counts (contract/rule_arrays.py); a start list obeys them.
+
+    member: (B, R, N) bool; slots: (B, R, M) bool; minimum, maximum: (B, R) float.
+    """
+
+    member: Tensor
+    slots: Tensor
+    minimum: Tensor
+    maximum: Tensor
+
+
+class Counts(NamedTuple):
+    """Rules as numbers, made once a request.
+
+    member: (B, 1, R, N); by_row: (B * N, R), the same of each row; slots: (B, 1, R, M).
+    minimum, maximum: (B, 1, R, 1).
+    """
+
+    member: Tensor
+    by_row: Tensor
+    slots: Tensor
+    minimum: Tensor
+    maximum: Tensor
+
+    @classmethod
+    def of(cls, rules: Rules, request: RequestTensors) -> Counts:
+        """Slots that are not there count nothing."""
+        member = rules.member.to(torch.float32)
+        slots = (rules.slots & request.slot_valid.unsqueeze(1)).to(torch.float32)
+        return cls(
+            member.unsqueeze(1),
+            member.transpose(1, 2).flatten(0, 1),
+            slots.unsqueeze(1),
+            rules.minimum[:, None, :, None],
+            rules.maximum[:, None, :, None],
+        )
+
+
+def obeyed(counts: Counts, rows: Tensor) -> Tensor:
+    """(B, L) bool: whether lists (B, L, M) of rows keep every count in its bounds."""
+    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)  # (B, L, R, M)
+    count = (in_slot * counts.slots).sum(dim=-1, keepdim=True)  # (B, L, R, 1)
+    return ((count >= counts.minimum) & (count <= counts.maximum)).flatten(2).all(dim=-1)
+
+
+def broken_by_edit(counts: Counts, rows: Tensor, first: Tensor, chosen: Tensor) -> Tensor:
+    """(B, K, N) float: 0 where the counts stay in their bounds, by candidate for the slot.
+
+    Putting k into slot j and, when k stood in slot l, the old item o into l changes count r by
+    (slots_rj - slots_rl) (member_rk - member_ro); without such an l by slots_rj (..).
+
+    Args:
+        counts: the rules.
+        rows: (B, K, M), what stands where; first: (B, 1, 1), the row of candidate 0.
+        chosen: (B, K, 1), the slot j.
+    """
+    n, m = counts.member.shape[-1], rows.shape[-1]
+    candidates = torch.arange(n, device=rows.device) + first  # (B, 1, N)
+    standing = (rows.unsqueeze(-1) == candidates.unsqueeze(-2)).to(torch.float32)
+    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)  # (B, K, R, M)
+    count = (in_slot * counts.slots).sum(dim=-1, keepdim=True)  # (B, K, R, 1)
+    slot = functional.embedding(chosen, torch.eye(m, device=rows.device)).transpose(-1, -2)
+    old = in_slot @ slot  # (B, K, R, 1): member_ro
+    came_from = counts.slots @ standing  # (B, K, R, N): slots_rl, 0 if k is in no slot
+    after = count + (counts.slots @ slot - came_from) * (counts.member - old)  # (B, K, R, N)
+    beyond = torch.maximum(counts.minimum - after, after - counts.maximum)
+    return torch.relu(beyond.amax(dim=2))
