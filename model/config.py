@@ -106,7 +106,7 @@ class GeneratorTraining:
     lr_decay: float = 0.5  # share of the training, at its end, over which the rate falls to 0
     max_batch: int = 128
     cru_loss: str = "expected"  # straight_through | expected | sampled
-    expected_slots: int = 0  # slots a step whose every neighbor is asked; 0: by their number
+    expected_slots: int = 0  # slots a step whose every neighbor is asked; 0: all under "pair"
     alpha: float = 0.2  # weight of L2
     tau_start: float = 1.0
     tau_end: float = 0.3

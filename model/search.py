@@ -18,11 +18,12 @@ from model.nets.ascent import Stand, step
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.inputs import RequestTensors, only_shown
 from model.nets.layers import take_lists
-from model.nets.neighbor_values import Worth
+from model.nets.neighbor_values import Worth, neighborhood, standing
 from model.nets.pair_evaluator import PairEvaluator
 from model.rewards import list_reward
 
 _SLOTS_AT_ONCE = 20_000  # slots scored in one piece: what fits in caches is three times faster
+_LOGITS_AT_ONCE = 2_000_000  # of neighbors known at once, in one piece
 
 
 @lru_cache(maxsize=4)  # the report asks for the same space with every batch
@@ -99,6 +100,36 @@ class Scorer:
         """(B, L, M) lists -> (B, L) mean rewards."""
         return self.members(lists).mean(dim=0)
 
+    @torch.no_grad()
+    def around(self, lists: Tensor) -> Tensor | None:
+        """(B, M, N): mean reward with candidate k in slot j, for all neighbors of lists (B, M).
+
+        None where the evaluator does not know them at once, so that each is a list to be scored.
+        """
+        net = self.evaluator
+        if not isinstance(net, PairEvaluator):
+            return None
+        counts = self.worth(relative=False)
+        (b, n), m = self.request.cand_valid.shape, lists.shape[1]
+        here = standing(lists, self.request.slot_valid, n)
+        piece = max(1, _LOGITS_AT_ONCE // (net.members * 2 * m * m * n))
+        made = []
+        for at in range(0, b, piece):
+            some = slice(at, at + piece)
+            known = self.encoded.candidates[:, some]
+            told = neighborhood(net, known, here[some], Worth(*(part[some] for part in counts)))
+            now = told.now.unsqueeze(-1)
+            made.append(torch.where(here[some] > 0, now, told.edited))  # itself where k stands in j
+        return torch.cat(made)
+
+    def worth(self, *, relative: bool) -> Worth:
+        """What slots and candidates count, as `contract/refine.worth` says it."""
+        values = None if self.values is None else self.values.cpu().numpy()
+        valid = self.request.slot_valid
+        n = self.request.cand_valid.shape[1]
+        counts = worth(self.objective, valid.cpu().numpy(), values, n, relative=relative)
+        return Worth(*(torch.from_numpy(counts[name]).to(valid.device) for name in WORTH))
+
     def values_of(self, lists: Tensor) -> Tensor | None:
         """(B, L, M) values of what lists show, None without values."""
         if self.values is None:
@@ -112,11 +143,7 @@ def refine(scorer: Scorer, start: Tensor, rounds: int) -> Tensor:
     net, request = scorer.evaluator, scorer.request
     if not isinstance(net, PairEvaluator):
         raise TypeError(f"the neighbors of {type(net).__name__} are not known at once")
-    values = None if scorer.values is None else scorer.values.cpu().numpy()
-    valid = request.slot_valid.cpu().numpy()
-    counts = worth(scorer.objective, valid, values, request.cand_valid.shape[1])
-    device = request.slot_valid.device
-    told = Worth(*(torch.from_numpy(counts[name]).to(device) for name in WORTH))
+    told = scorer.worth(relative=True)
 
     def on(at: Tensor) -> Tensor:
         here = Stand(at, request.slot_valid, request.slot_valid, request.cand_valid)

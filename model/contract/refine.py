@@ -27,6 +27,7 @@ def worth(
     candidates: int,
     *,
     converts: bool = True,
+    relative: bool = True,
 ) -> Arrays:
     """What slots, clicks and conversions count, for graphs that know no objective.
 
@@ -39,6 +40,7 @@ def worth(
         values: (B, N), value of each candidate; None and NaN count as 0.
         candidates: N.
         converts: whether p_conversion was trained; else conversions count nothing.
+        relative: as such a share; else as the objective says it, so that rewards are its rewards.
 
     Returns:
         slot_weight (B, M), click_worth (B, 1), conversion_worth (B, N), float32.
@@ -51,6 +53,8 @@ def worth(
         if values is not None and objective.value:
             conversion += objective.value * np.where(np.isnan(values), 0.0, values)
     most = np.maximum(abs(conversion).max(axis=1, keepdims=True), abs(click))
+    if not relative:
+        most[:] = 1.0
     most[most == 0] = 1.0  # nothing counts: no list gains
     return {
         "slot_weight": slot_weights(slots, objective.discount) * slot_valid,

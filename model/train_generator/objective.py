@@ -120,9 +120,15 @@ class NeighborObjective:
     ) -> tuple[Tensor, Tensor]:
         """L1 over every neighbor of all slots, or of a few that are drawn; gains (B, M).
 
-        Unless told otherwise, as many slots as make `ENOUGH_NEIGHBORS`.
+        Unless told otherwise all where the evaluator knows them at once, and else as many slots as
+        make `ENOUGH_NEIGHBORS`.
         """
         valid = scorer.request.slot_valid
+        known = None if self.training.expected_slots else scorer.around(lists)
+        if known is not None:
+            every = self._shaped(known) - base.unsqueeze(-1)
+            gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
+            return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, drawn), gain
         (b, m), n = lists.shape, choices.g.shape[-1]
         few = self.training.expected_slots or max(1, ENOUGH_NEIGHBORS // n)
         if few >= m:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from model import search
 from model.config import EvaluatorConfig
 from model.contract.choice import Objective, choose
+from model.neighbors import all_edits
 from model.nets.build import build_evaluator
 from model.nets.inputs import input_list
 from model.proposals import Proposals, refine_chosen, served_gain
@@ -61,3 +63,33 @@ def test_other_evaluators_are_refused():
 
     with pytest.raises(TypeError, match="neighbors of ContextEvaluator"):
         refine(Scorer(net, request, WEIGHTS), input_list(request), 1)
+
+
+def test_rewards_of_all_neighbors_at_once_are_those_of_the_lists_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    judge = scorer()  # rows lack slots and candidates
+    judge.objective = Objective(click=0.5, conversion=3.0, value=0.2, discount=1.0)
+    request = judge.request
+    lists = input_list(request)
+    n = request.cand_valid.shape[1]
+
+    written = judge(all_edits(lists, n, request.slot_valid).flatten(1, 2)).unflatten(1, (SLOTS, n))
+    at_once = judge.around(lists)
+    monkeypatch.setattr(search, "_LOGITS_AT_ONCE", 1)  # each request a piece of its own
+    in_pieces = judge.around(lists)
+
+    there = request.slot_valid.unsqueeze(-1) & request.cand_valid.unsqueeze(1)
+    assert at_once is not None
+    assert in_pieces is not None
+    assert torch.allclose(at_once[there], written[there], atol=1e-5)
+    assert torch.allclose(in_pieces[there], written[there], atol=1e-5)
+    own = torch.arange(SLOTS)
+    assert torch.allclose(at_once[0, own, lists[0]], judge(lists.unsqueeze(1))[0])  # no change
+
+
+def test_of_other_evaluators_no_neighborhood_is_known_at_once():
+    request = random_request()
+    net = build_evaluator(EvaluatorConfig(kind="context", hidden=8), FIELDS, SLOTS).eval()
+
+    assert Scorer(net, request, WEIGHTS).around(input_list(request)) is None
