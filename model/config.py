@@ -6,18 +6,21 @@ An unknown table or key is an error; every default is the one the product ships 
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from model.config_values import ConfigError, refuse_unknown, table
+from model.config_values import ConfigError, at_least_one, one_of, refuse_unknown, table
 from model.contract.choice import Objective
 
 CRU_LOSSES = ("straight_through", "expected", "sampled")
 WEIGHTS = ("upstream_order", "upstream_offer", "even_slots")  # of the lessons
 MOST_SAMPLES = 100  # neighbors a slot and step
+LEAST_BATCH = 32  # lists
+DECAY_OF_10K = 0.33  # of embeddings, where 10,000 lists are learned from
 REFINED, REFINE_ROUNDS = "pair", 8  # the kind of evaluator under which lists are refined
 
 
@@ -38,8 +41,8 @@ class EvaluatorConfig:
     interplay: bool = True  # whether a list's items act on each other; "pair" only
 
     def __post_init__(self) -> None:
-        _one_of("evaluator.kind", self.kind, ("nlgr", "context", "pair"))
-        _at_least_one(self, "width", "hidden", "members", "layers", "factors")
+        one_of("evaluator.kind", self.kind, ("nlgr", "context", "pair"))
+        at_least_one(self, "width", "hidden", "members", "layers", "factors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +58,8 @@ class GeneratorConfig:
     by_relevance: bool = True  # edits begin at the list by relevance; "guided" of "pair" only
 
     def __post_init__(self) -> None:
-        _one_of("generator.kind", self.kind, ("nlgr", "guided"))
-        _at_least_one(self, "hidden", "heads", "head_width", "edits")
+        one_of("generator.kind", self.kind, ("nlgr", "guided"))
+        at_least_one(self, "hidden", "heads", "head_width", "edits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +68,15 @@ class EvaluatorTraining:
 
     epochs: int = 16
     patience: int = 3  # epochs without a better validation loss before it stops
-    lr: float = 3e-3
+    lr: float = 6e-3
     structure_lr: float = 1e-2  # of weights of slots and pairs, and of biases; "pair" only
     average: float = 0.995  # decay of the moving average of weights that is kept; 0 keeps the last
     weight_decay: float = 0.01  # of all other weights (decoupled)
-    embedding_decay: float = 0.25  # of the tables of embeddings and factors (decoupled)
+    embedding_decay: float | None = None  # of embeddings and factors (decoupled); None: by rows
     bias_decay: float = 0.25  # of the biases of rows (decoupled); "pair" only
     pair_decay: float = 3.0  # of what pairs of slots have beyond their distance; "pair" only
     max_batch: int = 512
+    epoch_steps: int = 375  # smaller batches, down to LEAST_BATCH, where an epoch has fewer steps
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.1  # ids hidden, so that the unknown rows are trained
     upstream_order: float = 1.0  # weight of what upstream's order teaches of tastes; "pair" only
@@ -86,14 +90,27 @@ class EvaluatorTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("train_evaluator.users", self.users, ("all", "first_half", "second_half"))
-        _one_of("train_evaluator.lists", self.lists, ("all", "even", "odd"))
-        _one_of("train_evaluator.labels", self.labels, ("clicks", "world"))
+        one_of("train_evaluator.users", self.users, ("all", "first_half", "second_half"))
+        one_of("train_evaluator.lists", self.lists, ("all", "even", "odd"))
+        one_of("train_evaluator.labels", self.labels, ("clicks", "world"))
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"train_evaluator.average={self.average} must be in [0, 1)")
+        at_least_one(self, "epoch_steps", "max_batch")
+        if self.embedding_decay is not None and self.embedding_decay < 0:
+            raise ValueError(f"train_evaluator.embedding_decay={self.embedding_decay} is negative")
         for name in WEIGHTS:
             if getattr(self, name) < 0:
                 raise ValueError(f"train_evaluator.{name}={getattr(self, name)} is negative")
+
+    def batch_size(self, rows: int) -> int:
+        """max_batch, or what makes epoch_steps of a small log, but not below LEAST_BATCH."""
+        return min(self.max_batch, max(LEAST_BATCH, rows // self.epoch_steps))
+
+    def table_decay(self, rows: int) -> float:
+        """As configured, or the less the more lists there are, by the root of their number."""
+        if self.embedding_decay is not None:
+            return self.embedding_decay
+        return DECAY_OF_10K * math.sqrt(10_000 / max(rows, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +141,8 @@ class GeneratorTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("train_generator.cru_loss", self.cru_loss, CRU_LOSSES)
-        _one_of("train_generator.replacement", self.replacement, ("cru", "uniform", "popularity"))
+        one_of("train_generator.cru_loss", self.cru_loss, CRU_LOSSES)
+        one_of("train_generator.replacement", self.replacement, ("cru", "uniform", "popularity"))
         if not 0.0 <= self.lr_decay <= 1.0:
             raise ValueError(f"train_generator.lr_decay={self.lr_decay} is not in [0, 1]")
         for name in ("expected_slots", "least_steps"):
@@ -225,14 +242,3 @@ class Config:
     def as_mapping(self) -> dict[str, Any]:
         """Nested plain values, as `from_mapping` takes them."""
         return dataclasses.asdict(self)
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is not one of {', '.join(allowed)}")
-
-
-def _at_least_one(config: object, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name}={getattr(config, name)} must be at least 1")

@@ -33,12 +33,26 @@ def refuse_unknown(raw: Mapping[str, Any], known: Mapping[str, Any], origin: str
         raise ConfigError(f"{origin}: unknown key {unknown[0]!r} (known: {', '.join(known)})")
 
 
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise ValueError for a word that is none of these."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+
+
+def at_least_one(config: object, *names: str) -> None:
+    """Raise ValueError for a count below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name}={getattr(config, name)} must be at least 1")
+
+
 def _typed(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 TOML value
     """Check a value against the annotation, which `from __future__` keeps as text."""
     kinds: dict[str, tuple[type, ...]] = {
         "int": (int,),
         "int | None": (int, type(None)),
         "float": (int, float),
+        "float | None": (int, float, type(None)),
         "bool": (bool,),
         "str": (str,),
         "str | None": (str, type(None)),

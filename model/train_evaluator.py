@@ -51,9 +51,9 @@ class EvaluatorTask:
             fields = Fields.of(tables.schema)
             net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
         self.net = Pupil(net, training).to(device)
-        self.optimizer: torch.optim.Optimizer = _optimizer(self.net, training)
-        self.gatherer = Gatherer(tables, device)
         self._train = torch.from_numpy(_rows_of(tables, training))
+        self.optimizer: torch.optim.Optimizer = _optimizer(self.net, training, len(self._train))
+        self.gatherer = Gatherer(tables, device)
         self._weights: Tensor | None = None
         if training.bootstrap:
             self._weights = bootstrap_weights(net.members, len(tables.part), training.seed)
@@ -65,8 +65,8 @@ class EvaluatorTask:
         return self._train
 
     def batch_size(self) -> int:
-        """min(max_batch, rows / 50): small logs still get some steps an epoch."""
-        return max(1, min(self.config.train_evaluator.max_batch, len(self._train) // 50))
+        """By the size of the log."""
+        return self.config.train_evaluator.batch_size(len(self._train))
 
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One step of Adam on the loss of METHOD section 2."""
@@ -160,7 +160,7 @@ def _rows_of(tables: LogTables, training: EvaluatorTraining) -> NDArray[np.int64
     return rows
 
 
-def _optimizer(pupil: Pupil, training: EvaluatorTraining) -> torch.optim.Optimizer:
+def _optimizer(pupil: Pupil, training: EvaluatorTraining, rows: int) -> torch.optim.Optimizer:
     """AdamW with the decay of tables and the rate of structural weights apart."""
     net = pupil.evaluator
     tables, biases, deviations = net.tables(), net.biases(), net.deviations()
@@ -169,7 +169,7 @@ def _optimizer(pupil: Pupil, training: EvaluatorTraining) -> torch.optim.Optimiz
     rest = [p for p in pupil.parameters() if id(p) not in apart]
     structural = {"lr": training.structure_lr}
     groups: list[dict[str, Any]] = [
-        {"params": tables, "weight_decay": training.embedding_decay},
+        {"params": tables, "weight_decay": training.table_decay(rows)},
         {"params": rest, "weight_decay": training.weight_decay},
         {"params": biases, "weight_decay": training.bias_decay, **structural},
         {"params": structure, "weight_decay": 0.0, **structural},

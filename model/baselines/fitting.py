@@ -52,16 +52,16 @@ class BaselineTask:
         self.training, self.folder = run.training, run.folder
         training = run.training
         self.rng = torch.Generator().manual_seed(training.seed)
+        self._train = torch.from_numpy(gatherer.tables.rows_of(TRAIN))
         tables = [p for name, p in net.named_parameters() if name.endswith("embedding.table")]
         rest = [p for name, p in net.named_parameters() if not name.endswith("embedding.table")]
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [
-                {"params": tables, "weight_decay": training.embedding_decay},
+                {"params": tables, "weight_decay": training.table_decay(len(self._train))},
                 {"params": rest, "weight_decay": training.weight_decay},
             ],
             lr=training.lr,
         )
-        self._train = torch.from_numpy(gatherer.tables.rows_of(TRAIN))
         self._validation = torch.from_numpy(gatherer.tables.rows_of(VALIDATION))
 
     def train_rows(self) -> Tensor:
@@ -69,8 +69,8 @@ class BaselineTask:
         return self._train
 
     def batch_size(self) -> int:
-        """As the evaluator's: min(max_batch, rows / 50)."""
-        return max(1, min(self.training.max_batch, len(self._train) // 50))
+        """As the evaluator's: by the size of the log."""
+        return self.training.batch_size(len(self._train))
 
     def step(self, rows: Tensor, done: float) -> Numbers:
         """One step of Adam on the method's own loss."""

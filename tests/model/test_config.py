@@ -1,8 +1,9 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from model.config import REFINE_ROUNDS, Config
+from model.config import DECAY_OF_10K, REFINE_ROUNDS, Config
 from model.config_values import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
@@ -25,6 +26,8 @@ def test_every_shipped_configuration_is_read(path: Path):
         ({"evaluator": {"hidden": 0}}, "must be at least 1"),
         ({"evaluator": {"kind": "magic"}}, "is not one of nlgr, context, pair"),
         ({"evaluator": 3}, "is a table"),
+        ({"train_evaluator": {"embedding_decay": -0.1}}, "embedding_decay=-0.1 is negative"),
+        ({"train_evaluator": {"epoch_steps": 0}}, "epoch_steps=0 must be at least 1"),
         ({"train_evaluator": {"even_slots": -1.0}}, "even_slots=-1.0 is negative"),
         ({"train_evaluator": {"upstream_offer": -0.1}}, "upstream_offer=-0.1 is negative"),
         ({"objective": {"discount": -0.5}}, "discount=-0.5 is negative"),
@@ -56,6 +59,7 @@ def test_the_paper_stays_what_it_is_whatever_the_product_ships():
     assert nlgr.generator.stop_on_no_change
     for training in (nlgr.train_evaluator, nlgr.train_generator):
         assert (training.lr, training.max_batch) == (1e-3, 1024)
+    assert nlgr.train_evaluator.epoch_steps == 50
     evaluator = nlgr.train_evaluator
     assert (evaluator.average, evaluator.weight_decay, evaluator.embedding_decay) == (0.0, 0.0, 0.0)
     assert not evaluator.temperature
@@ -65,6 +69,15 @@ def test_the_paper_stays_what_it_is_whatever_the_product_ships():
     )
     assert (nlgr.serving.pessimism, nlgr.objective.discount) == (0.0, 0.0)
     assert nlgr.serving.refine_rounds == 0
+
+
+def test_the_more_lists_are_learned_from_the_less_embeddings_decay():
+    training = Config.read(None).train_evaluator
+
+    assert training.table_decay(10_000) == DECAY_OF_10K
+    assert training.table_decay(40_000) == pytest.approx(DECAY_OF_10K / 2)
+    assert training.table_decay(0) == pytest.approx(DECAY_OF_10K * 100)  # of an empty log, finite
+    assert dataclasses.replace(training, embedding_decay=0.7).table_decay(40_000) == 0.7
 
 
 def test_lists_are_refined_where_the_evaluator_allows_it_unless_told_otherwise():

@@ -79,7 +79,7 @@ def test_another_teacher_means_another_run(tables: LogTables, tmp_path: Path):
 def test_a_method_keeps_the_averaged_weights_as_the_evaluator_does(
     tables: LogTables, tmp_path: Path
 ):
-    averaging = replace(TRAINING, epochs=1, average=0.9)
+    averaging = replace(TRAINING, epochs=1, average=0.9, max_batch=4)  # several steps
 
     kept = fit_baseline(
         "p", lambda: pointwise(tables), tables, Run(training=averaging, folder=tmp_path / "average")
