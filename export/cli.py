@@ -87,8 +87,9 @@ def _build(
     stop = config.generator.stop_on_no_change
     inputs = read_inputs(trained.handover / GOLDEN_INPUTS)
     graphs, tables = {}, TablesFile(folder / TABLES)
-    examples = example_inputs(inputs, evaluator)
     how = Choosing.of(config)
+    inputs |= refining(inputs, how.objective)
+    examples = example_inputs(inputs, evaluator)
     specs = graph_specs(generator, evaluator, stop_on_no_change=stop, refines=how.rounds > 0)
     for spec in specs:
         say(f"exporting {spec.name} ..")

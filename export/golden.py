@@ -78,15 +78,16 @@ def answer(
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     request = RequestTensors(*(tensors[name] for name in REQUEST))
     start, editable, noise_slot, noise_item = (tensors[name] for name in EDITING)
-    begin = EditStart(start, editable, noise_slot, noise_item)
+    told = {name: torch.from_numpy(a) for name, a in refining(inputs, how.objective).items()}
+    counts = Worth(*(told[name] for name in WORTH))
     known = evaluator.encode(request)
+    order = generator.order(known, counts.click, counts.conversion)
+    begin = EditStart(start, editable, noise_slot, noise_item, order)
     lists = propose(generator, request, known, begin, stop_on_no_change=stop_on_no_change)
     answers = _judged(evaluator, known, request, lists, start)
     if not how.rounds:
         return answers
     assert isinstance(evaluator, PairEvaluator)
-    told = {name: torch.from_numpy(a) for name, a in refining(inputs, how.objective).items()}
-    counts = Worth(*(told[name] for name in WORTH))
 
     def on(at: torch.Tensor) -> torch.Tensor:
         here = Stand(at, request.slot_valid, editable, told["movable"])

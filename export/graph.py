@@ -23,6 +23,7 @@ from model.nets.edit_start import EditStart
 from model.nets.edits import edit
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.generator import Generator, GeneratorState
+from model.nets.guided_generator import GuidedGenerator
 from model.nets.inputs import RequestTensors
 from model.nets.joint_encoder import JointEncoder
 from model.nets.layers import take_lists
@@ -60,6 +61,7 @@ AXES: dict[str, tuple[str, ...]] = {
 DYNAMIC = frozenset("BNKRL")
 REQUEST = ("candidates", "cand_valid", "slot_valid", "user", "sessions", "sess_valid")
 EDITING = ("start", "editable", "noise_slot", "noise_item")
+ORDERING = ("click_worth", "conversion_worth")  # of nets whose lists begin in their own order
 KNOWN = ("known", "context")  # what the evaluator has computed of the request (`Encoded`)
 REFINING = ("slot_valid", "editable", "movable", *WORTH)
 RULES = ("rule_member", "rule_slots", "rule_min", "rule_max")
@@ -101,6 +103,8 @@ class GeneratorGraph(nn.Module):
         editable: Tensor,
         noise_slot: Tensor,
         noise_item: Tensor,
+        click_worth: Tensor | None = None,
+        conversion_worth: Tensor | None = None,
         rule_member: Tensor | None = None,
         rule_slots: Tensor | None = None,
         rule_min: Tensor | None = None,
@@ -109,7 +113,10 @@ class GeneratorGraph(nn.Module):
         """See `AXES` for shapes."""
         request = RequestTensors(candidates, cand_valid, slot_valid, user, sessions, sess_valid)
         known, state = self._encode(request)
-        begin = EditStart(start.long(), editable, noise_slot, noise_item)
+        order = None
+        if click_worth is not None and conversion_worth is not None:
+            order = self.net.order(known, click_worth, conversion_worth)
+        begin = EditStart(start.long(), editable, noise_slot, noise_item, order)
         rules = _rules(rule_member, rule_slots, rule_min, rule_max)
         out = edit(self.net, state, request, begin, rules, stop=self.stop)
         return out.to(torch.int32), known.candidates, known.context
@@ -196,9 +203,12 @@ def graph_specs(
     editing = GeneratorGraph(generator, evaluator, stop_on_no_change=stop_on_no_change)
     judging = EvaluatorGraph(evaluator)
     made = ("lists", *KNOWN)
+    begun: tuple[str, ...] = REQUEST + EDITING
+    if isinstance(generator, GuidedGenerator) and generator.by_relevance:
+        begun += ORDERING
     specs = (
-        GraphSpec(GENERATOR, editing, REQUEST + EDITING, made),
-        GraphSpec(GENERATOR_RULES, editing, REQUEST + EDITING + RULES, made),
+        GraphSpec(GENERATOR, editing, begun, made),
+        GraphSpec(GENERATOR_RULES, editing, begun + RULES, made),
         GraphSpec(EVALUATOR, judging, ("slot_valid", *KNOWN, "lists"), ("p_click", "p_conversion")),
     )
     if not refines:

@@ -195,7 +195,14 @@ def padded(inputs: Arrays, candidates: int) -> Arrays:
     more = candidates - inputs["cand_valid"].shape[1]
     if more <= 0:
         return inputs
-    axis = {"candidates": 1, "cand_valid": 1, "noise_item": 3, VALUES: 1}
+    axis = {
+        "candidates": 1,
+        "cand_valid": 1,
+        "noise_item": 3,
+        "movable": 1,
+        "conversion_worth": 1,
+        VALUES: 1,
+    }
     return {
         name: np.concatenate(
             [array, np.zeros((*array.shape[:at], more, *array.shape[at + 1 :]), array.dtype)], at

@@ -101,11 +101,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
     state = read_state(path / BEST if path.is_dir() else path)
     try:
         described = json.loads(state["described"])
-        described["config"] = Config.from_mapping(described["config"])
+        described["config"] = Config.from_mapping(_as_trained(described["config"]))
         described["schema"] = from_json(described["schema"])
         return Checkpoint(**described, weights=state["weights"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of this version: {error}") from error
+
+
+def _as_trained(config: dict[str, Any]) -> dict[str, Any]:
+    """With what was so before there was a key for it."""
+    config["generator"].setdefault("by_relevance", False)
+    return config
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

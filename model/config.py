@@ -19,7 +19,6 @@ from model.contract.choice import Objective
 CRU_LOSSES = ("straight_through", "expected", "sampled")
 WEIGHTS = ("upstream_order", "upstream_offer", "even_slots")  # of the lessons
 MOST_SAMPLES = 100  # neighbors a slot and step
-LEAST_BATCH = 32  # lists
 DECAY_OF_10K = 0.33  # of embeddings, where 10,000 lists are learned from
 REFINED, REFINE_ROUNDS = "pair", 8  # the kind of evaluator under which lists are refined
 
@@ -55,7 +54,7 @@ class GeneratorConfig:
     head_width: int = 24  # numbers a head; "guided" only
     edits: int = 4  # T; what more would find, refinement finds at less cost
     stop_on_no_change: bool = False
-    by_relevance: bool = True  # edits begin at the list by relevance; "guided" of "pair" only
+    by_relevance: bool = True  # lists begin with the best candidates; "guided" of "pair" only
 
     def __post_init__(self) -> None:
         one_of("generator.kind", self.kind, ("nlgr", "guided"))
@@ -76,7 +75,8 @@ class EvaluatorTraining:
     bias_decay: float = 0.25  # of the biases of rows (decoupled); "pair" only
     pair_decay: float = 3.0  # of what pairs of slots have beyond their distance; "pair" only
     max_batch: int = 512
-    epoch_steps: int = 375  # smaller batches, down to LEAST_BATCH, where an epoch has fewer steps
+    epoch_steps: int = 375  # smaller batches, down to the least, where an epoch has fewer steps
+    least_batch: int = 32  # lists
     prefix_share: float = 0.1  # lists cut to a prefix, so that shorter lists are known
     unknown_share: float = 0.1  # ids hidden, so that the unknown rows are trained
     upstream_order: float = 1.0  # weight of what upstream's order teaches of tastes; "pair" only
@@ -95,7 +95,7 @@ class EvaluatorTraining:
         one_of("train_evaluator.labels", self.labels, ("clicks", "world"))
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"train_evaluator.average={self.average} must be in [0, 1)")
-        at_least_one(self, "epoch_steps", "max_batch")
+        at_least_one(self, "epoch_steps", "least_batch", "max_batch")
         if self.embedding_decay is not None and self.embedding_decay < 0:
             raise ValueError(f"train_evaluator.embedding_decay={self.embedding_decay} is negative")
         for name in WEIGHTS:
@@ -103,8 +103,8 @@ class EvaluatorTraining:
                 raise ValueError(f"train_evaluator.{name}={getattr(self, name)} is negative")
 
     def batch_size(self, rows: int) -> int:
-        """max_batch, or what makes epoch_steps of a small log, but not below LEAST_BATCH."""
-        return min(self.max_batch, max(LEAST_BATCH, rows // self.epoch_steps))
+        """max_batch, or what makes epoch_steps of a small log, but not below the least."""
+        return min(self.max_batch, max(self.least_batch, rows // self.epoch_steps))
 
     def table_decay(self, rows: int) -> float:
         """As configured, or the less the more lists there are, by the root of their number."""

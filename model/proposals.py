@@ -13,9 +13,8 @@ from model.contract.choice import choose
 from model.contract.noise import request_noise
 from model.nets.edit_start import EditStart
 from model.nets.edits import in_turn, propose
-from model.nets.evaluator import Encoded
 from model.nets.generator import Generator
-from model.nets.inputs import RequestTensors, input_list
+from model.nets.inputs import input_list
 from model.search import Scorer, refine
 
 
@@ -56,8 +55,9 @@ class Proposals:
     rewards: Tensor
 
 
-def generate_lists(net: Generator, request: RequestTensors, known: Encoded, how: Editing) -> Tensor:
+def generate_lists(net: Generator, scorer: Scorer, how: Editing) -> Tensor:
     """(B, K, M) lists as serving would propose them; request b of the batch has seed b."""
+    request = scorer.request
     given = input_list(request)
     b, m = given.shape
     n = request.cand_valid.shape[1]
@@ -75,20 +75,22 @@ def generate_lists(net: Generator, request: RequestTensors, known: Encoded, how:
     slot_noise = torch.from_numpy(np.stack([s for s, _ in drawn])).to(given.device)
     if how.in_order:
         slot_noise = slot_noise + in_turn(how.edits, m).to(given.device)
+    counts = scorer.worth(relative=True)
     start = EditStart(
         given,
         request.slot_valid,
         slot_noise,
         torch.from_numpy(np.stack([i for _, i in drawn])).to(given.device),
+        net.order(scorer.encoded, counts.click, counts.conversion),
     )
     with torch.no_grad():
-        return propose(net, request, known, start, stop_on_no_change=how.stop)
+        return propose(net, request, scorer.encoded, start, stop_on_no_change=how.stop)
 
 
 def propose_lists(net: Generator, scorer: Scorer, how: Editing) -> Proposals:
     """K lists a request and the input list, and what the evaluator says of them."""
     given = input_list(scorer.request).unsqueeze(1)
-    lists = torch.cat([generate_lists(net, scorer.request, scorer.encoded, how), given], dim=1)
+    lists = torch.cat([generate_lists(net, scorer, how), given], dim=1)
     return Proposals(lists, scorer.members(lists))
 
 

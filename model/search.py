@@ -104,7 +104,8 @@ class Scorer:
     def around(self, lists: Tensor) -> Tensor | None:
         """(B, M, N): mean reward with candidate k in slot j, for all neighbors of lists (B, M).
 
-        None where the evaluator does not know them at once, so that each is a list to be scored.
+        The list's own where k stands in j already, and in slots that are not there. None where the
+        evaluator does not know all at once, so that each is a list to be scored.
         """
         net = self.evaluator
         if not isinstance(net, PairEvaluator):
@@ -119,7 +120,8 @@ class Scorer:
             known = self.encoded.candidates[:, some]
             told = neighborhood(net, known, here[some], Worth(*(part[some] for part in counts)))
             now = told.now.unsqueeze(-1)
-            made.append(torch.where(here[some] > 0, now, told.edited))  # itself where k stands in j
+            itself = (here[some] > 0) | ~self.request.slot_valid[some].unsqueeze(-1)
+            made.append(torch.where(itself, now, told.edited))
         return torch.cat(made)
 
     def worth(self, *, relative: bool) -> Worth:

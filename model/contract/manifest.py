@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from model.contract.choice import Objective
 from model.contract.errors import ManifestError
 from model.contract.fitted import FittedSchema
+from model.contract.refine import WORTH
 
 FORMAT = 1
 MANIFEST, ITEMS, GOLDEN = "manifest.json", "items.npz", "golden.npz"
@@ -135,6 +136,11 @@ class Manifest(Frozen):
                     f"refine_rounds is {self.refine_rounds} and there is no {refined} for {made}"
                 )
         return self
+
+    @cached_property
+    def begins_by_worth(self) -> bool:
+        """Whether lists begin with what is worth most, so that the generator asks what counts."""
+        return any(taken.name in WORTH for taken in self.graphs[GENERATOR].inputs)
 
 
 def read_manifest(folder: Path) -> Manifest:

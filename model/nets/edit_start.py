@@ -21,20 +21,23 @@ RULED_OUT = 1e12  # larger than any logit
 class EditStart(NamedTuple):
     """Where editing starts, and the noise that makes lists differ.
 
-    given: (B, M) int, the input list: places in the candidates, no item twice. All K start from
-        it where the generator brings no order of its own.
+    given: (B, M) int, the input list: places in the candidates, no item twice.
     editable: (B, M) bool, slots that an edit may touch.
     noise_slot: (B, K, T, M); noise_item: (B, K, T, N); already scaled.
+    order: (B, N), of `Generator.order`; None where all K begin at the given list.
     """
 
     given: Tensor
     editable: Tensor
     noise_slot: Tensor
     noise_item: Tensor
+    order: Tensor | None = None
 
 
 def in_order(order: Tensor, given: Tensor, free: Tensor) -> Tensor:
     """(B, M) int64: free slots take the candidates of the highest numbers, others stay as given.
+
+    Ties go to the lower candidate, as upstream ranked them.
 
     Args:
         order: (B, N), candidates that may not be taken far below the others.
@@ -43,34 +46,32 @@ def in_order(order: Tensor, given: Tensor, free: Tensor) -> Tensor:
     """
     slots = given.shape[1]
     enough = functional.pad(order, (0, slots), value=-RULED_OUT)  # N may be less than M
-    best = enough.topk(slots, dim=-1).indices
+    if torch.compiler.is_compiling():  # of equals the runtime takes the lower one, torch any
+        best = enough.topk(slots, dim=-1).indices
+    else:
+        best = enough.sort(dim=-1, descending=True, stable=True).indices[..., :slots]
     each = free.long()
     turn = each.cumsum(dim=-1) - each  # free slots before this one
     return torch.where(free, best.gather(-1, turn), given)
 
 
 def first_lists(
-    order: Tensor | None,
-    request: RequestTensors,
-    start: EditStart,
-    never: Tensor,
-    counts: Counts | None = None,
+    request: RequestTensors, start: EditStart, never: Tensor, counts: Counts | None = None
 ) -> Tensor:
     """(B, M) int64, the list that all K of a request start from.
 
-    In the generator's own order but for pinned items, which stay. Where such a list breaks a rule,
-    or there is no order, it is the given one, which obeys.
+    In the start's order but for pinned items, which stay. Where such a list breaks a rule, or there
+    is no order, it is the given one, which obeys.
 
     Args:
-        order: (B, N), what each candidate is worth on its own; None for no order.
         request, start: the batch.
         never: (B, N), of `ruled_out`.
         counts: the rules.
     """
     given = start.given.long()
-    if order is None:
+    if start.order is None:
         return given
-    lists = in_order(order + never, given, start.editable & request.slot_valid)
+    lists = in_order(start.order + never, given, start.editable & request.slot_valid)
     if counts is None:
         return lists
     lawful = obeyed(counts, (lists + first_rows(request.cand_valid).squeeze(1)).unsqueeze(1))

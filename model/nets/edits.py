@@ -58,7 +58,7 @@ def edit(
     # What no edit changes is ruled out once: all noise of what may not be chosen.
     never = ruled_out(request, start)
     item_noise = start.noise_item + never[:, None, None, :]
-    begun = first_lists(state.order, request, start, never, counts)
+    begun = first_lists(request, start, never, counts)
     at = begin_edits(request, begun, start.editable)
     for t in range(start.noise_slot.shape[2]):
         noise = (start.noise_slot[:, :, t], item_noise[:, :, t])

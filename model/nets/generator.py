@@ -27,14 +27,12 @@ class GeneratorState(NamedTuple):
     in_list: tables of what a candidate contributes when it stands in a slot.
     on_offer: (B, 1, ..), what the CRU looks at of the candidates that may be put into a slot.
     between: how slots see each other, and what a slot is by its place alone.
-    order: (B, N), by whose highest numbers lists start; None where they start as given.
     """
 
     first: Tensor
     in_list: Parts
     on_offer: Parts
     between: Parts
-    order: Tensor | None = None
 
 
 def first_rows(valid: Tensor) -> Tensor:
@@ -54,6 +52,18 @@ class Generator(nn.Module, ABC):
             request: the batch.
             known: what the evaluator that judges the lists has computed of it.
         """
+
+    def order(self, known: Encoded, click: Tensor, conversion: Tensor) -> Tensor | None:
+        """(B, N): what each candidate is worth on its own, by which lists begin.
+
+        None of nets whose lists begin as they are given.
+
+        Args:
+            known: what the evaluator has computed of the batch.
+            click: (B, 1), what a click counts (`contract/refine.worth`).
+            conversion: (B, N), what a conversion of each candidate counts.
+        """
+        return None
 
     @abstractmethod
     def see(self, state: GeneratorState, rows: Tensor) -> Parts:

@@ -15,7 +15,7 @@ from model.nets.evaluator import Encoded
 from model.nets.generator import Generator, GeneratorState, Parts, first_rows
 from model.nets.inputs import RequestTensors
 from model.nets.layers import Dense, Head, candidate_masks
-from model.nets.pair_evaluator import RELEVANCE
+from model.nets.pair_evaluator import ALONE
 
 
 class GuidedGenerator(Generator):
@@ -49,8 +49,8 @@ class GuidedGenerator(Generator):
             slots: M at most.
             hidden: width of both units.
             heads, head_width: H, and numbers a head.
-            by_relevance: whether lists start in the order of the evaluator's relevance, which a
-                pair evaluator tells.
+            by_relevance: whether lists begin with the candidates that are worth most on their own,
+                which a pair evaluator tells.
         """
         super().__init__()
         self.heads, self.head_width, self.hidden = heads, head_width, hidden
@@ -107,8 +107,15 @@ class GuidedGenerator(Generator):
                 self._nearby() * by_head,  # (B, 1, M * H, M * H)
                 torch.cat([match, swap], dim=-1),  # (B, 1, hidden, H + M)
             ),
-            known.candidates[..., RELEVANCE].mean(dim=0) if self.by_relevance else None,
         )
+
+    def order(self, known: Encoded, click: Tensor, conversion: Tensor) -> Tensor | None:
+        """See `Generator.order`: p_click and p_conversion of no slot and no list."""
+        if not self.by_relevance:
+            return None
+        mean = known.candidates.detach()[..., ALONE].mean(dim=0)  # (B, N, 2) logits
+        p_click, p_conversion = torch.sigmoid(mean).unbind(dim=-1)
+        return p_click * (click + p_conversion * conversion)
 
     def _contexts(
         self, request: RequestTensors, known: Encoded, pool: Tensor

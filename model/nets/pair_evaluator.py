@@ -17,7 +17,7 @@ from model.nets.layers import Dense, attend
 from model.nets.past_items import PastItems
 from model.nets.shape import Fields
 
-RELEVANCE = 0  # of what is known of a candidate; then the logit of a conversion, then alikeness
+ALONE = slice(2)  # of what is known of a candidate: relevance, and the logit of a conversion
 _RELEVANCE_WAYS = 2  # in which another slot's relevance acts: on appeal, and on being looked at
 _FEEDBACK_FIELDS = 2  # of a session: clicked and converted stand behind the item's own fields
 STILL = 1e-3  # an item without values in a field is like nothing: its vector stays near zero

@@ -63,7 +63,11 @@ class NeighborObjective:
         """
         training, request = self.training, scorer.request
         state = net.encode(request, scorer.encoded)
-        base = self._shaped(scorer(lists.unsqueeze(1)))  # (B, 1)
+        around = self._around(scorer, lists)
+        if around is None:
+            base = self._shaped(scorer(lists.unsqueeze(1)))  # (B, 1)
+        else:  # the same sum as of any neighbor, so that no change gains nothing, exactly
+            base = around[:, 0].gather(1, lists[:, :1])
         if not training.relative_reward:
             base = torch.zeros_like(base)
         tau = training.tau_start + (training.tau_end - training.tau_start) * done
@@ -73,10 +77,20 @@ class NeighborObjective:
             draw = self._draw(request.cand_valid.shape[1], lists, done, prior)
             choices = choose_for_every_slot(net, state, request, lists, draw)
             drawn = request.slot_valid & self._drawn(lists)
-            item, gain = self._item_loss(scorer, lists, choices, (base, tau, drawn))
+            if around is None:
+                item, gain = self._item_loss(scorer, lists, choices, (base, tau, drawn))
+            else:
+                item, gain = _over_all(around - base.unsqueeze(-1), choices, drawn)
             slot = position_loss(choices.log_p, gain, drawn)
             parts.append(StepLosses(item, slot, gain.detach()))
         return StepLosses(*(torch.stack(part).mean(dim=0) for part in zip(*parts, strict=True)))
+
+    def _around(self, scorer: Scorer, lists: Tensor) -> Tensor | None:
+        """(B, M, N) shaped rewards of every neighbor, if all are to be asked and known at once."""
+        if self.training.cru_loss != "expected" or self.training.expected_slots:
+            return None
+        around = scorer.around(lists)
+        return None if around is None else self._shaped(around)
 
     def _draw(self, candidates: int, lists: Tensor, done: float, prior: Tensor | None) -> Draw:
         training = self.training
@@ -120,22 +134,15 @@ class NeighborObjective:
     ) -> tuple[Tensor, Tensor]:
         """L1 over every neighbor of all slots, or of a few that are drawn; gains (B, M).
 
-        Unless told otherwise all where the evaluator knows them at once, and else as many slots as
-        make `ENOUGH_NEIGHBORS`.
+        Unless told otherwise, of as many slots as make `ENOUGH_NEIGHBORS`.
         """
         valid = scorer.request.slot_valid
-        known = None if self.training.expected_slots else scorer.around(lists)
-        if known is not None:
-            every = self._shaped(known) - base.unsqueeze(-1)
-            gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
-            return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, drawn), gain
         (b, m), n = lists.shape, choices.g.shape[-1]
         few = self.training.expected_slots or max(1, ENOUGH_NEIGHBORS // n)
         if few >= m:
             neighbors = all_edits(lists, n, valid).flatten(1, 2)
             every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (m, n))
-            gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
-            return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, drawn), gain
+            return _over_all(every, choices, drawn)
         draw = torch.rand((b, m), generator=self.rng).to(lists.device)
         slots = draw.masked_fill(~valid, -1.0).topk(few, dim=1).indices  # (B, S), real ones first
         rows = torch.arange(b, device=lists.device).unsqueeze(1)
@@ -167,3 +174,9 @@ class NeighborObjective:
         return shape(
             reward, self.mean_reward, above=training.shape_above, below=training.shape_below
         )
+
+
+def _over_all(every: Tensor, choices: Choices, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """L1 (B,) by the gains (B, M, N) of every neighbor, and those of the chosen ones (B, M)."""
+    gain = every.gather(-1, choices.items.unsqueeze(-1)).squeeze(-1)
+    return expected_reward_loss(torch.log_softmax(choices.g, dim=-1), every, drawn), gain

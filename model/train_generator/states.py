@@ -47,8 +47,10 @@ def training_states(
     state = net.encode(request, scorer.encoded)
     never = ~request.cand_valid * -RULED_OUT
     lists = input_list(request)
-    if state.order is not None:
-        own = in_order(state.order + never, lists, request.slot_valid)
+    counts = scorer.worth(relative=True)
+    order = net.order(scorer.encoded, counts.click, counts.conversion)
+    if order is not None:
+        own = in_order(order + never, lists, request.slot_valid)
         keeps = torch.rand(b, generator=rng) < training.input_share
         lists = torch.where(keeps.to(device).unsqueeze(1), lists, own)
     at = begin_edits(request, lists, request.slot_valid)

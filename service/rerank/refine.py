@@ -52,23 +52,20 @@ def climb(
 
 def inputs(task: Task, manifest: Manifest) -> dict[str, NDArray[Any]]:
     """What all steps of a request take, but for the list."""
-    if task.values is None:
-        counts = _worth(
-            task.objective, task.size, len(task.start), task.candidates, manifest.converts
-        )
-    else:
-        counts = worth(
-            task.objective,
-            task.slot_valid[None],
-            task.values[None],
-            task.candidates,
-            converts=manifest.converts,
-        )
     editable, free = task.rules.editable[None], task.context["cand_valid"]
     if task.ruled:
         free = movable(free, task.slot_valid[None], editable, task.start[None])
     given = {"slot_valid": task.slot_valid[None], "editable": editable, "movable": free}
-    return counts | given | task.rule_inputs
+    return counted(task, manifest) | given | task.rule_inputs
+
+
+def counted(task: Task, manifest: Manifest) -> dict[str, NDArray[Any]]:
+    """What slots, clicks and conversions count, by the request's own objective."""
+    objective, slots, converts = task.objective, len(task.start), manifest.converts
+    if task.values is None:
+        return _worth(objective, task.size, slots, task.candidates, converts)
+    valid, values = task.slot_valid[None], task.values[None]
+    return worth(objective, valid, values, task.candidates, converts=converts)
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from service.errors import BudgetSpent, GraphFailed
 from service.rerank.cost import Cost, Observation
 from service.rerank.deadline import Deadline
 from service.rerank.ports import Graphs
-from service.rerank.refine import climb
+from service.rerank.refine import climb, counted
 from service.rerank.task import Found, Held, Lists, Task
 
 
@@ -81,6 +81,8 @@ def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> List
         "noise_slot": noise_slot[None],
         "noise_item": noise_item[None],
     }
+    if manifest.begins_by_worth:
+        arrays |= counted(task, manifest)
     out = graphs.generate(arrays | task.rule_inputs, rules=task.has_rows)[0]
     ok = lawful(out, task)
     return out if all(ok.tolist()) else out[ok]

@@ -148,6 +148,7 @@ class Reference:
             "noise_slot": noise_slot[None],
             "noise_item": noise_item[None],
         }
+        arrays |= fixed_inputs(arrays, self.manifest.objective.weights, None)
         lists, arrays["known"], arrays["context"] = self._run(GENERATOR, arrays)
         lists = np.concatenate([lists, start[:, None]], axis=1)
         p_click, rewards = self._judge(arrays, lists)
@@ -167,10 +168,9 @@ class Reference:
 
     def _refine(self, arrays: Arrays, chosen: NDArray[Any]) -> NDArray[Any]:
         """The list (1, M) that steps to the best neighbor reach from the chosen one."""
-        fixed = arrays | fixed_inputs(arrays, self.manifest.objective.weights, None)
 
         def step(at: NDArray[Any]) -> NDArray[Any]:
-            stepped: NDArray[Any] = self._run(REFINER, fixed | {"at": at})[0]
+            stepped: NDArray[Any] = self._run(REFINER, arrays | {"at": at})[0]
             return stepped
 
         return ascend(step, chosen, self.manifest.refine_rounds)

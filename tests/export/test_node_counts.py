@@ -19,8 +19,8 @@ MEASURED = {
     ("nlgr", "generator"): (243, 235),
     ("nlgr", "generator_rules"): (304, 294),
     ("nlgr", "evaluator"): (59, 59),
-    ("pair", "generator"): (273, 271),  # 10 of them: the list by relevance, for fewer edits
-    ("pair", "generator_rules"): (340, 336),  # and whether it obeys
+    ("pair", "generator"): (281, 279),  # 18 of them: where lists begin, for fewer edits
+    ("pair", "generator_rules"): (348, 344),  # and whether that obeys
     ("pair", "evaluator"): (46, 46),
     ("pair", "refiner"): (132, 132),
     ("pair", "refiner_rules"): (156, 156),

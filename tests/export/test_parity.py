@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.golden import Arrays, Choosing
+from export.golden import Arrays, Choosing, answer
 from export.parity import PROBABILITY_TOLERANCE, ParityError, Runner, compare, require_parity
 from model.contract.choice import Objective, choose, reward
 from model.contract.manifest import read_manifest
-from tests.artifacts import KINDS, MAX_CANDIDATES, tiny_artifact
+from tests.artifacts import KINDS, MAX_CANDIDATES, tiny_artifact, tiny_trained
 
 
 @pytest.fixture(scope="module", params=sorted(KINDS))
@@ -123,3 +123,23 @@ def test_a_request_gets_the_same_lists_alone_and_in_company(
     shuffled = runner.answer({name: array[order] for name, array in inputs.items()})
 
     assert (shuffled["lists"] == expected["lists"][order]).all()
+
+
+def test_candidates_that_nothing_tells_apart_stand_in_the_same_order(tmp_path: Path):
+    trained = tiny_trained(tmp_path / "trained", "pair")
+    artifact = tiny_artifact(tmp_path / "artifact", "pair")
+    runner = runner_of(artifact)
+    with np.load(artifact / "golden.npz") as file:
+        inputs = {k.removeprefix("in_"): file[k] for k in file.files if k.startswith("in_")}
+    first = inputs["candidates"][:, :1]
+    inputs["candidates"] = np.where(inputs["cand_valid"][..., None], first, 0)
+
+    expected = answer(
+        trained.generator.generator(),
+        trained.evaluator.evaluator(),
+        inputs,
+        runner.how,
+        stop_on_no_change=False,
+    )
+
+    assert compare(expected, runner.answer(inputs)).same_lists == 1.0

@@ -59,7 +59,7 @@ def test_the_paper_stays_what_it_is_whatever_the_product_ships():
     assert nlgr.generator.stop_on_no_change
     for training in (nlgr.train_evaluator, nlgr.train_generator):
         assert (training.lr, training.max_batch) == (1e-3, 1024)
-    assert nlgr.train_evaluator.epoch_steps == 50
+    assert [nlgr.train_evaluator.batch_size(n) for n in (10, 1000, 90_000)] == [1, 20, 1024]
     evaluator = nlgr.train_evaluator
     assert (evaluator.average, evaluator.weight_decay, evaluator.embedding_decay) == (0.0, 0.0, 0.0)
     assert not evaluator.temperature

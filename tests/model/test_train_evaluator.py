@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model.checkpoint import read_checkpoint
-from model.config import LEAST_BATCH, Config
+from model.config import Config
 from model.data.split import TRAIN, in_first_half
 from model.data.tables import prepare
 from model.nets.context_evaluator import ContextEvaluator
@@ -59,10 +59,9 @@ def test_small_logs_are_learned_in_small_batches(tmp_path: Path):
         return task.batch_size(), len(task.train_rows())
 
     by_steps, rows = batch(epoch_steps=2, max_batch=5000)
-    assert rows // 2 > LEAST_BATCH
     assert by_steps == rows // 2
-    assert batch(epoch_steps=2, max_batch=40)[0] == 40
-    assert batch(epoch_steps=rows, max_batch=5000)[0] == LEAST_BATCH  # one list a step is noise
+    assert batch(epoch_steps=2, max_batch=3)[0] == 3
+    assert batch(epoch_steps=rows, least_batch=7)[0] == 7  # one list a step would be noise
 
 
 def test_bootstrap_weights_are_a_members_own_one_on_average_and_the_same_twice():

@@ -68,6 +68,17 @@ async def test_it_climbs_by_the_requests_own_weights_and_to_the_same_list_every_
     assert served["clicks"] != served["buys"]
 
 
+async def test_what_is_generated_begins_with_what_the_requests_own_weights_value(pair, worker):
+    reranker = reranker_of(model_of(told(pair, 0)), worker)
+    first = {}
+    for name, weights in (("clicks", {"click": 1.0}), ("buys", {"click": 0.0, "conversion": 1.0})):
+        body = body_of(pair, objective=weights, num_lists=1, explain=True)
+        answer = await ask(reranker, body)
+        first[name] = answer["explanation"]["lists"][0]["item_ids"]
+
+    assert set(first["clicks"]) != set(first["buys"])  # two edits of one start share most items
+
+
 async def test_rules_and_pins_hold_for_what_is_refined(pair, worker):
     reranker = reranker_of(model_of(pair), worker)
     ids = list(pair.items.ids[:12])

@@ -22,6 +22,7 @@ from model.offline_report.comparison.problems import Problem, exact, request_bat
 from model.offline_report.comparison.shuffling import Shuffle
 from model.offline_report.comparison.training import EvaluatorJob, GeneratorJob
 from model.proposals import Editing, generate_lists
+from model.search import Scorer
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)  # K
 SERVED = 8  # the K of every table
@@ -175,8 +176,7 @@ def _ours(made: Checkpoint, evaluator: Evaluator) -> Propose:
     how = replace(Editing.of(made.config), scale=float(made.facts["noise_scale"]))
 
     def propose(request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        with torch.no_grad():
-            known = evaluator.encode(request)
-        return generate_lists(net, request, known, replace(how, num_lists=num_lists))
+        scorer = Scorer(evaluator, request, made.config.objective.weights())
+        return generate_lists(net, scorer, replace(how, num_lists=num_lists))
 
     return propose

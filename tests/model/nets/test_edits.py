@@ -29,11 +29,10 @@ def net(request: pytest.FixtureRequest) -> Generator:
     return small_generator(request.param)
 
 
-@pytest.fixture(params=["nlgr", "guided", "guided, by relevance"])
-def any_net(request: pytest.FixtureRequest) -> Generator:
-    """Those, and one that begins in an order of its own."""
-    kind, *own = request.param.split(", ")
-    return small_generator(kind, by_relevance=bool(own))
+@pytest.fixture(params=[False, True], ids=["from the input list", "from an own order"])
+def own_order(request: pytest.FixtureRequest) -> bool:
+    """Where editing begins."""
+    return bool(request.param)
 
 
 def propose(
@@ -48,7 +47,9 @@ def propose(
     return propose_from(net, request, known, start, rules, stop_on_no_change=stop_on_no_change)
 
 
-def start_of(request: RequestTensors, *, seed: int = 0, scale: float = 3.0) -> EditStart:
+def start_of(
+    request: RequestTensors, *, seed: int = 0, scale: float = 3.0, own_order: bool = False
+) -> EditStart:
     rng = torch.Generator().manual_seed(seed)
     b, n = request.cand_valid.shape
     given = first_candidates(request)
@@ -57,6 +58,7 @@ def start_of(request: RequestTensors, *, seed: int = 0, scale: float = 3.0) -> E
         request.slot_valid,
         scale * torch.randn(b, LISTS, EDITS, SLOTS, generator=rng),
         scale * torch.randn(b, LISTS, EDITS, n, generator=rng),
+        torch.rand(b, n, generator=rng) if own_order else None,
     )
 
 
@@ -64,10 +66,10 @@ def shown(request: RequestTensors, lists: torch.Tensor, b: int, k: int) -> list[
     return lists[b, k][request.slot_valid[b]].tolist()
 
 
-def test_every_proposed_list_holds_real_candidates_and_none_twice(any_net: Generator):
+def test_every_proposed_list_holds_real_candidates_and_none_twice(net: Generator, own_order: bool):
     request = random_request(batch=6, candidates=6)
 
-    lists = propose(any_net, request, start_of(request))
+    lists = propose(net, request, start_of(request, own_order=own_order))
 
     changed = 0
     for b in range(6):
@@ -79,22 +81,22 @@ def test_every_proposed_list_holds_real_candidates_and_none_twice(any_net: Gener
     assert changed > 6 * LISTS / 2  # the noise does make lists differ
 
 
-def test_with_as_many_candidates_as_slots_every_edit_is_a_swap(any_net: Generator):
+def test_with_as_many_candidates_as_slots_every_edit_is_a_swap(net: Generator, own_order: bool):
     request = random_request(batch=3, candidates=SLOTS, ragged=False)
 
-    lists = propose(any_net, request, start_of(request))
+    lists = propose(net, request, start_of(request, own_order=own_order))
 
     assert torch.equal(lists.sort(dim=-1).values, torch.arange(SLOTS).expand(3, LISTS, SLOTS))
     assert (lists != torch.arange(SLOTS)).any()
 
 
-def test_no_edit_moves_a_pinned_item(any_net: Generator):
+def test_no_edit_moves_a_pinned_item(net: Generator, own_order: bool):
     request = random_request(batch=3, ragged=False)
-    start = start_of(request)
+    start = start_of(request, own_order=own_order)
     editable = torch.ones(3, SLOTS, dtype=torch.bool)
     editable[0, 1] = editable[1, 3] = editable[2, 0] = False
 
-    lists = propose(any_net, request, start._replace(editable=editable))
+    lists = propose(net, request, start._replace(editable=editable))
 
     for b, slot in ((0, 1), (1, 3), (2, 0)):
         assert (lists[b, :, slot] == slot).all()
@@ -103,14 +105,16 @@ def test_no_edit_moves_a_pinned_item(any_net: Generator):
         assert (lists[b] != first_candidates(request)[b]).any()
 
 
-def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(any_net: Generator):
+def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(net: Generator, own_order: bool):
     request = random_request(batch=2, ragged=False)
-    start = start_of(request)._replace(editable=torch.zeros(2, SLOTS, dtype=torch.bool))
+    start = start_of(request, own_order=own_order)._replace(
+        editable=torch.zeros(2, SLOTS, dtype=torch.bool)
+    )
 
-    assert (propose(any_net, request, start) == start.given.unsqueeze(1)).all()
+    assert (propose(net, request, start) == start.given.unsqueeze(1)).all()
 
 
-def test_every_edit_keeps_the_rules_that_the_start_list_obeys(any_net: Generator):
+def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator, own_order: bool):
     request = random_request(batch=2, candidates=7, ragged=False)
     member = torch.zeros(2, 3, 7, dtype=torch.bool)
     member[:, 0, [0, 4, 5]] = True  # at most one of these
@@ -125,8 +129,8 @@ def test_every_edit_keeps_the_rules_that_the_start_list_obeys(any_net: Generator
         torch.tensor([[1.0, 4.0, 0.0]]).expand(2, 3),
     )
 
-    free = propose(any_net, request, start_of(request))
-    bound = propose(any_net, request, start_of(request), rules)
+    free = propose(net, request, start_of(request, own_order=own_order))
+    bound = propose(net, request, start_of(request, own_order=own_order), rules)
 
     def breaks(lists: torch.Tensor) -> int:
         broken = 0
@@ -142,10 +146,10 @@ def test_every_edit_keeps_the_rules_that_the_start_list_obeys(any_net: Generator
 
     assert breaks(free) > 0  # without the rules some lists break them
     assert breaks(bound) == 0
-    assert (bound != start_of(request).given.unsqueeze(1)).any()
+    assert (bound != start_of(request, own_order=own_order).given.unsqueeze(1)).any()
 
 
-def test_rules_without_effect_change_nothing(any_net: Generator):
+def test_rules_without_effect_change_nothing(net: Generator, own_order: bool):
     request = random_request(batch=3)
     everywhere = torch.ones(3, 1, SLOTS, dtype=torch.bool)
     rules = Rules(
@@ -156,8 +160,8 @@ def test_rules_without_effect_change_nothing(any_net: Generator):
     )
 
     assert torch.equal(
-        propose(any_net, request, start_of(request)),
-        propose(any_net, request, start_of(request), rules),
+        propose(net, request, start_of(request, own_order=own_order)),
+        propose(net, request, start_of(request, own_order=own_order), rules),
     )
 
 
@@ -208,32 +212,41 @@ def test_an_edit_is_a_replacement_or_a_swap(net: Generator, item: int, expected:
     assert places(request, after).tolist() == [[expected], [expected]]
 
 
-def test_permuting_the_batch_permutes_the_lists(any_net: Generator):
+def test_permuting_the_batch_permutes_the_lists(net: Generator, own_order: bool):
     request = random_request(batch=3)
-    start = start_of(request)
+    start = start_of(request, own_order=own_order)
     order = torch.tensor([1, 2, 0])
 
     shuffled = propose(
-        any_net,
+        net,
         RequestTensors(*(part[order] for part in request)),
-        EditStart(*(part[order] for part in start)),
+        EditStart(
+            start.given[order],
+            start.editable[order],
+            start.noise_slot[order],
+            start.noise_item[order],
+            None if start.order is None else start.order[order],
+        ),
     )
 
-    assert torch.equal(shuffled, propose(any_net, request, start)[order])
+    assert torch.equal(shuffled, propose(net, request, start)[order])
 
 
-def test_padding_of_candidates_does_not_change_the_lists(any_net: Generator):
+def test_padding_of_candidates_does_not_change_the_lists(net: Generator, own_order: bool):
     request = random_request(batch=3, candidates=6, ragged=False)
-    start = start_of(request)
+    start = start_of(request, own_order=own_order)
     wider = request._replace(
         candidates=torch.cat([request.candidates, torch.zeros(3, 4, 4, dtype=torch.int32)], dim=1),
         cand_valid=torch.cat([request.cand_valid, torch.zeros(3, 4, dtype=torch.bool)], dim=1),
     )
-    loud = torch.cat([start.noise_item, torch.full((3, LISTS, EDITS, 4), 50.0)], dim=-1)
-
-    assert torch.equal(
-        propose(any_net, request, start), propose(any_net, wider, start._replace(noise_item=loud))
+    loud = start._replace(
+        noise_item=torch.cat([start.noise_item, torch.full((3, LISTS, EDITS, 4), 50.0)], dim=-1),
+        order=None
+        if start.order is None
+        else torch.cat([start.order, torch.full((3, 4), 50.0)], dim=-1),
     )
+
+    assert torch.equal(propose(net, request, start), propose(net, wider, loud))
 
 
 def test_the_generator_starts_from_the_embeddings_and_user_encoder_of_the_first_member():

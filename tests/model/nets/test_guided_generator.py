@@ -49,7 +49,7 @@ def test_it_proposes_lists_beside_every_kind_of_evaluator(config: EvaluatorConfi
     request = random_request()
     how = Editing(edits=3, num_lists=6, scale=2.0)
 
-    lists = generate_lists(net, request, evaluator.encode(request), how)
+    lists = generate_lists(net, Scorer(evaluator, request, Objective()), how)
 
     assert (lists != first_candidates(request).unsqueeze(1)).any(dim=-1).any(dim=-1).all()
 
@@ -136,7 +136,7 @@ def test_it_learns_what_a_pair_evaluator_likes():
         (learned.item + learned.slot).mean().backward()
         optimizer.step()
 
-    once = generate_lists(net, scorer.request, scorer.encoded, Editing(edits=1))
+    once = generate_lists(net, scorer, Editing(edits=1))
 
     given = scorer(lists.unsqueeze(1)).squeeze(1)
     every = scorer(all_edits(lists, 7, scorer.request.slot_valid).flatten(1, 2))
