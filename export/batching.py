@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from export.batching_queue import SIZES, Costs, replay
-from export.golden import INPUT, Arrays
+from export.golden import INPUT, VALUES, Arrays
 from export.parity import Runner, batch, rows
 from model.contract.manifest import GOLDEN, read_manifest
 
@@ -41,14 +41,16 @@ def widened(inputs: Arrays, candidates: int) -> Arrays:
     Noise of the added ones is that of the request whose candidates they are.
     """
     count = batch(inputs)
-    parts: dict[str, list[np.ndarray]] = {"candidates": [], "noise_item": []}
+    axes = {"candidates": 0, "noise_item": 2, "conversion_worth": 0, "movable": 0, VALUES: 0}
+    axes = {name: axis for name, axis in axes.items() if name in inputs}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in axes}
     for row in range(count):
         at = row
         taken: list[tuple[int, np.ndarray]] = []
         while sum(len(places) for _, places in taken) < candidates:
             taken.append((at % count, np.flatnonzero(inputs["cand_valid"][at % count])))
             at += 1
-        for name, axis in (("candidates", 0), ("noise_item", 2)):
+        for name, axis in axes.items():
             pieces = [inputs[name][who].take(places, axis) for who, places in taken]
             joined = np.concatenate(pieces, axis)
             parts[name].append(joined.take(range(candidates), axis))

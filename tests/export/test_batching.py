@@ -33,10 +33,17 @@ def test_requests_are_filled_up_with_the_next_ones_candidates_and_their_noise():
     valid = np.array([[True, True, False], [True, False, False]])
     candidates = np.arange(6).reshape(2, 3, 1)
     noise = candidates.reshape(2, 1, 1, 3) + 100.0  # tells whose it is
-    inputs = {"cand_valid": valid, "candidates": candidates, "noise_item": noise}
+    worth = candidates[..., 0] + 50.0
+    inputs = {
+        "cand_valid": valid,
+        "candidates": candidates,
+        "noise_item": noise,
+        "conversion_worth": worth,
+    }
 
     wide = widened(inputs, 4)
 
     assert wide["candidates"][:, :, 0].tolist() == [[0, 1, 3, 0], [3, 0, 1, 3]]
     assert (wide["noise_item"][:, 0, 0] == wide["candidates"][:, :, 0] + 100).all()
+    assert (wide["conversion_worth"] == wide["candidates"][:, :, 0] + 50).all()
     assert wide["cand_valid"].all()

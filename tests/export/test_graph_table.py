@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from export.graph_profile import profile
 from export.graph_table import main
 from export.graph_variants import VARIANTS
-from tests.artifacts import tiny_artifact
+from tests.artifacts import KINDS, tiny_artifact
 
 A, B, C = 3, 5, 7
 
@@ -57,8 +57,9 @@ def test_arithmetic_is_two_for_each_inner_element_of_a_product_and_one_for_each_
 
 
 @pytest.mark.slow
-def test_the_tables_hold_every_graph_and_every_variant(tmp_path, capsys):
-    folder = tiny_artifact(tmp_path)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_tables_hold_every_graph_and_every_variant(kind, tmp_path, capsys):
+    folder = tiny_artifact(tmp_path, kind)
 
     assert main(["--artifact", str(folder), "--candidates", "15", "--rounds", "4"]) == 0
 
