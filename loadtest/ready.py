@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +21,7 @@ def wait_until_ready(base: str, seconds: float) -> str | None:
                 return None
         except urllib.error.HTTPError as error:
             why = f"HTTP {error.code}"
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException) as error:  # or what answers is no HTTP server
             why = str(getattr(error, "reason", error))
         if time.monotonic() >= until:
             return f"no service is ready at {address} ({why}, waited {seconds:g} s)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import time
@@ -26,7 +27,7 @@ def wait_until_ready(base: str, process: subprocess.Popen[bytes], timeout_s: flo
         try:
             with urllib.request.urlopen(f"{base}/health/ready", timeout=_TIMEOUT_S):
                 return
-        except (urllib.error.URLError, OSError):
+        except (OSError, http.client.HTTPException):  # or what answers is no HTTP server
             time.sleep(_POLL_S)
     raise ServiceGone(f"the service was not ready after {timeout_s:.0f} s")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import subprocess
 import sys
@@ -109,7 +110,8 @@ class Contender:
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self._process.returncode}")
-            with contextlib.suppress(OSError):
+            # a free port that is asked before anyone listens may be given to the asker itself
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 if self._ready():
                     return
             time.sleep(0.1)
