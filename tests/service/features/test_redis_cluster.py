@@ -1,6 +1,7 @@
 """The stores on a real Redis Cluster: slots that move, shards that go, calls that are given up."""
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -28,6 +29,15 @@ pytestmark = pytest.mark.redis
 
 BUDGET_S, AMPLE_S, SLACK_S = 0.05, 2.0, 0.25
 USERS = [f"user-{at}" for at in range(30)]  # enough for each of three nodes to hold some
+
+
+@pytest.fixture(autouse=True, scope="module")
+def spared_the_collector():
+    """Budgets here are milliseconds; what a whole run's tests left may take the collector longer."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @asynccontextmanager
