@@ -33,7 +33,7 @@ USERS = [f"user-{at}" for at in range(30)]  # enough for each of three nodes to 
 
 @pytest.fixture(autouse=True, scope="module")
 def spared_the_collector():
-    """Budgets here are milliseconds; what a whole run's tests left may take the collector longer."""
+    """Budgets here are milliseconds; what other tests left may take the collector longer."""
     gc.collect()
     gc.freeze()
     yield
