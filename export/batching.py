@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from export.batching_queue import SIZES, Costs, replay
-from export.golden import INPUT, VALUES, Arrays
-from export.parity import Runner, batch, rows
+from export.golden import INPUT, Arrays
+from export.parity import Runner, batch, candidate_axes, rows
 from model.contract.manifest import GOLDEN, read_manifest
 
 _LOADS = (0.5, 0.7, 0.8, 0.9)  # of what one request a run can do
@@ -41,8 +41,7 @@ def widened(inputs: Arrays, candidates: int) -> Arrays:
     Noise of the added ones is that of the request whose candidates they are.
     """
     count = batch(inputs)
-    axes = {"candidates": 0, "noise_item": 2, "conversion_worth": 0, "movable": 0, VALUES: 0}
-    axes = {name: axis for name, axis in axes.items() if name in inputs}
+    axes = {name: axis - 1 for name, axis in candidate_axes(inputs).items()}  # of one request
     parts: dict[str, list[np.ndarray]] = {name: [] for name in axes}
     for row in range(count):
         at = row

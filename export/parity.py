@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from export.golden import VALUES, Arrays, Choosing, chosen_list, refining
+from export.graph import AXES
 from model.contract.choice import Objective
 from model.contract.manifest import (
     EVALUATOR,
@@ -190,19 +191,18 @@ def joined(answers: list[Arrays]) -> Arrays:
     }
 
 
+def candidate_axes(inputs: Arrays) -> dict[str, int]:
+    """By name, which axis of an input is the candidates': all are padded or filled up together."""
+    shapes = AXES | {VALUES: ("B", "N")}
+    return {name: shapes[name].index("N") for name in inputs if "N" in shapes.get(name, ())}
+
+
 def padded(inputs: Arrays, candidates: int) -> Arrays:
     """The same requests with padding up to this many candidates."""
     more = candidates - inputs["cand_valid"].shape[1]
     if more <= 0:
         return inputs
-    axis = {
-        "candidates": 1,
-        "cand_valid": 1,
-        "noise_item": 3,
-        "movable": 1,
-        "conversion_worth": 1,
-        VALUES: 1,
-    }
+    axis = candidate_axes(inputs)
     return {
         name: np.concatenate(
             [array, np.zeros((*array.shape[:at], more, *array.shape[at + 1 :]), array.dtype)], at
