@@ -72,8 +72,9 @@ class ContextEvaluator(Evaluator):
         past, items = self.user.look_back(self.embedding, request)
         history = self._history(x, past, items, request.sess_valid)
         parts = torch.cat([x, history, products], dim=-1)
-        context = self.from_user(self.user(self.embedding, request, (past, items)))
-        return Encoded(self.from_item(self.dropout(parts)), context[:, :, None, None, :])
+        user = self.user(self.embedding, request, (past, items))
+        context = self.from_user.of_requests(user).unsqueeze(2)  # (E, B, 1, 1, hidden)
+        return Encoded(self.from_item(self.dropout(parts)), context)
 
     def _history(self, x: Tensor, past: PastItems, items: Tensor, valid: Tensor) -> Tensor:
         """Target attention (E, B, N, D): what the user did with items like this one."""

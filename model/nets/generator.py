@@ -25,7 +25,7 @@ class GeneratorState(NamedTuple):
 
     first: (B, 1, 1) int64, the row of a request's candidate 0.
     in_list: tables of what a candidate contributes when it stands in a slot.
-    on_offer: (B, 1, ..), what the CRU looks at of the candidates that may be put into a slot.
+    on_offer: (B, ..), what the CRU looks at of the candidates that may be put into a slot.
     between: how slots see each other, and what a slot is by its place alone.
     """
 

@@ -101,7 +101,7 @@ class GuidedGenerator(Generator):
             (torch.cat([value, key, item + pdu], dim=-1).flatten(0, 1),),
             (
                 (offer + cru).transpose(-1, -2).unsqueeze(1),  # (B, 1, hidden, N)
-                key.transpose(-1, -2).unsqueeze(1),  # (B, 1, H * width, N)
+                key.transpose(-1, -2),  # (B, H * width, N)
             ),
             (
                 self._nearby() * by_head,  # (B, 1, M * H, M * H)
@@ -164,7 +164,8 @@ class GuidedGenerator(Generator):
         n, m = offer.shape[-1], rows.shape[-1]
         slot = functional.embedding(chosen, torch.eye(m, device=rows.device))  # (B, L, 1, M)
         around = slot @ seen[0]  # (B, L, 1, H * width)
-        match = (self.own * around) @ key  # (B, L, H, N)
+        heads = (self.own * around).flatten(1, 2)  # (B, L * H, H * width)
+        match = (heads @ key).unflatten(1, (rows.shape[1], -1))  # (B, L, H, N)
         candidates = (torch.arange(n, device=rows.device) + state.first).unsqueeze(-2)
         stands = (rows.unsqueeze(-1) == candidates).to(match.dtype)  # (B, L, M, N)
         told = torch.cat([self.cru_from_position, self.cru_from_list.weight])

@@ -44,6 +44,16 @@ class Dense(nn.Module):
             y = y + self.bias.unsqueeze(1)
         return y if x.dim() == 3 else y.reshape(*x.shape[:-1], y.shape[-1])
 
+    def of_requests(self, x: Tensor) -> Tensor:
+        """(E, B, n_in) -> (E, B, 1, n_out), of members; in graphs a product a request, without bias.
+
+        One row's product is summed in another order than several rows': as one product of all a
+        request's last digits would hang on how many share its run.
+        """
+        if torch.compiler.is_compiling():
+            return x.unsqueeze(2) @ self.weight.unsqueeze(1)
+        return self(x).unsqueeze(2)
+
     @torch.no_grad()
     def scale_output(self, column: int, factor: float) -> None:
         """Multiply one number of the output, for every member."""
@@ -72,11 +82,15 @@ class Head(nn.Module):
         """(..., hidden) -> (...), for a head with one logit and no members.
 
         As rows: a product of two axes takes its bias and its ReLU along in one node of a graph.
-        And the logits of all rows as one row, which is twice as fast as one column.
+        And a request's logits as one row, which is twice as fast as one column; all requests' as
+        one row would hang by their last digits on where in it they stand.
         """
         rows = torch.relu(self.inner(torch.relu(first).flatten(0, -2)))
+        by_request = rows.unflatten(0, (first.shape[0], -1)).transpose(-1, -2)
         assert self.out.bias is not None
-        row = functional.linear(self.out.weight.t(), rows, self.out.bias)  # (1, rows)
+        row = self.out.weight.t() @ by_request  # (B, 1, rows)
+        if not torch.compiler.is_compiling():  # no choice hangs on what is added to all
+            row = row + self.out.bias
         return row.view(first.shape[:-1])
 
 

@@ -48,7 +48,7 @@ class NlgrEvaluator(Evaluator):
 
     def encode_embedded(self, x: Tensor, user: Tensor) -> Encoded:
         """Encode from embedded candidates (E, B * N, F, D) and encoded users (E, B, size)."""
-        b, context = user.shape[1], self.from_user(user)[:, :, None, None, :]
+        b, context = user.shape[1], self.from_user.of_requests(user).unsqueeze(2)
         if torch.compiler.is_compiling():
             return Encoded(self._as_one_product(x.flatten(-2), b), context)
         projected = self.relations.project(x)

@@ -32,8 +32,8 @@ def encode_in_graph(net: PairEvaluator, request: RequestTensors) -> Encoded:
     query = net.history_query.weight / math.sqrt(width)
     both = flat @ torch.cat([query, net.from_item.weight[:, :-width]], dim=-1)
     query, item = both.unflatten(1, (b, -1)).split((width, hidden), dim=-1)
-    told = _by_member(net, user) @ net.from_user.weight + _bias(net.from_item)  # (E, B, hidden)
-    first = item + _history(net, request, query) + told.unsqueeze(2)
+    told = net.from_user.of_requests(_by_member(net, user)) + _bias(net.from_item).unsqueeze(1)
+    first = item + _history(net, request, query) + told
     logits = torch.relu(first) @ net.out.weight.unsqueeze(1) + _bias(net.out).unsqueeze(1)
     click = logits[..., :1] + _factor_products(net, tastes, user_tastes)
     made = [click, logits[..., 1:], *(_directions(net, part, b) for part in kinds)]

@@ -1,7 +1,7 @@
 """How many nodes the exported graphs have: each costs about half a microsecond before it computes.
 
 Counts of the file are the exporter's, those of a run are what ONNX Runtime makes of it. A bound is
-what was measured on 2026-11-21 (torch 2.13.0, onnxruntime 1.31.1) and 2 %; fewer nodes lower it.
+what was measured on 2026-11-22 (torch 2.13.0, onnxruntime 1.31.1) and 2 %; fewer nodes lower it.
 """
 
 import pytest
@@ -16,11 +16,13 @@ from tests.artifacts import EDITS, KINDS, tiny_artifact
 ROOM = 1.02
 # (in the file, in a run), for the tests' artifacts: two edits, two members, four candidate fields.
 MEASURED = {
-    ("nlgr", "generator"): (243, 235),
-    ("nlgr", "generator_rules"): (304, 294),
+    # 17 and 12 of the next four: products a request instead of one over all, so that no bit hangs
+    # on who shares a run
+    ("nlgr", "generator"): (260, 248),
+    ("nlgr", "generator_rules"): (321, 307),
     ("nlgr", "evaluator"): (59, 59),
-    ("pair", "generator"): (281, 279),  # 18 of them: where lists begin, for fewer edits
-    ("pair", "generator_rules"): (348, 344),  # and whether that obeys
+    ("pair", "generator"): (293, 287),  # 18 of them: where lists begin, for fewer edits
+    ("pair", "generator_rules"): (360, 352),  # and whether that obeys
     ("pair", "evaluator"): (46, 46),
     ("pair", "refiner"): (132, 132),
     ("pair", "refiner_rules"): (156, 156),
