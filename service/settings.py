@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         default="auto",
         description="where graphs run; auto: on the loop where a worker has less than 2 cores",
     )
+    shared_runs: int = Field(
+        default=4,
+        ge=1,
+        le=16,
+        description="requests that wait together and may share a run of the graphs; 1: none",
+    )
     api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
     admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")
     otel_endpoint: str | None = Field(

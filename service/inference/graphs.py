@@ -36,6 +36,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     for kind in vars(ort_state).values()
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
+BATCH_AXIS = "B"  # as export names it in the graphs
 # This fusion makes these graphs a quarter slower (DESIGN section 9).
 _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
 
@@ -82,7 +83,10 @@ def _share_working_memory() -> None:
 
 
 class OrtGraphs:
-    """The sessions of one artifact. Shared by all runs; `bind` gives what one job uses."""
+    """The sessions of one artifact. Shared by all runs; `bind` gives what one job uses.
+
+    shares: whether requests may share runs of them, which is for verification to say.
+    """
 
     def __init__(
         self,
@@ -90,10 +94,18 @@ class OrtGraphs:
         sessions: Mapping[str, DirectSession],
         role: metrics.Role | None = None,
     ) -> None:
-        self.manifest, self.role = manifest, role
+        self.manifest, self.role, self.shares = manifest, role, False
         self.sessions = dict(sessions)
         self.inputs = {
             name: [i.name for i in session.get_inputs()] for name, session in sessions.items()
+        }
+        self.batch_axes = {
+            name: {
+                tensor.name: tensor.shape.index(BATCH_AXIS)
+                for tensor in [*session.get_inputs(), *session.get_outputs()]
+                if BATCH_AXIS in tensor.shape
+            }
+            for name, session in sessions.items()
         }
         self.outputs = {
             name: [o.name for o in session.get_outputs()] for name, session in sessions.items()
@@ -104,7 +116,9 @@ class OrtGraphs:
 
         Before that (verification, warm-up) they are not: those runs are no request's.
         """
-        return OrtGraphs(self.manifest, self.sessions, role)
+        counted = OrtGraphs(self.manifest, self.sessions, role)
+        counted.shares = self.shares
+        return counted
 
     def bind(self) -> OrtRun:
         """Graphs of one job, which can be stopped without touching another's."""
@@ -126,8 +140,7 @@ class OrtRun:
 
     def generate(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
         """(B, K, M) places in the candidates."""
-        name = GENERATOR_RULES if rules else GENERATOR
-        made = dict(zip(self._graphs.outputs[name], self._run(name, arrays), strict=True))
+        made = self.outputs(GENERATOR_RULES if rules else GENERATOR, arrays)
         lists = made.pop("lists")
         self._known = made
         return np.asarray(lists)
@@ -142,12 +155,19 @@ class OrtRun:
         name = REFINER_RULES if rules else REFINER
         return np.asarray(self._run(name, {**arrays, **self._known})[0])
 
+    def outputs(self, name: str, arrays: Arrays, *, requests: int = 1) -> dict[str, NDArray[Any]]:
+        """All that this graph says, by name.
+
+        requests: how many share the run; its time is counted for each of them by its share.
+        """
+        return dict(zip(self._graphs.outputs[name], self._run(name, arrays, requests), strict=True))
+
     def stop(self) -> None:
         """End the run that is going on, between two nodes; safe from any thread."""
         self._stopped = True
         self._options.terminate = True
 
-    def _run(self, name: str, arrays: Arrays) -> list[NDArray[Any]]:
+    def _run(self, name: str, arrays: Arrays, requests: int = 1) -> list[NDArray[Any]]:
         if self._stopped:
             raise BudgetSpent(stage=name, left_ms=0.0)
         session = self._graphs.sessions[name]
@@ -165,4 +185,6 @@ class OrtRun:
         finally:
             role = self._graphs.role
             if role is not None:
-                metrics.GRAPH_SECONDS.series[role, name].observe(time.perf_counter() - began)
+                spent_s, series = time.perf_counter() - began, metrics.GRAPH_SECONDS.series
+                for _ in range(requests):
+                    series[role, name].observe(spent_s / requests)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.contract.choice import choose, reward
 from model.contract.errors import ManifestError
-from model.contract.manifest import GOLDEN, Manifest
+from model.contract.manifest import EVALUATOR, GENERATOR, GOLDEN, REFINER, Manifest
 from model.contract.refine import ascend, fixed_inputs
 from service.errors import GraphFailed
 from service.inference.artifact import Artifact
@@ -48,6 +48,41 @@ def verify(artifact: Artifact, rows: int = GOLDEN_ROWS) -> int:
                 artifact=name, what=f"golden batch: {what} differ in {total - same} of {total} rows"
             )
     return total
+
+
+def same_together(artifact: Artifact) -> bool:
+    """Whether requests get the same bits from a run they share as from runs of their own.
+
+    That hangs on how graphs were exported and on what the runtime does on this processor: who finds
+    it otherwise lets no requests share runs, or an answer would hang on who else asked.
+    """
+    golden = _read_golden(artifact)
+    part = {key: _rows(key, value, slice(0, BATCH)) for key, value in golden.items()}
+    inputs = {k.removeprefix("in_"): v for k, v in part.items() if k.startswith("in_")}
+    every = range(len(part["chosen"]))
+    each = [{k: v[row : row + 1] for k, v in inputs.items()} for row in every]
+    together, alone = _asked(artifact, inputs), [_asked(artifact, one) for one in each]
+    return all(
+        np.array_equal(value, np.concatenate([one[name][0] for one in alone], axis))
+        for name, (value, axis) in together.items()
+    )
+
+
+def _asked(artifact: Artifact, inputs: Rows) -> dict[str, tuple[NDArray[Any], int]]:
+    """All that the graphs say of these requests, with the axis that has one entry a request."""
+    manifest, graphs, run = artifact.manifest, artifact.graphs, artifact.graphs.bind()
+    told = run.outputs(GENERATOR, inputs)
+    lists = np.concatenate([told["lists"], inputs["start"][:, None]], axis=1)
+    said = {GENERATOR: told, EVALUATOR: run.outputs(EVALUATOR, inputs | told | {"lists": lists})}
+    if manifest.refine_rounds:
+        given = fixed_inputs(inputs, manifest.objective.weights, inputs.get(_VALUES))
+        at = {"at": inputs["start"]}
+        said[REFINER] = run.outputs(REFINER, inputs | told | given | at)
+    return {
+        f"{graph}.{name}": (value, graphs.batch_axes[graph][name])
+        for graph, values in said.items()
+        for name, value in values.items()
+    }
 
 
 def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:

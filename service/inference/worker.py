@@ -8,91 +8,88 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
-from service.errors import BudgetSpent
+from service.inference.jobs import Bindable, Deadline, Waiting, left_s, sharing
+from service.inference.together import run_together
 from service.inference.watchdog import Stoppable
 
 T = TypeVar("T")
 
 
-class Deadline(Protocol):
-    """What a worker needs of a deadline."""
+class _SharedRun:
+    """Stops whatever runs for several jobs; between two runs each is asked whether it is gone."""
 
-    def left_s(self) -> float:
-        """Seconds left."""
-        ...
+    def __init__(self) -> None:
+        self._now: Stoppable | None = None
+
+    def guard(self, graphs: Stoppable, _: float) -> None:
+        """These run from now on; the jobs' own timers stop them."""
+        self._now = graphs
+
+    def release(self) -> None:
+        """Nothing runs."""
+        self._now = None
+
+    def stop(self) -> None:
+        """End the run that is going on; safe from any thread."""
+        now = self._now
+        if now is not None:
+            now.stop()
 
 
-class Bindable(Protocol):
-    """Graphs that give each job its own stoppable view."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Job(Waiting):
+    """One job. Its future and its timer belong to the loop's thread.
 
-    def bind(self) -> Any:  # noqa: ANN401  # the view's type is the caller's
-        """The view."""
-        ...
+    bound: what stops its runs.
+    """
 
+    bound: Stoppable
+    loop: asyncio.AbstractEventLoop
 
-class _Job:
-    """One call on its way through the thread; settled exactly once, on the loop's thread."""
-
-    def __init__(self, bound: Stoppable, call: Callable[[], Any], deadline: Deadline) -> None:
-        self.bound, self.call, self.deadline = bound, call, deadline
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
-
-    def expire(self) -> None:
+    def stop(self) -> None:
         """The deadline has passed: answer the caller, stop the run."""
+        self.expire()
         self.bound.stop()
-        if not self.future.done():
-            self.future.set_exception(BudgetSpent(stage="model", left_ms=0.0))
 
-    def work(self) -> None:
-        """On the worker's thread: run and hand the outcome to the loop."""
-        if self.future.done():
-            return
-        result: Any = None
-        error: BaseException | None = None
+    def hand_over(self, result: object, error: BaseException | None) -> None:
+        """From the worker's thread."""
         try:
-            result = self.call()
-        except BaseException as raised:  # noqa: BLE001  # the caller on the loop gets it
-            error = raised
-        try:
-            self.loop.call_soon_threadsafe(self._settle, result, error)
+            self.loop.call_soon_threadsafe(self.settle, result, error)
         except RuntimeError:  # the loop is closed: nobody waits
             return
 
-    def _settle(self, result: object, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(result)
-        else:
-            self.future.set_exception(error)
-
 
 class ThreadWorker:
-    """One thread, first in, first out. How many may wait is the admission's business."""
+    """One thread, first in, first out; jobs that wait together may share their runs.
 
-    def __init__(self) -> None:
+    How many may wait is the admission's business.
+
+    together: how many jobs may share a run.
+    """
+
+    def __init__(self, together: int = 1) -> None:
+        self._together = together
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="inference", daemon=True)
         self._thread.start()
 
     async def run(self, graphs: Bindable, job: Callable[[Any], T], deadline: Deadline) -> T:
         """The job's result, or BudgetSpent once the deadline has passed."""
-        left_s = deadline.left_s()
-        if left_s <= 0:
-            raise BudgetSpent(stage="model", left_ms=left_s * 1e3)
-        bound = graphs.bind()
-        item = _Job(bound, lambda: job(bound), deadline)
-        timer = item.loop.call_later(left_s, item.expire)
+        left, loop = left_s(deadline), asyncio.get_running_loop()
+        future = loop.create_future()
+        item = _Job(graphs, job, deadline, future, bound=graphs.bind(), loop=loop)
+        timer = loop.call_later(left, item.stop)
         self._jobs.put(item)
         try:
-            result: T = await item.future
+            result: T = await future
         except asyncio.CancelledError:
-            bound.stop()
+            item.bound.stop()  # who shares the run is asked again without us, who are gone
             raise
         finally:
             timer.cancel()
@@ -104,5 +101,38 @@ class ThreadWorker:
         self._thread.join(timeout=5.0)
 
     def _serve(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            item.work()
+        waiting: deque[_Job | None] = deque()
+        while (first := self._next(waiting)) is not None:
+            if not first.gone:
+                self._work(first, waiting)
+
+    def _next(self, waiting: deque[_Job | None]) -> _Job | None:
+        """The first of all who are there; `waiting` has the others then. None: the end."""
+        if not waiting:
+            waiting.append(self._jobs.get())
+        try:
+            while True:
+                waiting.append(self._jobs.get_nowait())
+        except Empty:
+            return waiting.popleft()
+
+    def _work(self, first: _Job, waiting: deque[_Job | None]) -> None:
+        present = [item for item in waiting if item is not None]
+        others = sharing(first, present, self._together) if present else []
+        if not others:
+            first.hand_over(*_alone(first))
+            return
+        group, shared = [first, *others], _SharedRun()
+        for item in group:
+            item.bound = shared
+        for item in others:
+            waiting.remove(item)
+        for item, ended in zip(group, run_together(group, shared), strict=True):
+            item.hand_over(*ended)
+
+
+def _alone(item: _Job) -> tuple[Any, BaseException | None]:
+    try:
+        return item.job(item.bound), None
+    except BaseException as raised:  # noqa: BLE001  # the caller on the loop gets it
+        return None, raised

@@ -20,8 +20,9 @@ def open_worker(settings: Settings) -> ThreadWorker | LoopWorker:
     place = settings.inference
     if place == "auto":
         place = "thread" if cores >= _ENOUGH else "loop"
-    event("info", "inference", runs_on=place, cores=round(cores, 2))
-    return ThreadWorker() if place == "thread" else LoopWorker()
+    event("info", "inference", runs_on=place, cores=round(cores, 2), shared=settings.shared_runs)
+    worker = ThreadWorker if place == "thread" else LoopWorker
+    return worker(settings.shared_runs)
 
 
 def process_cores(quota: Path = _CGROUP) -> float:

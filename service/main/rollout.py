@@ -17,7 +17,7 @@ from model.contract.items import ItemTable
 from model.contract.manifest import Manifest
 from service.errors import NothingToRollBack, ReloadRunning
 from service.inference.artifact import Artifact, read_artifact
-from service.inference.verify import verify
+from service.inference.verify import same_together, verify
 from service.rerank.cost import Cost
 from service.rerank.model import Model, ModelHolder, Role
 from service.rerank.ports import ItemHolder, UserStore
@@ -133,8 +133,10 @@ class ArtifactRollout:
         """On a thread of its own: everything that takes time."""
         artifact = read_artifact(self._folder)
         rows = verify(artifact)
+        artifact.graphs.shares = shares = same_together(artifact)
         cost = measure(artifact.graphs.bind(), artifact.manifest, self._max_candidates)
-        event("info", "artifact_verified", artifact=artifact.manifest.artifact, golden_rows=rows)
+        name = artifact.manifest.artifact
+        event("info", "artifact_verified", artifact=name, golden_rows=rows, shares_runs=shares)
         return Prepared(artifact, self._open_store(artifact.manifest.schema_hash), cost)
 
     def _assemble(self, prepared: Prepared) -> Model:

@@ -15,17 +15,19 @@ import numpy as np
 _FOLLOW = 0.05  # share of the way that one observation moves the pace
 _SLOWEST = 20.0
 _SPREAD = 1.5  # a plan leaves room: runs differ, and a plan that fails costs what it was to give
+_MORE = 0.65  # of a run alone is what each further request in it takes (loadtest/RESULTS.md)
 # Share by which one refused step relaxes the pace: a try for nothing takes all the time there is.
 _FORGET = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One measured run."""
+    """One measured run, and how many requests it answered."""
 
     candidates: int
     lists: int
     seconds: float
+    requests: int = 1
 
 
 @dataclass(slots=True)
@@ -95,7 +97,8 @@ class CostLine:
 
     def _pace_of(self, run: Observation) -> float:
         line = self.seconds(run.candidates, run.lists) / self.pace
-        return min(max(run.seconds / line, 1 / _SLOWEST), _SLOWEST) if line > 0 else self.pace
+        alone = run.seconds / _shared(run.requests)
+        return min(max(alone / line, 1 / _SLOWEST), _SLOWEST) if line > 0 else self.pace
 
 
 @dataclass(slots=True)
@@ -104,11 +107,17 @@ class Cost:
 
     step: of one step; None where the artifact has no refiner.
     judge: of judging the list that the steps reach.
+    requests: with how many in a run what is observed was measured.
     """
 
     lists: CostLine
     step: CostLine | None = None
     judge: CostLine | None = None
+    requests: int = 1
+
+    def together(self, *, candidates: int, lists: int, requests: int) -> float:
+        """Seconds, with room to spare, that all lists take in a run with other requests."""
+        return self.lists.seconds(candidates, lists) * _shared(requests) * _SPREAD
 
     def holds_a_step(self, *, candidates: int, left_s: float) -> bool:
         """Whether a step, and the judging of what it reaches, fit with room to spare."""
@@ -123,13 +132,23 @@ class Cost:
             if line is not None:
                 line.relax(_FORGET)
 
+    def observe_lists(
+        self, candidates: int, lists: int, seconds: float, *, ended: bool = False
+    ) -> None:
+        """Let the pace of lists follow what these took, or took until they were ended."""
+        run = Observation(candidates, lists, seconds, self.requests)
+        if ended:
+            self.lists.observe_ended(run)
+        else:
+            self.lists.observe(run)
+
     def observe_step(self, candidates: int, seconds: float, *, ended: bool = False) -> None:
         """Let the pace of steps follow what one took, or took until it was ended."""
-        _observe(self.step, Observation(candidates, 1, seconds), ended)
+        _observe(self.step, Observation(candidates, 1, seconds, self.requests), ended)
 
     def observe_judging(self, candidates: int, seconds: float, *, ended: bool = False) -> None:
         """The same for the judging of what steps reached."""
-        _observe(self.judge, Observation(candidates, 1, seconds), ended)
+        _observe(self.judge, Observation(candidates, 1, seconds, self.requests), ended)
 
 
 def _observe(line: CostLine | None, run: Observation, ended: bool) -> None:
@@ -139,6 +158,11 @@ def _observe(line: CostLine | None, run: Observation, ended: bool) -> None:
         line.outlast(run)
     else:
         line.observe(run)
+
+
+def _shared(requests: int) -> float:
+    """How many times as long as alone a run of so many requests takes."""
+    return 1.0 + _MORE * (requests - 1)
 
 
 def _terms(candidates: int, lists: int) -> tuple[float, float, float, float]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from service.rerank.answer import plain
 from service.rerank.deadline import Deadline
-from service.rerank.ports import Graphs
 from service.rerank.search import judge, lawful
+from service.rerank.steps import Steps
 from service.rerank.task import Found, Lists, Task
 
 MAX_NEIGHBORS = 512  # lists of the extra batch
@@ -61,8 +61,8 @@ def neighbors(task: Task, served: Lists) -> Edits:
 
 
 def explain(
-    graphs: Graphs, task: Task, found: Found, item_ids: Sequence[str], deadline: Deadline
-) -> dict[str, Any] | None:
+    task: Task, found: Found, item_ids: Sequence[str], deadline: Deadline
+) -> Steps[dict[str, Any] | None]:
     """The answer's `explanation`, on the worker's thread; None when there is no time for it.
 
     A batch that the deadline ends is for nothing: it is only begun when it fits.
@@ -75,7 +75,7 @@ def explain(
     own = float(found.rewards[:, found.chosen].mean())
     gains = np.zeros(0)
     if len(edits.lists):
-        gains = judge(graphs, task, edits.lists)[2].mean(axis=0) - own
+        gains = (yield from judge(task, edits.lists))[2].mean(axis=0) - own
     size = task.size
     return {
         "slots": [_slot(j, task, found, edits, gains, item_ids) for j in range(size)],

@@ -17,13 +17,13 @@ from model.contract.refine import movable, worth
 from service.errors import BudgetSpent
 from service.rerank.cost import Cost
 from service.rerank.deadline import Deadline
-from service.rerank.ports import Graphs
+from service.rerank.steps import Ask, Steps
 from service.rerank.task import Lists, Task
 
 
 def climb(
-    graphs: Graphs, task: Task, manifest: Manifest, at: Lists, cost: Cost, deadline: Deadline
-) -> tuple[Lists, bool]:
+    task: Task, manifest: Manifest, at: Lists, cost: Cost, deadline: Deadline
+) -> Steps[tuple[Lists, bool]]:
     """The list that is reached from `at`, and whether time held every step that was wanted.
 
     A step that the deadline ends is for nothing, and so are those before it: one that may not fit
@@ -39,7 +39,7 @@ def climb(
             return at, False
         began = clock()
         try:
-            stepped = graphs.refine(arrays | {"at": at[None]}, rules=rules)[0]
+            stepped = (yield Ask("refine", arrays | {"at": at[None]}, rules))[0]
         except BudgetSpent:
             cost.observe_step(task.candidates, clock() - began, ended=True)
             raise

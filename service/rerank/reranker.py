@@ -6,22 +6,23 @@ Late or broken parts never fail a request: it is answered without them and `degr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from model.contract.request import RerankRequest
 from service.errors import BudgetSpent, FeaturesUnavailable, GraphFailed, NotReady
 from service.rerank.answer import timings_ms, write_answer
+from service.rerank.cost import Cost
 from service.rerank.deadline import Deadline
 from service.rerank.explain import explain
 from service.rerank.features import read_user
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
-from service.rerank.ports import Graphs, Worker
+from service.rerank.ports import Worker
 from service.rerank.quality import count_quality
 from service.rerank.search import search
+from service.rerank.steps import Job, Steps
 from service.rerank.task import Found, Held, Task
 from service.rerank.tasks import build_task, derive_seed
 from service.rerank.trial import Trial
@@ -130,8 +131,7 @@ class Reranker:
         reserve_s = self.limits.answer_reserve_ms / 1e3
         until = visit.deadline.earlier(reserve_s)
         held, explanation = Held(), None
-        job: Callable[[Graphs], tuple[Found, Mapping[str, Any] | None]]
-        job = partial(_find, model=model, request=request, task=task, deadline=until, held=held)
+        job = _job(model, request, task, until, held)
         try:
             found, explanation = await self._worker.run(model.graphs, job, until)
         except (BudgetSpent, GraphFailed) as error:
@@ -151,20 +151,40 @@ class Reranker:
         return found, explanation
 
 
+_Outcome = tuple[Found, Mapping[str, Any] | None]
+
+
+def _job(
+    model: Model, request: RerankRequest, task: Task, deadline: Deadline, held: Held
+) -> Job[_Outcome]:
+    """What the worker runs for one request, alone or with others of its size."""
+    cost, explains = model.cost[task.has_rows], request.body.explain
+    steps = _find(model, request, task, cost, deadline, held)
+    kind = None if task.has_rows or explains else task.candidates
+
+    def joins(jobs: int) -> bool:
+        needed_s = cost.together(candidates=task.candidates, lists=task.num_lists, requests=jobs)
+        if needed_s > deadline.left_s():
+            return False
+        held.shared = jobs
+        return True
+
+    return Job(steps, kind, joins)
+
+
 def _find(
-    graphs: Graphs,
-    *,
     model: Model,
     request: RerankRequest,
     task: Task,
+    cost: Cost,
     deadline: Deadline,
     held: Held,
-) -> tuple[Found, Mapping[str, Any] | None]:
+) -> Steps[_Outcome]:
     """On the worker's thread: search, then explain when that was asked for and time is left."""
-    found = search(graphs, task, model.manifest, model.cost[task.has_rows], deadline, held)
+    found = yield from search(task, model.manifest, cost, deadline, held)
     if not request.body.explain:
         return found, None
-    return found, explain(graphs, task, found, request.item_ids, deadline)
+    return found, (yield from explain(task, found, request.item_ids, deadline))
 
 
 def _count(model: Model, task: Task, visit: Visit, unknown_items: int) -> None:

@@ -1,4 +1,4 @@
-"""The search of one request: generate, evaluate, refine, choose. Runs on the worker's thread.
+"""The search of one request: generate, evaluate, refine, choose, as steps on the worker's thread.
 
 Knows arrays and the deadline; neither the store nor HTTP nor ONNX Runtime.
 """
@@ -16,25 +16,27 @@ from model.contract.choice import decide, reward
 from model.contract.manifest import Manifest
 from model.contract.noise import request_noise
 from service.errors import BudgetSpent, GraphFailed
-from service.rerank.cost import Cost, Observation
+from service.rerank.cost import Cost
 from service.rerank.deadline import Deadline
-from service.rerank.ports import Graphs
 from service.rerank.refine import climb, counted
+from service.rerank.steps import Ask, Steps
 from service.rerank.task import Found, Held, Lists, Task
 
 
 def search(  # a task on an artifact, by a deadline
-    graphs: Graphs,
     task: Task,
     manifest: Manifest,
     cost: Cost,
     deadline: Deadline,
     held: Held | None = None,
-) -> Found:
+) -> Steps[Found]:
     """Best list that the deadline allows; raises BudgetSpent when not even one list fits.
 
     held: gets what is found before it is refined, and what is found in the end.
     """
+    held = Held() if held is None else held
+    if held.shared > 1:
+        cost = replace(cost, requests=held.shared)
     left_s, candidates = deadline.left_s(), task.candidates
     lists = cost.lists.affordable(candidates=candidates, wanted=task.num_lists, left_s=left_s)
     if lists == 0:
@@ -43,28 +45,27 @@ def search(  # a task on an artifact, by a deadline
     clock = deadline.clock
     began = clock()
     try:
-        proposed = generate(graphs, task, manifest, lists)
+        proposed = yield from generate(task, manifest, lists)
         generated = clock()
-        found = evaluate(graphs, task, manifest, proposed)
+        found = yield from evaluate(task, manifest, proposed)
     except BudgetSpent:  # it takes at least this long: the next plan is a smaller one
-        cost.lists.observe_ended(Observation(candidates, lists, clock() - began))
+        cost.observe_lists(candidates, lists, clock() - began, ended=True)
         raise
     ended = clock()
-    cost.lists.observe(Observation(candidates, lists, ended - began))
+    cost.observe_lists(candidates, lists, ended - began)
     found.unlawful = lists - len(proposed)
     found.began = began
     found.generate_s, found.evaluate_s = generated - began, ended - generated
-    held = Held() if held is None else held
     found.cut_short = True  # where it is taken before its refinement is over
     held.found = found
-    refined, whole = refine(graphs, task, manifest, found, cost, deadline)
+    refined, whole = yield from refine(task, manifest, found, cost, deadline)
     refined.refine_s = clock() - ended
     refined.cut_short = lists < task.num_lists or not whole
     held.found = refined
     return refined
 
 
-def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> Lists:
+def generate(task: Task, manifest: Manifest, lists: int) -> Steps[Lists]:
     """(at most K, M) generated lists that obey every rule."""
     sizes = manifest.lengths
     noise_slot, noise_item = request_noise(
@@ -83,7 +84,8 @@ def generate(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> List
     }
     if manifest.begins_by_worth:
         arrays |= counted(task, manifest)
-    out = graphs.generate(arrays | task.rule_inputs, rules=task.has_rows)[0]
+    generated = yield Ask("generate", arrays | task.rule_inputs, task.has_rows)
+    out: Lists = generated[0]
     ok = lawful(out, task)
     return out if all(ok.tolist()) else out[ok]
 
@@ -109,11 +111,11 @@ def _places(candidates: int) -> frozenset[int]:
     return frozenset(range(candidates))
 
 
-def evaluate(graphs: Graphs, task: Task, manifest: Manifest, proposed: Lists) -> Found:
+def evaluate(task: Task, manifest: Manifest, proposed: Lists) -> Steps[Found]:
     """Score the proposed lists and the input list, and choose."""
     lists = np.concatenate([proposed, task.start[None]])
     lists[:, task.size :] = 0  # whatever the graph says beyond the list
-    p_click, p_conversion, rewards = judge(graphs, task, lists)
+    p_click, p_conversion, rewards = yield from judge(task, lists)
     places, scores = decide(rewards[:, None], manifest.pessimism)
     chosen, members = int(places[0]), len(rewards)
     mean = np.add.reduce(rewards, axis=0) / members
@@ -132,12 +134,12 @@ def evaluate(graphs: Graphs, task: Task, manifest: Manifest, proposed: Lists) ->
 
 
 _Floats = NDArray[np.floating[Any]]
-_Judged = tuple[_Floats, _Floats | None, _Floats]
+Judged = tuple[_Floats, _Floats | None, _Floats]
 
 
-def judge(graphs: Graphs, task: Task, lists: Lists) -> _Judged:
+def judge(task: Task, lists: Lists) -> Steps[Judged]:
     """p_click and p_conversion (E, L, M) and rewards (E, L) of lists (L, M)."""
-    p_click, p_conversion = graphs.evaluate(task.context | {"lists": lists[None]})
+    p_click, p_conversion = yield Ask("evaluate", task.context | {"lists": lists[None]})
     values = None if task.values is None else task.values[lists][None]
     shown = None if task.size == len(task.start) else task.slot_valid[None]
     rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0]
@@ -147,20 +149,15 @@ def judge(graphs: Graphs, task: Task, lists: Lists) -> _Judged:
 
 
 def refine(
-    graphs: Graphs,
-    task: Task,
-    manifest: Manifest,
-    found: Found,
-    cost: Cost,
-    deadline: Deadline,
-) -> tuple[Found, bool]:
+    task: Task, manifest: Manifest, found: Found, cost: Cost, deadline: Deadline
+) -> Steps[tuple[Found, bool]]:
     """What is found with the chosen list's ascent, and whether time held all of that.
 
     Where the deadline ends it, what was found before.
     """
     clock = deadline.clock
     try:
-        reached, whole = climb(graphs, task, manifest, found.list, cost, deadline)
+        reached, whole = yield from climb(task, manifest, found.list, cost, deadline)
     except BudgetSpent:
         return found, False
     if (reached == found.list).all():
@@ -170,7 +167,7 @@ def refine(
         return found, whole
     began = clock()
     try:
-        judged = judge(graphs, task, reached[None])
+        judged = yield from judge(task, reached[None])
     except BudgetSpent:
         cost.observe_judging(task.candidates, clock() - began, ended=True)
         return found, False
@@ -178,7 +175,7 @@ def refine(
     return _beside(found, reached, judged, manifest.pessimism), whole
 
 
-def _beside(found: Found, reached: Lists, judged: _Judged, pessimism: float) -> Found:
+def _beside(found: Found, reached: Lists, judged: Judged, pessimism: float) -> Found:
     """With one more list beside the others, before the input list, and the choice among all."""
     p_click, p_conversion, rewards = judged
     every = _before_last(found.rewards, rewards, 1)

@@ -99,9 +99,11 @@ class Held:
 
     found: None until lists are judged. The search may still be at work on another thread; of what
     it has handed over it writes nothing but flags and times.
+    shared: of how many requests its runs of the graphs are.
     """
 
     found: Found | None = None
+    shared: int = 1
 
     def taken(self, now: float) -> Found | None:
         """What there is, with the time that was spent on it until now."""

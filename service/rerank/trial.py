@@ -19,6 +19,7 @@ from service.rerank.model import Model, ModelHolder
 from service.rerank.ports import Worker
 from service.rerank.quality import count_quality
 from service.rerank.search import search
+from service.rerank.steps import answered
 from service.rerank.task import Found, Held, Task
 from service.rerank.tasks import build_task
 from service.telemetry import metrics
@@ -83,11 +84,9 @@ class Trial:
 async def _found(model: Model, task: Task, worker: Worker, deadline: Deadline) -> Found:
     """What the search found, or had by its deadline."""
     held, cost = Held(), model.cost[task.has_rows]
-    job = partial(
-        search, task=task, manifest=model.manifest, cost=cost, deadline=deadline, held=held
-    )
+    steps = search(task, model.manifest, cost, deadline, held)
     try:
-        return await worker.run(model.graphs, job, deadline)
+        return await worker.run(model.graphs, partial(answered, steps=steps), deadline)
     except BudgetSpent:
         kept = held.taken(deadline.clock())
         if kept is None:

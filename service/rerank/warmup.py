@@ -20,7 +20,8 @@ from service.rerank.cost import Cost, CostLine, Observation
 from service.rerank.ports import Graphs
 from service.rerank.refine import inputs
 from service.rerank.search import evaluate, generate, judge
-from service.rerank.task import Task
+from service.rerank.steps import answered
+from service.rerank.task import Lists, Task
 
 _REPEATS = 5
 _MOST_LISTS = 32
@@ -50,11 +51,11 @@ def _refining(
     """Of one step of refinement, and of judging the one list that is reached."""
     steps, judged = [], []
     for n, task in tasks.items():
-        generate(graphs, task, manifest, 1)  # what is computed of a request is kept
+        answered(graphs, generate(task, manifest, 1))  # what is computed of a request is kept
         at = task.start[None]
         step = partial(graphs.refine, inputs(task, manifest) | {"at": at}, rules=task.has_rows)
         steps.append(Observation(n, 1, _seconds(step)))
-        judged.append(Observation(n, 1, _seconds(partial(judge, graphs, task, at))))
+        judged.append(Observation(n, 1, _seconds(partial(_judge, graphs, task, at))))
     return CostLine.fit(steps), CostLine.fit(judged)
 
 
@@ -70,7 +71,12 @@ def _seconds(run: Callable[[], object]) -> float:
 
 def _lists(graphs: Graphs, task: Task, manifest: Manifest, lists: int) -> None:
     """Generate and evaluate so many."""
-    evaluate(graphs, task, manifest, generate(graphs, task, manifest, lists))
+    made = answered(graphs, generate(task, manifest, lists))
+    answered(graphs, evaluate(task, manifest, made))
+
+
+def _judge(graphs: Graphs, task: Task, lists: Lists) -> None:
+    answered(graphs, judge(task, lists))
 
 
 def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: bool) -> Task:

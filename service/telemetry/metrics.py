@@ -60,9 +60,16 @@ STAGE_SECONDS = Histogram(
 )
 GRAPH_SECONDS = Histogram(
     "rerank_graph_seconds",
-    "Time of one ONNX Runtime run for a request, those that were stopped or failed too",
+    "Time of one ONNX Runtime run for a request, its share of one that others shared; those that "
+    "were stopped or failed too",
     ("artifact", "graph"),
     buckets=_STAGE_S,
+)
+SHARED_RUN = Histogram(
+    "rerank_shared_run_requests",
+    "Requests that shared a run of the generator's graph, of runs that were shared",
+    (),
+    buckets=(2, 3, 4, 6, 8, 12, 16),
 )
 REFUSED = Counter("rerank_refused_total", "Requests refused, by error code", ("code",))
 DEGRADED = Counter(

@@ -12,6 +12,7 @@ import pytest
 from model.contract.request import parse_request
 from service.inference.artifact import Artifact
 from service.rerank.search import evaluate, generate, lawful
+from service.rerank.steps import answered
 from service.rerank.task import Lists, Task
 from service.rerank.tasks import build_task
 from tests.service.asking import body_of, model_of
@@ -64,10 +65,10 @@ def test_what_the_graph_says_beyond_the_list_neither_counts_nor_is_served(artifa
             return np.asarray(arrays["at"])
 
     graphs = Graphs()
-    kept = generate(graphs, task, artifact.manifest, 3)
+    kept = answered(graphs, generate(task, artifact.manifest, 3))
     assert kept.tolist() == beyond.tolist()  # the third holds an item three times
 
-    found = evaluate(graphs, task, artifact.manifest, kept)
+    found = answered(graphs, evaluate(task, artifact.manifest, kept))
     assert (found.lists[:, SIZE:] == 0).all()
     assert graphs.lists[0].tolist() == found.lists.tolist()
     assert found.lists[:, :SIZE].tolist() == [[2, 0, 1], [1, 2, 0], task.start[:SIZE].tolist()]

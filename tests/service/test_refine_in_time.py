@@ -16,6 +16,7 @@ from service.rerank.deadline import Deadline
 from service.rerank.explain import explain, neighbors
 from service.rerank.refine import climb
 from service.rerank.search import search
+from service.rerank.steps import answered
 from service.rerank.task import Task
 from service.rerank.tasks import build_task
 from service.rerank.warmup import blank_task
@@ -85,11 +86,11 @@ async def test_a_budget_that_never_holds_a_step_loses_no_answer_and_is_seldom_tr
     """6.2 ms: lists take 4, a step 3 of the 2.2 that are left."""
     graphs, task = Clocked(pair.graphs.bind(), refine=STEP_S, judge=JUDGE_S), await task_of(pair)
     cost, requests, left_s, tried = cost_of(STEP_S), 400, 0.0022, 0
-    plain = search(graphs, task, told(pair, 0).manifest, cost, graphs.within(1.0))
+    plain = answered(graphs, search(task, told(pair, 0).manifest, cost, graphs.within(1.0)))
 
     for _ in range(requests):
         deadline = graphs.within(GENERATE_S + EVALUATE_S + left_s)
-        found = search(graphs, task, pair.manifest, cost, deadline)
+        found = answered(graphs, search(task, pair.manifest, cost, deadline))
         assert found.cut_short
         assert np.array_equal(found.list, plain.list)
         assert found.reward == plain.reward
@@ -109,7 +110,7 @@ async def test_steps_that_are_measured_keep_their_pace_however_many_do_not_fit(p
     cost = cost_of(0.001, JUDGE_S)  # in truth 10 % slower
 
     for _ in range(200):
-        found = search(graphs, task, pair.manifest, cost, graphs.within(0.0075))
+        found = answered(graphs, search(task, pair.manifest, cost, graphs.within(0.0075)))
         # 3.5, 2.4 and 1.3 ms are left; a step and its judging need (1.0 to 1.1 + .2) * 1.5
         assert graphs.begun == ["generate", "evaluate", "refine", "refine"]
         assert found.cut_short
@@ -126,8 +127,8 @@ async def test_a_step_or_a_judging_that_overruns_keeps_what_was_found_before(pai
         await task_of(pair),
         cost_of(STEP_S, JUDGE_S),
     )
-    plain = search(graphs, task, told(pair, 0).manifest, cost, graphs.within(9.0))
-    found = search(graphs, task, pair.manifest, cost, graphs.within(0.1))
+    plain = answered(graphs, search(task, told(pair, 0).manifest, cost, graphs.within(9.0)))
+    found = answered(graphs, search(task, pair.manifest, cost, graphs.within(0.1)))
 
     assert graphs.begun[-1] == what
     assert found.cut_short
@@ -172,7 +173,7 @@ def test_a_step_that_may_not_fit_is_not_begun(pair):
     deadline = Deadline(0.0, 0.020, lambda: graphs.now)
     cost = Cost(CostLine(CHEAP), CostLine((0.005, 0.0, 0.0, 0.0)))
     # 20, 15 and 10 ms are left before the first three, which need 7.5; then 5
-    _, whole = climb(graphs, task, pair.manifest, task.start, cost, deadline)
+    _, whole = answered(graphs, climb(task, pair.manifest, task.start, cost, deadline))
 
     assert (graphs.steps, whole) == (3, False)
 
@@ -187,7 +188,7 @@ def test_a_stopped_run_takes_no_step(pair):
 
 async def test_an_explanation_is_planned_by_what_judging_took_of_the_lists_of_that_run(pair):
     graphs, task = Clocked(pair.graphs.bind(), refine=STEP_S, judge=JUDGE_S), await task_of(pair)
-    found = search(graphs, task, pair.manifest, cost_of(STEP_S), graphs.within(9.0))
+    found = answered(graphs, search(task, pair.manifest, cost_of(STEP_S), graphs.within(9.0)))
     ids = [str(place) for place in range(task.candidates)]
     edits = len(neighbors(task, found.list).lists)
 
@@ -195,7 +196,7 @@ async def test_an_explanation_is_planned_by_what_judging_took_of_the_lists_of_th
         # two generated lists and the input list in 2 ms; the refined one was judged by itself
         needed_s = EVALUATE_S / 3 * edits * ROOM
         deadline = graphs.within(needed_s * share)
-        return explain(graphs, task, found, ids, deadline) is not None
+        return answered(graphs, explain(task, found, ids, deadline)) is not None
 
     assert found.refined is not None
     assert len(found.lists) == 4

@@ -14,6 +14,7 @@ from service.rerank.cost import Cost, CostLine
 from service.rerank.model import Model
 from service.rerank.ports import BoundGraphs
 from service.rerank.search import generate, judge
+from service.rerank.steps import answered
 from service.rerank.task import Task
 from service.rerank.tasks import build_task
 from tests.service.asking import (
@@ -91,7 +92,7 @@ async def test_answers_hold_candidates_only_none_twice_and_are_never_worse_than_
 def bound(model: Model, task: Task) -> BoundGraphs:
     """Graphs that have seen the request, so that they can judge its lists."""
     graphs = model.graphs.bind()
-    generate(graphs, task, model.manifest, 1)
+    answered(graphs, generate(task, model.manifest, 1))
     return graphs
 
 
@@ -291,7 +292,7 @@ async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(a
                 edited[tried["swapped_with"]] = edited[slot["slot"]]
             edited[slot["slot"]] = tried["item_id"]
             lists = np.array([[ids.index(i) for i in edited]], dtype=np.int32)
-            rewards = judge(bound(model, task), task, lists)[2]
+            rewards = answered(bound(model, task), judge(task, lists))[2]
             assert tried["gain"] == pytest.approx(rewards.mean() - answer["reward"], abs=3e-6)
             checked += 1
 

@@ -72,8 +72,8 @@ def told(artifact_folder, artifact, tmp_path_factory, shared_redis):
         "redis_url": f"redis://127.0.0.1:{shared_redis.port}",
         "feature_budget_ms": 40,
         "items_refresh_s": 0.2,
-        "max_inflight": 2,
-        "max_waiting": 2,
+        "max_inflight": 3,  # so that two wait for the graphs together and share a run
+        "max_waiting": 1,
         "candidate_dir": root / "candidate",
         "candidate_share": 0.5,
         "candidate_shadow": True,
