@@ -45,7 +45,7 @@ class Dense(nn.Module):
         return y if x.dim() == 3 else y.reshape(*x.shape[:-1], y.shape[-1])
 
     def of_requests(self, x: Tensor) -> Tensor:
-        """(E, B, n_in) -> (E, B, 1, n_out), of members; in graphs a product a request, without bias.
+        """(E, B, n_in) -> (E, B, 1, n_out), without bias; in graphs a product a request.
 
         One row's product is summed in another order than several rows': as one product of all a
         request's last digits would hang on how many share its run.
