@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         description="where graphs run; auto: on the loop where a worker has less than 2 cores",
     )
     shared_runs: int = Field(
-        default=4,
+        default=8,
         ge=1,
         le=16,
         description="requests that wait together and may share a run of the graphs; 1: none",

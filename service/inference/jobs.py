@@ -31,10 +31,12 @@ class Shareable(Protocol):
     """A job that may share runs of the graphs with others of its kind; called, it runs alone.
 
     kind: equal for those whose inputs have the same sizes; None shares with nobody.
+    most: how many a run may be of, for the sizes of this one.
     steps: a generator of calls of the graphs, which is sent their answers (`together.py`).
     """
 
     kind: Hashable | None
+    most: int
     steps: Any
 
     def joins(self, jobs: int) -> bool:
@@ -77,11 +79,13 @@ W = TypeVar("W", bound=Waiting)
 def sharing(first: W, others: Iterable[W], most: int) -> list[W]:
     """Who of the others is asked together with the first: of its kind, each with time for it."""
     kind = _kind(first)
-    if kind is None or most < 2:
+    if kind is None:
         return []
+    job: Any = first.job
+    most = min(most, job.most)
     found: list[W] = []
     for other in others:
-        if len(found) + 1 == most:
+        if len(found) + 1 >= most:
             break
         if other.graphs is first.graphs and _kind(other) == kind and not other.gone:
             found.append(other)

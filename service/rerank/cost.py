@@ -16,6 +16,10 @@ _FOLLOW = 0.05  # share of the way that one observation moves the pace
 _SLOWEST = 20.0
 _SPREAD = 1.5  # a plan leaves room: runs differ, and a plan that fails costs what it was to give
 _MORE = 0.65  # of a run alone is what each further request in it takes (loadtest/RESULTS.md)
+# Beyond these a shared run is slower than runs alone: what it works on leaves the caches
+# (loadtest/PROFILE.md).
+_MOST_CANDIDATES = 1000
+_MOST_PLACES = 12_800  # candidates of all lists
 # Share by which one refused step relaxes the pace: a try for nothing takes all the time there is.
 _FORGET = 0.005
 
@@ -158,6 +162,11 @@ def _observe(line: CostLine | None, run: Observation, ended: bool) -> None:
         line.outlast(run)
     else:
         line.observe(run)
+
+
+def most_together(candidates: int, lists: int) -> int:
+    """How many requests of N candidates and K lists a run may be of."""
+    return max(1, min(_MOST_CANDIDATES // candidates, _MOST_PLACES // (candidates * lists)))
 
 
 def _shared(requests: int) -> float:

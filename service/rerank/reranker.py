@@ -13,7 +13,7 @@ from typing import Any
 from model.contract.request import RerankRequest
 from service.errors import BudgetSpent, FeaturesUnavailable, GraphFailed, NotReady
 from service.rerank.answer import timings_ms, write_answer
-from service.rerank.cost import Cost
+from service.rerank.cost import Cost, most_together
 from service.rerank.deadline import Deadline
 from service.rerank.explain import explain
 from service.rerank.features import read_user
@@ -169,7 +169,7 @@ def _job(
         held.shared = jobs
         return True
 
-    return Job(steps, kind, joins)
+    return Job(steps, kind, most_together(task.candidates, task.num_lists), joins)
 
 
 def _find(

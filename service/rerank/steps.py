@@ -49,12 +49,14 @@ class Job(Generic[T]):
     """Steps on their way to the graphs: run alone by a call, or together with jobs of its kind.
 
     kind: jobs of one kind may share runs of the graphs: same sizes; None shares with nobody.
+    most: how many jobs of this kind a run holds before it is too large for the caches.
     joins: told of how many jobs a run would consist, whether the time left holds that; where it
         does, what the runs take is then counted as shared by so many.
     """
 
     steps: Steps[T]
     kind: Hashable | None
+    most: int
     joins: Callable[[int], bool]
 
     def __call__(self, graphs: Graphs) -> T:

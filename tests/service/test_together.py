@@ -164,16 +164,29 @@ async def test_lists_of_other_lengths_and_numbers_share_what_they_can(kind: Arti
     assert [answer["degraded"] for answer in together] == [[]] * len(SEEDS)
 
 
-async def test_who_has_no_time_for_company_is_not_waited_with(kind: Artifact, worker):
-    """A run of four takes three times as long as one of one; the first has time for one."""
-    line = CostLine((0.2, 0.0, 0.0, 0.0))
+async def test_who_has_no_time_for_company_is_not_waited_with(kind: Artifact):
+    """A run of four takes three times as long as one of one; the second has time for one."""
+    worker, line = LoopWorker(4), CostLine((0.2, 0.0, 0.0, 0.0))
     slow = {rules: Cost(line, CostLine((1e-6, 0.0, 0.0, 0.0))) for rules in (False, True)}
     before = len(shared())
 
     answers = await all_at_once(kind, model_of(kind, cost=slow), worker, budget_s=0.4)
+    worker.close()
 
     assert [answer["degraded"] for answer in answers] == [[]] * len(SEEDS)
-    assert max(shared()[before:], default=0) < 4
+    assert shared()[before:] == [3, 2]  # without the second, and without it again
+
+
+async def test_a_run_is_no_larger_than_its_requests_bear(kind: Artifact):
+    """Of 60 candidates and 64 lists each, three are too many places to choose from."""
+    worker, before = LoopWorker(8), len(shared())
+    body = {"candidates": {"item_id": list(kind.items.ids[:60])}, "num_lists": 64}
+
+    reranker = reranker_of(model_of(kind), worker)
+    await asyncio.gather(*(ask(reranker, body_of(kind, seed=seed) | body, 5.0) for seed in SEEDS))
+    worker.close()
+
+    assert shared()[before:] == [3, 3]
 
 
 async def test_one_whose_graphs_fail_is_the_only_one(kind: Artifact, worker):
