@@ -40,7 +40,11 @@ class Shareable(Protocol):
     steps: Any
 
     def joins(self, jobs: int) -> bool:
-        """Whether its time holds runs of so many jobs; where it does, they are counted so."""
+        """Whether its time holds runs of so many jobs."""
+        ...
+
+    def share(self, jobs: int) -> None:
+        """Told of how many jobs its runs will be."""
         ...
 
 
@@ -92,7 +96,11 @@ def sharing(first: W, others: Iterable[W], most: int) -> list[W]:
     size = len(found) + 1
     if not found or not _joins(first, size):
         return []
-    return [other for other in found if _joins(other, size)]
+    group: list[Any] = [first, *(other for other in found if _joins(other, size))]
+    if len(group) > 1:
+        for waiting in group:
+            waiting.job.share(len(group))
+    return group[1:]
 
 
 def left_s(deadline: Deadline) -> float:

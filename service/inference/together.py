@@ -4,7 +4,7 @@ A graph of a few hundred nodes spends half its time on what does not grow with t
 and the code between its runs finds the caches full of the request before: four at a time take
 three quarters of the CPU of four (loadtest/PROFILE.md). Nobody waits for company: these are
 requests that wait anyway while another's run goes on. An answer is the same to the last bit,
-whoever shares its runs (tests/export/test_shared_runs.py).
+whoever shares its runs (tests/service/test_together.py).
 """
 
 from __future__ import annotations
@@ -103,12 +103,12 @@ def _size(member: _Member) -> tuple[Any, ...]:
 
 def _ask(graphs: OrtGraphs, group: list[_Member], guard: Guard) -> None:
     """One run for all of them; who has no time left, or is gone, is told so instead."""
-    left_s = min(member.waiting.deadline.left_s() for member in group)
-    if left_s <= 0 or any(member.waiting.gone for member in group):
-        return _end_late(group)
-    run = graphs.bind()
+    run, left_s = graphs.bind(), min(member.waiting.deadline.left_s() for member in group)
     guard.guard(run, left_s)
     try:
+        # asked behind the guard: whoever is gone from now on stops the run
+        if left_s <= 0 or any(member.waiting.gone for member in group):
+            return _end_late(group)
         answers = _answers(graphs, run, group)
     except BudgetSpent:
         return _end_late(group)

@@ -164,12 +164,12 @@ def _job(
 
     def joins(jobs: int) -> bool:
         needed_s = cost.together(candidates=task.candidates, lists=task.num_lists, requests=jobs)
-        if needed_s > deadline.left_s():
-            return False
-        held.shared = jobs
-        return True
+        return needed_s <= deadline.left_s()
 
-    return Job(steps, kind, most_together(task.candidates, task.num_lists), joins)
+    def share(jobs: int) -> None:
+        held.shared = jobs
+
+    return Job(steps, kind, most_together(task.candidates, task.num_lists), joins, share)
 
 
 def _find(

@@ -50,14 +50,15 @@ class Job(Generic[T]):
 
     kind: jobs of one kind may share runs of the graphs: same sizes; None shares with nobody.
     most: how many jobs of this kind a run holds before it is too large for the caches.
-    joins: told of how many jobs a run would consist, whether the time left holds that; where it
-        does, what the runs take is then counted as shared by so many.
+    joins: told of how many jobs a run would consist, whether the time left holds that.
+    share: told of how many they do, counts what the runs take as shared by so many.
     """
 
     steps: Steps[T]
     kind: Hashable | None
     most: int
     joins: Callable[[int], bool]
+    share: Callable[[int], None]
 
     def __call__(self, graphs: Graphs) -> T:
         """Alone."""

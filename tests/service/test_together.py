@@ -177,6 +177,28 @@ async def test_who_has_no_time_for_company_is_not_waited_with(kind: Artifact):
     assert shared()[before:] == [3, 2]  # without the second, and without it again
 
 
+async def test_who_ends_up_alone_counts_its_run_as_its_own(kind: Artifact):
+    """The others have no time for company: the first one's runs are no faster for having asked."""
+    seen: list[int] = []
+
+    class Noting(CostLine):
+        def observe(self, run: Observation) -> None:
+            seen.append(run.requests)
+
+    worker, line = LoopWorker(8), Noting((0.2, 0.0, 0.0, 0.0))
+    slow = {rules: Cost(line, CostLine((1e-6, 0.0, 0.0, 0.0))) for rules in (False, True)}
+    reranker = reranker_of(model_of(kind, cost=slow), worker)
+    budgets = [5.0, 0.4, 0.4]
+
+    bodies = [own_body(kind, seed) for seed in range(3)]
+    await asyncio.gather(
+        *(ask(reranker, body, left) for body, left in zip(bodies, budgets, strict=True))
+    )
+    worker.close()
+
+    assert seen == [1, 1, 1]
+
+
 async def test_a_run_is_no_larger_than_its_requests_bear(kind: Artifact):
     """Of 60 candidates and 64 lists each, three are too many places to choose from."""
     worker, before = LoopWorker(8), len(shared())
