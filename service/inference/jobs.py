@@ -64,8 +64,7 @@ class Waiting:
 
     def expire(self) -> None:
         """The deadline has passed: answer the caller."""
-        if not self.future.done():
-            self.future.set_exception(BudgetSpent(stage="model", left_ms=0.0))
+        self.settle(None, BudgetSpent(stage="model", left_ms=0.0))
 
     def settle(self, result: object, error: BaseException | None) -> None:
         """Hand over what came of it, unless nobody waits any more."""
@@ -120,7 +119,7 @@ def _kind(waiting: Waiting) -> Hashable | None:
 
 def _joins(waiting: Waiting, jobs: int) -> bool:
     job: Any = waiting.job
-    return bool(job.joins(jobs))
+    return jobs <= job.most and bool(job.joins(jobs))
 
 
 class Guard(Protocol):

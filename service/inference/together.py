@@ -16,26 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.manifest import (
-    EVALUATOR,
-    GENERATOR,
-    GENERATOR_RULES,
-    REFINER,
-    REFINER_RULES,
-)
+from model.contract.manifest import EVALUATOR, GENERATOR, REFINER
 from service.errors import BudgetSpent, GraphFailed
 from service.inference.graphs import OrtGraphs, OrtRun
 from service.inference.jobs import Guard, Waiting
 from service.telemetry import metrics
 
 Arrays = dict[str, NDArray[Any]]
-_GRAPHS = {
-    ("generate", False): GENERATOR,
-    ("generate", True): GENERATOR_RULES,
-    ("evaluate", False): EVALUATOR,
-    ("refine", False): REFINER,
-    ("refine", True): REFINER_RULES,
-}
+# without rules: requests that have some share with nobody
+_GRAPHS = {"generate": GENERATOR, "evaluate": EVALUATOR, "refine": REFINER}
 _SIZED_BY = {"generate": "noise_item", "evaluate": "lists", "refine": "at"}
 
 
@@ -98,7 +87,7 @@ def _alike(going: Sequence[_Member]) -> list[_Member]:
 
 def _size(member: _Member) -> tuple[Any, ...]:
     asked = member.asked
-    return asked.call, asked.rules, asked.arrays[_SIZED_BY[asked.call]].shape
+    return asked.call, asked.arrays[_SIZED_BY[asked.call]].shape
 
 
 def _ask(graphs: OrtGraphs, group: list[_Member], guard: Guard) -> None:
@@ -135,7 +124,7 @@ def _end_late(group: Sequence[_Member]) -> None:
 
 def _answers(graphs: OrtGraphs, run: OrtRun, group: Sequence[_Member]) -> list[Any]:
     asked, rows = group[0].asked, range(len(group))
-    name = _GRAPHS[asked.call, asked.rules]
+    name = _GRAPHS[asked.call]
     made = run.outputs(name, _stacked(graphs, name, group), requests=len(group))
     if asked.call == "refine":
         return [made["stepped"][row : row + 1] for row in rows]

@@ -211,6 +211,18 @@ async def test_a_run_is_no_larger_than_its_requests_bear(kind: Artifact):
     assert shared()[before:] == [3, 3]
 
 
+async def test_who_asks_for_more_lists_joins_no_run_that_is_too_large_for_it(kind: Artifact):
+    worker, before = LoopWorker(8), len(shared())
+    reranker = reranker_of(model_of(kind), worker)
+    offer = {"candidates": {"item_id": list(kind.items.ids[:60])}}
+    bodies = [body_of(kind, num_lists=lists) | offer for lists in (1, 64, 64, 64, 64)]
+
+    await asyncio.gather(*(ask(reranker, body, 5.0) for body in bodies))
+    worker.close()
+
+    assert max(shared()[before:]) <= 3
+
+
 async def test_one_whose_graphs_fail_is_the_only_one(kind: Artifact, worker):
     model = model_of(kind, graphs=Changed(kind, Fragile))
     whole = await all_at_once(kind, model_of(kind), worker)
