@@ -51,14 +51,14 @@ AXES: dict[str, tuple[str, ...]] = {
     "rule_max": ("B", "R"),
     "lists": ("B", "L", "M"),
     "known": ("E", "B", "N", "Z"),
-    "context": ("E", "B", "1", "1", "H"),
+    "context": ("E", "B", "1", "1", "C"),
     "at": ("B", "M"),
     "movable": ("B", "N"),
     "slot_weight": ("B", "M"),
     "click_worth": ("B", "1"),
     "conversion_worth": ("B", "N"),
 }
-DYNAMIC = frozenset("BNKRL")
+DYNAMIC = frozenset("BNKRLH")
 REQUEST = ("candidates", "cand_valid", "slot_valid", "user", "sessions", "sess_valid")
 EDITING = ("start", "editable", "noise_slot", "noise_item")
 ORDERING = ("click_worth", "conversion_worth")  # of nets whose lists begin in their own order

@@ -19,7 +19,7 @@ from model.contract import manifest
 
 OPSET = 20
 _ANY = 2**31 - 1
-_LIMITS = {"B": 4096, "N": 4096, "K": 1024, "R": 1024, "L": 65536}
+_LIMITS = {"B": 4096, "N": 4096, "K": 1024, "R": 1024, "L": 65536, "H": 4096}
 
 
 def export_graph(

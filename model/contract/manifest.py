@@ -24,6 +24,8 @@ MANIFEST, ITEMS, GOLDEN = "manifest.json", "items.npz", "golden.npz"
 TABLES = "weights.bin"  # what graphs look up; an artifact without it holds its tables in the graphs
 GENERATOR, GENERATOR_RULES, EVALUATOR = "generator", "generator_rules", "evaluator"
 REFINER, REFINER_RULES = "refiner", "refiner_rules"
+SESSIONS = "sessions"  # the graphs' input (B, H, M, Fs) of what a user was shown before
+FEWEST_SESSIONS = 2  # products of a single one are summed otherwise than those of several
 
 
 class Frozen(BaseModel):
@@ -64,7 +66,7 @@ class Lengths(Frozen):
 
     max_candidates: int = Field(ge=1)
     slots: int = Field(ge=1)  # M, static in the graphs
-    sessions: int = Field(ge=1)  # H
+    sessions: int = Field(ge=1)  # H, the most of a user
     session_slots: int = Field(ge=1)
     edits: int = Field(ge=1)  # T
     default_list_size: int = Field(ge=1)
@@ -136,6 +138,15 @@ class Manifest(Frozen):
                     f"refine_rounds is {self.refine_rounds} and there is no {refined} for {made}"
                 )
         return self
+
+    @cached_property
+    def sessions_vary(self) -> bool:
+        """Whether graphs take as many sessions as a user has, `FEWEST_SESSIONS` at least.
+
+        Those exported before 2026-11-22 always take `lengths.sessions`.
+        """
+        [taken] = [i for i in self.graphs[GENERATOR].inputs if i.name == SESSIONS]
+        return isinstance(taken.shape[1], str)
 
     @cached_property
     def begins_by_worth(self) -> bool:

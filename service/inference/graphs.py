@@ -36,7 +36,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     for kind in vars(ort_state).values()
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
-BATCH_AXIS = "B"  # as export names it in the graphs
+BATCH_AXIS, HISTORY_AXIS = "B", "H"  # as export names them in the graphs
 # This fusion makes these graphs a quarter slower (DESIGN section 9).
 _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
 
@@ -99,14 +99,8 @@ class OrtGraphs:
         self.inputs = {
             name: [i.name for i in session.get_inputs()] for name, session in sessions.items()
         }
-        self.batch_axes = {
-            name: {
-                tensor.name: tensor.shape.index(BATCH_AXIS)
-                for tensor in [*session.get_inputs(), *session.get_outputs()]
-                if BATCH_AXIS in tensor.shape
-            }
-            for name, session in sessions.items()
-        }
+        self.batch_axes = {name: _axes(own, BATCH_AXIS) for name, own in sessions.items()}
+        self.history_axes = {name: _axes(own, HISTORY_AXIS) for name, own in sessions.items()}
         self.outputs = {
             name: [o.name for o in session.get_outputs()] for name, session in sessions.items()
         }
@@ -123,6 +117,15 @@ class OrtGraphs:
     def bind(self) -> OrtRun:
         """Graphs of one job, which can be stopped without touching another's."""
         return OrtRun(self)
+
+
+def _axes(session: DirectSession, letter: str) -> dict[str, int]:
+    """Of each input and output that has this dynamic axis: which of its axes that is."""
+    return {
+        tensor.name: tensor.shape.index(letter)
+        for tensor in [*session.get_inputs(), *session.get_outputs()]
+        if letter in tensor.shape
+    }
 
 
 class OrtRun:

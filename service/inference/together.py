@@ -142,13 +142,27 @@ def _answers(graphs: OrtGraphs, run: OrtRun, group: Sequence[_Member]) -> list[A
 
 def _stacked(graphs: OrtGraphs, name: str, group: Sequence[_Member]) -> Arrays:
     """All inputs of the graph with a row for each of the group."""
-    axes = graphs.batch_axes[name]
+    axes, varying = graphs.batch_axes[name], graphs.history_axes[name]
     return {
         key: _told(group, key, axes[key])
         if key in group[0].told
-        else np.concatenate([member.asked.arrays[key] for member in group], axes[key])
+        else joined([m.asked.arrays[key] for m in group], axes[key], varying.get(key))
         for key in graphs.inputs[name]
     }
+
+
+def joined(arrays: Sequence[NDArray[Any]], axis: int, varying: int | None) -> NDArray[Any]:
+    """One behind the other on the axis; where they vary on another, the shorter ones padded."""
+    if varying is None or len({array.shape[varying] for array in arrays}) == 1:
+        return np.concatenate(arrays, axis)
+    shape = list(arrays[0].shape)
+    shape[axis], shape[varying] = len(arrays), max(array.shape[varying] for array in arrays)
+    padded = np.zeros(shape, arrays[0].dtype)  # row 0 and False: padding, as the encoder has it
+    for place, array in enumerate(arrays):
+        at: list[slice | int] = [slice(None)] * len(shape)
+        at[axis], at[varying] = slice(place, place + 1), slice(array.shape[varying])
+        padded[tuple(at)] = array
+    return padded
 
 
 def _told(group: Sequence[_Member], key: str, axis: int) -> NDArray[Any]:

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from model.contract.choice import choose, reward
 from model.contract.errors import ManifestError
-from model.contract.manifest import EVALUATOR, GENERATOR, GOLDEN, REFINER, Manifest
+from model.contract.manifest import (
+    EVALUATOR,
+    FEWEST_SESSIONS,
+    GENERATOR,
+    GOLDEN,
+    REFINER,
+    SESSIONS,
+    Manifest,
+)
 from model.contract.refine import ascend, fixed_inputs
 from service.errors import GraphFailed
 from service.inference.artifact import Artifact
@@ -18,6 +26,7 @@ from service.inference.graphs import OrtRun
 GOLDEN_ROWS = 256  # bounds the time of a start, whatever the file holds
 BATCH = 4  # 16 take as long, and the runtime keeps what its largest run needed: 67 MB more
 SAME_SHARE = 0.99  # rows whose lists and choice must be the same: ties in float may flip an argmax
+_HISTORY = (SESSIONS, "sess_valid")  # (B, H, ..)
 _VALUES = "values"  # (B, N), beside the graphs' inputs; only where the objective uses a value
 
 Rows = dict[str, NDArray[Any]]
@@ -57,10 +66,13 @@ def same_together(artifact: Artifact) -> bool:
     it otherwise lets no requests share runs, or an answer would hang on who else asked.
     """
     golden = _read_golden(artifact)
-    part = {key: _rows(key, value, slice(0, BATCH)) for key, value in golden.items()}
-    inputs = {k.removeprefix("in_"): v for k, v in part.items() if k.startswith("in_")}
-    every = range(len(part["chosen"]))
-    each = [{k: v[row : row + 1] for k, v in inputs.items()} for row in every]
+    inputs = {k.removeprefix("in_"): v for k, v in golden.items() if k.startswith("in_")}
+    held = _sessions_held(inputs)
+    rows = held.argsort(kind="stable")[np.linspace(0, len(held) - 1, BATCH).astype(int)]
+    inputs, held = {k: v[rows] for k, v in inputs.items()}, held[rows]
+    each = [{k: v[row : row + 1] for k, v in inputs.items()} for row in range(BATCH)]
+    if artifact.manifest.sessions_vary:
+        each = [_with_sessions(one, count) for one, count in zip(each, held.tolist(), strict=True)]
     together, alone = _asked(artifact, inputs), [_asked(artifact, one) for one in each]
     return all(
         np.array_equal(value, np.concatenate([one[name][0] for one in alone], axis))
@@ -83,6 +95,17 @@ def _asked(artifact: Artifact, inputs: Rows) -> dict[str, tuple[NDArray[Any], in
         for graph, values in said.items()
         for name, value in values.items()
     }
+
+
+def _sessions_held(inputs: Rows) -> NDArray[np.intp]:
+    """(B,) how many sessions each request has; those come first."""
+    held: NDArray[np.intp] = inputs[_HISTORY[1]].any(axis=2).sum(axis=1)
+    return held
+
+
+def _with_sessions(inputs: Rows, count: int) -> Rows:
+    """One request as it comes: with the sessions that its user has."""
+    return inputs | {name: inputs[name][:, : max(count, FEWEST_SESSIONS)] for name in _HISTORY}
 
 
 def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:

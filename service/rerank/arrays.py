@@ -17,7 +17,7 @@ from model.contract.encode import Encoder, Rows
 from model.contract.errors import ValueRejected
 from model.contract.fitted import FittedField
 from model.contract.items import ItemTable
-from model.contract.manifest import Lengths
+from model.contract.manifest import FEWEST_SESSIONS, Lengths
 from model.contract.request import RerankRequest
 from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE
 from model.contract.store_layout import UserRecord
@@ -86,21 +86,26 @@ def fits(record: UserRecord, encoder: Encoder) -> bool:
 
 
 def encode_sessions(
-    record: UserRecord | None, encoder: Encoder, table: ItemTable, lengths: Lengths
+    record: UserRecord | None, encoder: Encoder, table: ItemTable, lengths: Lengths, *, vary: bool
 ) -> tuple[Rows, NDArray[np.bool_]]:
-    """(H, M, Fs) int32 and (H, M) bool, newest session first, cut or padded to the graphs' size."""
-    shape, one = (lengths.sessions, lengths.session_slots), encoder.one_request
-    if record is not None and record.item_keys.shape == shape:  # as one whose history is full
-        places = table.places_of_keys(record.item_keys)
-        own = table.padded_rows.take(places, axis=0)
-        return one.encode_sessions(own, record.clicked, record.converted), record.clicked >= 0
-    rows = np.zeros((*shape, one.session_width), dtype=np.int32)  # PADDING_ROW everywhere
-    valid = np.zeros(shape, dtype=bool)
-    if record is None or not record.item_keys.size:
+    """(H, M, Fs) int32 and (H, M) bool, newest session first, slots cut or padded to the graphs'.
+
+    vary: H is as many as the user has, `FEWEST_SESSIONS` at least; else always the graphs' most.
+    """
+    most, width = lengths.sessions, lengths.session_slots
+    one, keys = encoder.one_request, None if record is None else record.item_keys
+    held = 0 if keys is None else min(len(keys), most)
+    own = min(max(held, FEWEST_SESSIONS), most) if vary else most
+    if record is not None and keys is not None and keys.shape == (own, width):  # nothing to pad
+        items = table.padded_rows.take(table.places_of_keys(keys), axis=0)
+        return one.encode_sessions(items, record.clicked, record.converted), record.clicked >= 0
+    rows = np.zeros((own, width, one.session_width), dtype=np.int32)  # PADDING_ROW everywhere
+    valid = np.zeros((own, width), dtype=bool)
+    if record is None or keys is None or not keys.size:
         return rows, valid
-    held, slots = map(min, record.item_keys.shape, shape)
+    slots = min(keys.shape[1], width)
     clicked = record.clicked[:held, :slots]
-    places = table.places_of_keys(record.item_keys[:held, :slots])
+    places = table.places_of_keys(keys[:held, :slots])
     rows[:held, :slots] = one.encode_sessions(
         table.padded_rows.take(places, axis=0), clicked, record.converted[:held, :slots]
     )

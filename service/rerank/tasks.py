@@ -39,7 +39,9 @@ async def build_task(
     size = limits.list_size(request, manifest)
     encoded = encode_candidates(request, encoder, table)
     user = encode_user(record, request.body.context, encoder)
-    sessions, sess_valid = encode_sessions(record, encoder, table, manifest.lengths)
+    sessions, sess_valid = encode_sessions(
+        record, encoder, table, manifest.lengths, vary=manifest.sessions_vary
+    )
     compile_them = _compiling(request, model, encoded, size)
     rules = request.body.constraints
     searched = rules is not None and (rules.caps or rules.minimums)

@@ -17,12 +17,12 @@ ROOM = 1.02
 # (in the file, in a run), for the tests' artifacts: two edits, two members, four candidate fields.
 MEASURED = {
     # 17 and 12 of the next four: products a request instead of one over all, so that no bit hangs
-    # on who shares a run
-    ("nlgr", "generator"): (260, 248),
-    ("nlgr", "generator_rules"): (321, 307),
+    # on who shares a run; 5 and 6: as many sessions as there are, for 15 % of the time
+    ("nlgr", "generator"): (265, 253),
+    ("nlgr", "generator_rules"): (326, 312),
     ("nlgr", "evaluator"): (59, 59),
-    ("pair", "generator"): (293, 287),  # 18 of them: where lists begin, for fewer edits
-    ("pair", "generator_rules"): (360, 352),  # and whether that obeys
+    ("pair", "generator"): (299, 293),  # 18 of them: where lists begin, for fewer edits
+    ("pair", "generator_rules"): (366, 358),  # and whether that obeys
     ("pair", "evaluator"): (46, 46),
     ("pair", "refiner"): (132, 132),
     ("pair", "refiner_rules"): (156, 156),

@@ -103,16 +103,38 @@ def test_a_history_that_just_fills_the_graphs_is_encoded_as_the_newest_part_of_a
         clicked=longer.clicked[: lengths.sessions],
         converted=longer.converted[: lengths.sessions],
     )
-    shorter = replace(fills, item_keys=fills.item_keys[:2], clicked=fills.clicked[:2])
+    shorter = replace(
+        fills,
+        item_keys=fills.item_keys[:2],
+        clicked=fills.clicked[:2],
+        converted=fills.converted[:2],
+    )
 
-    rows, valid = encode_sessions(fills, model.encoder, table, lengths)
-    cut_rows, cut_valid = encode_sessions(longer, model.encoder, table, lengths)
-    some_rows, some_valid = encode_sessions(shorter, model.encoder, table, lengths)
+    def encoded(record, vary):
+        return encode_sessions(record, model.encoder, table, lengths, vary=vary)
 
-    assert (rows.dtype, valid.dtype) == (cut_rows.dtype, cut_valid.dtype)
-    assert rows.tolist() == cut_rows.tolist()
-    assert valid.tolist() == cut_valid.tolist()
+    rows, valid = encoded(fills, vary=False)
+
     assert not valid.all()
+    for record, vary in ((fills, True), (longer, False), (longer, True)):
+        same_rows, same_valid = encoded(record, vary)
+        assert (same_rows.dtype, same_valid.dtype) == (rows.dtype, valid.dtype)
+        assert same_rows.tolist() == rows.tolist()
+        assert same_valid.tolist() == valid.tolist()
+    some_rows, some_valid = encoded(shorter, vary=False)
     assert some_rows[:2].tolist() == rows[:2].tolist()
     assert not some_valid[2:].any()
     assert not some_rows[2:].any()
+    own_rows, own_valid = encoded(shorter, vary=True)
+    assert own_rows.tolist() == rows[:2].tolist()
+    assert own_valid.tolist() == valid[:2].tolist()
+
+
+def test_a_user_without_history_brings_two_empty_sessions_where_graphs_take_what_there_is(artifact):
+    model, lengths = model_of(artifact), artifact.manifest.lengths
+    newcomer = unpack_user(user_blob(artifact, 0), artifact.manifest.schema_hash)
+
+    for record in (newcomer, None):
+        rows, valid = encode_sessions(record, model.encoder, artifact.items, lengths, vary=True)
+        assert valid.tolist() == [[False] * lengths.session_slots] * 2
+        assert not rows.any()

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.contract.manifest import GENERATOR
 from service.errors import BudgetSpent, GraphFailed
+from service.features.memory_store import MemoryUserStore
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.graphs import OrtGraphs, OrtRun
 from service.inference.loop_worker import LoopWorker
@@ -17,7 +19,7 @@ from service.inference.worker import ThreadWorker
 from service.rerank.cost import Cost, CostLine, Observation
 from service.telemetry import metrics
 from tests.artifacts import KINDS, tiny_artifact
-from tests.service.asking import ask, body_of, model_of, reranker_of
+from tests.service.asking import ask, body_of, model_of, reranker_of, user_blob
 
 SEEDS = range(6)
 SHORT = 2  # list size of the request that has trouble
@@ -132,6 +134,41 @@ async def test_who_shares_runs_is_answered_as_who_is_alone(kind: Artifact, worke
     assert len({str(same(answer)["items"]) for answer in alone}) > 1
     assert sum(shared()[before:]) >= 4
     assert max(shared()[before:]) <= 4
+
+
+async def test_users_with_longer_and_shorter_histories_share_runs_and_are_answered_as_alone(
+    kind: Artifact, worker
+):
+    most = kind.manifest.lengths.sessions
+    users = {f"h{count}": user_blob(kind, count) for count in (2, 0, most + 1, 1, most, 3)}
+    store = MemoryUserStore(users, schema_hash=kind.manifest.schema_hash)
+    reranker = reranker_of(model_of(kind, store), worker)
+    bodies = [own_body(kind, 1) | {"user_id": user} for user in users]
+    alone = [await ask(reranker, body) for body in bodies]
+    before = len(shared())
+
+    together = await asyncio.gather(*(ask(reranker, body) for body in bodies))
+
+    assert [same(answer) for answer in together] == [same(answer) for answer in alone]
+    assert len({answer["reward"] for answer in alone}) > 3  # histories do count
+    assert sum(shared()[before:]) >= 4
+
+
+class Padding(OrtRun):
+    """Says the next larger number where histories are padded to the graphs' most."""
+
+    def outputs(self, name: str, arrays: Any, *, requests: int = 1) -> dict[str, Any]:
+        made = super().outputs(name, arrays, requests=requests)
+        most = self._graphs.manifest.lengths.sessions
+        if name == GENERATOR and arrays["sessions"].shape[1] == most:
+            made["known"] = np.nextafter(made["known"], np.float32(1))
+        return made
+
+
+def test_graphs_whose_answers_hang_on_how_far_a_history_is_padded_are_found_out(kind: Artifact):
+    padding = Changed(kind, Padding)
+
+    assert not same_together(Artifact(kind.folder, kind.manifest, padding, kind.items))
 
 
 async def test_only_requests_of_one_kind_share_runs(kind: Artifact, worker):

@@ -49,7 +49,7 @@ async def test_the_service_encodes_a_logged_request_as_training_did(log, tmp_pat
     for row, line in zip(rows, lines, strict=False):
         request = parse_request(json.dumps(json.loads(line)["request"]).encode())
         record = await store.fetch_user(request.user_id, timeout_s=1.0)
-        sessions, sess_valid = encode_sessions(record, encoder, table, lengths)
+        sessions, sess_valid = encode_sessions(record, encoder, table, lengths, vary=False)
         ours = {
             "candidates": encode_candidates(request, encoder, table).rows,
             "user": encode_user(record, request.body.context, encoder),

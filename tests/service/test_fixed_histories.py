@@ -1,0 +1,63 @@
+"""Artifacts from before graphs took as many sessions as a user has are served as they were."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from model.contract.manifest import MANIFEST, file_checksum, read_manifest
+from service.features.memory_store import MemoryUserStore
+from service.inference.artifact import Artifact, read_artifact
+from service.inference.loop_worker import LoopWorker
+from service.inference.verify import same_together, verify
+from tests.artifacts import KINDS, tiny_artifact
+from tests.service.asking import ask, body_of, model_of, reranker_of, user_blob
+
+HISTORY = ("sessions", "sess_valid")
+
+
+def fix_histories(folder: Path) -> None:
+    """Graphs, manifest and checksums as exported when every user brought H sessions."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    most = manifest["lengths"]["sessions"]
+    for graph in manifest["graphs"].values():
+        path = folder / graph["file"]
+        model = onnx.load(path, load_external_data=False)
+        for value in model.graph.input:
+            if value.name in HISTORY:
+                value.type.tensor_type.shape.dim[1].dim_value = most
+        path.write_bytes(model.SerializeToString())
+        manifest["checksums"][path.name] = file_checksum(path)
+        for taken in graph["inputs"]:
+            if taken["name"] in HISTORY:
+                taken["shape"][1] = most
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+async def test_they_give_the_same_answers(kind: str, tmp_path: Path):
+    folder = tiny_artifact(tmp_path, kind)
+    answers = []
+    for fixed in (False, True):
+        if fixed:
+            fix_histories(folder)
+        assert read_manifest(folder).sessions_vary is not fixed
+        artifact = read_artifact(folder)
+        verify(artifact)
+        artifact.graphs.shares = same_together(artifact)
+        answers.append(await answers_of(artifact))
+
+    assert answers[0] == answers[1]
+
+
+async def answers_of(artifact: Artifact) -> list[object]:
+    """Items and reward of users with histories of several lengths."""
+    users = {f"h{count}": user_blob(artifact, count) for count in (0, 1, 3, 12)}
+    store = MemoryUserStore(users, schema_hash=artifact.manifest.schema_hash)
+    worker = LoopWorker()
+    reranker = reranker_of(model_of(artifact, store), worker)
+    found = [await ask(reranker, body_of(artifact, user_id=user)) for user in users]
+    worker.close()
+    assert len({answer["reward"] for answer in found}) > 1
+    return [(answer["items"], answer["reward"], answer["degraded"]) for answer in found]
