@@ -36,6 +36,11 @@ class EncodedCandidates:
     rows: Rows
     places: NDArray[np.int64]
 
+    @property
+    def unknown(self) -> int:
+        """How many candidates the item table does not know."""
+        return int(np.add.reduce(self.places < 0))
+
 
 def encode_candidates(
     request: RerankRequest, encoder: Encoder, table: ItemTable

@@ -5,14 +5,18 @@ Late or broken parts never fail a request: it is answered without them and `degr
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from model.contract.request import RerankRequest
+from model.contract.store_layout import UserRecord
 from service.errors import BudgetSpent, FeaturesUnavailable, GraphFailed, NotReady
 from service.rerank.answer import timings_ms, write_answer
+from service.rerank.arrays import EncodedCandidates, encode_candidates
+from service.rerank.begun import Begun
 from service.rerank.cost import Cost, most_together
 from service.rerank.deadline import Deadline
 from service.rerank.explain import explain
@@ -35,7 +39,8 @@ from service.telemetry.traces import Lap
 class Visit:
     """What one request gathers on its way: stage times and what it went without.
 
-    laps: the same stages with when they began and ended; None where nothing is traced.
+    laps: the same stages, piece by piece, with when they began and ended; None where nothing is
+        traced.
     artifact: the role of the model that was asked.
     mark: when the last stage ended, on the deadline's clock.
     """
@@ -49,9 +54,9 @@ class Visit:
     mark: float = field(default_factory=time.monotonic)
 
     def lap(self, stage: str) -> None:
-        """The time since the last lap belongs to `stage`."""
+        """The time since the last lap belongs to `stage`, beside what it had."""
         began, now = self.mark, self.deadline.clock()
-        self.seconds[stage] = now - began
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - began
         if self.laps is not None:
             self.laps.append(Lap(stage, began, now))
         self.mark = now
@@ -87,16 +92,10 @@ class Reranker:
         model = self._model_of(request.user_id)
         visit.artifact = model.role
         self.limits.check(request, model.manifest)
-        try:
-            record = await read_user(model, request.user_id, visit.deadline, self._feature_budget_s)
-        except FeaturesUnavailable as error:
-            record = None
-            visit.degraded.add("user_features")
-            event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
-        visit.lap("features")
+        encoded, record = await self._gather(model, request, visit)
         asked = request.body.seed
         seed = derive_seed(visit.request_id) if asked is None else asked
-        task, unknown = await build_task(request, model, record, seed)
+        task = await build_task(request, model, encoded, record, seed)
         visit.lap("encode")
         outcome = await self._search(model, request, task, visit)
         found, explanation = outcome if outcome is not None else (None, None)
@@ -108,13 +107,36 @@ class Reranker:
             degraded=visit.degraded,
             explanation=explanation,
         )
-        _count(model, task, visit, unknown)
+        _count(model, task, visit, encoded.unknown)
         count_quality(model, task, found)
         if self.trial is not None:
             self.trial.shadow(request, seed, self._worker)
         visit.seconds["total"] = visit.deadline.spent_s()
         answer["timings_ms"] = timings_ms(visit.seconds)
         return answer
+
+    async def _gather(
+        self, model: Model, request: RerankRequest, visit: Visit
+    ) -> tuple[EncodedCandidates, UserRecord | None]:
+        """Encoded candidates and the user's record, for which the store is asked first."""
+        budget_s = self._feature_budget_s
+        fetch = Begun(read_user(model, request.user_id, visit.deadline, budget_s))
+        try:
+            await asyncio.sleep(0)  # what this turn of the loop has written leaves now
+            visit.lap("features")
+            encoded = encode_candidates(request, model.encoder, model.items.table)
+            visit.lap("encode")
+        except BaseException:
+            fetch.close()
+            raise
+        try:
+            record = await fetch
+        except FeaturesUnavailable as error:
+            record = None
+            visit.degraded.add("user_features")
+            event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
+        visit.lap("features")
+        return encoded, record
 
     def _model_of(self, user_id: str) -> Model:
         """The candidate artifact for the users of its share, else the current one."""

@@ -19,7 +19,6 @@ from model.contract.wire_limits import MAX_SEED
 from service.rerank import limits
 from service.rerank.arrays import (
     EncodedCandidates,
-    encode_candidates,
     encode_sessions,
     encode_user,
 )
@@ -28,16 +27,19 @@ from service.rerank.task import Task
 
 
 async def build_task(
-    request: RerankRequest, model: Model, record: UserRecord | None, seed: int
-) -> tuple[Task, int]:
-    """The task, and how many candidates the item table does not know.
+    request: RerankRequest,
+    model: Model,
+    encoded: EncodedCandidates,
+    record: UserRecord | None,
+    seed: int,
+) -> Task:
+    """The task of encoded candidates and what is known of the user.
 
     Raises ValueRejected, RequestRejected, RulesUnsatisfiable or RulesUndecided.
     """
     manifest, encoder, table = model.manifest, model.encoder, model.items.table
     objective = limits.objective(request, manifest)
     size = limits.list_size(request, manifest)
-    encoded = encode_candidates(request, encoder, table)
     user = encode_user(record, request.body.context, encoder)
     sessions, sess_valid = encode_sessions(
         record, encoder, table, manifest.lengths, vary=manifest.sessions_vary
@@ -50,7 +52,7 @@ async def build_task(
     values = None
     if objective.value:
         values = _values(request, encoded, table, manifest.objective)
-    task = Task(
+    return Task(
         context={
             "candidates": encoded.rows[None],
             "cand_valid": compiled.arrays.allowed[None],
@@ -69,7 +71,6 @@ async def build_task(
         seed=seed,
         ruled=bool(request.body.constraints),
     )
-    return task, int(np.add.reduce(encoded.places < 0))
 
 
 def derive_seed(request_id: str) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 from model.contract.errors import ContractError
 from model.contract.request import RerankRequest
 from service.errors import BudgetSpent, FeaturesUnavailable, RerankError
+from service.rerank.arrays import encode_candidates
 from service.rerank.deadline import Clock, Deadline
 from service.rerank.features import fetch_fitting
 from service.rerank.limits import Limits
@@ -66,7 +67,8 @@ class Trial:
         try:
             self._limits.check(request, model.manifest)
             record = await fetch_fitting(model, request.user_id, deadline.left_s() / 2)
-            task, _ = await build_task(request, model, record, seed)
+            encoded = encode_candidates(request, model.encoder, model.items.table)
+            task = await build_task(request, model, encoded, record, seed)
             found = await _found(model, task, worker, deadline)
             count_quality(model, task, found)
         except FeaturesUnavailable:  # the store's fault, not the candidate's

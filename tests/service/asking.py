@@ -11,17 +11,20 @@ import numpy as np
 
 from model.contract.encode import Encoder
 from model.contract.items import item_keys
-from model.contract.request import parse_request
+from model.contract.request import RerankRequest, parse_request
 from model.contract.store_layout import UserRecord, pack_user
 from service.errors import FeaturesUnavailable
 from service.features.memory_store import MemoryUserStore
 from service.inference.artifact import Artifact
+from service.rerank.arrays import encode_candidates
 from service.rerank.cost import Cost, CostLine
 from service.rerank.deadline import Deadline
 from service.rerank.limits import Limits
 from service.rerank.model import Model, ModelHolder
 from service.rerank.ports import ItemHolder, UserStore, Worker
 from service.rerank.reranker import Reranker, Visit
+from service.rerank.task import Task
+from service.rerank.tasks import build_task
 
 USER = "u1"
 CHEAP = (1e-6, 0.0, 0.0, 0.0)  # a cost line that always fits
@@ -87,6 +90,14 @@ def reranker_of(model: Model, worker: Worker) -> Reranker:
     models = ModelHolder()
     models.swap(model)
     return Reranker(models, worker, Limits())
+
+
+async def task_of(
+    model: Model, request: RerankRequest, record: UserRecord | None = None, seed: int = 5
+) -> Task:
+    """What the use case makes of a request."""
+    encoded = encode_candidates(request, model.encoder, model.items.table)
+    return await build_task(request, model, encoded, record, seed)
 
 
 def body_of(artifact: Artifact, **changes: Any) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from service.inference.artifact import Artifact
 from service.rerank.search import evaluate, generate, lawful
 from service.rerank.steps import answered
 from service.rerank.task import Lists, Task
-from service.rerank.tasks import build_task
-from tests.service.asking import body_of, model_of
+from tests.service.asking import body_of, model_of, task_of
 
 N, SIZE = 6, 3
 
@@ -25,8 +24,7 @@ async def task(artifact: Artifact) -> Task:
     ids = list(artifact.items.ids[:N])
     body = body_of(artifact, candidates={"item_id": ids}, list_size=SIZE)
     request = parse_request(json.dumps(body).encode())
-    built, _ = await build_task(request, model_of(artifact), None, seed=1)
-    return built
+    return await task_of(model_of(artifact), request, seed=1)
 
 
 def of(task: Task, *rows: list[int], beyond: int = 0) -> Lists:

@@ -18,9 +18,8 @@ from service.rerank.refine import climb
 from service.rerank.search import search
 from service.rerank.steps import answered
 from service.rerank.task import Task
-from service.rerank.tasks import build_task
 from service.rerank.warmup import blank_task
-from tests.service.asking import CHEAP, ask, body_of, model_of, reranker_of
+from tests.service.asking import CHEAP, ask, body_of, model_of, reranker_of, task_of
 from tests.service.test_refine import compared, told
 
 GENERATE_S, EVALUATE_S, STEP_S, JUDGE_S = 0.002, 0.002, 0.003, 0.0002
@@ -69,11 +68,11 @@ class Turning(Clocked):
         return arrays["at"][:, ::-1]
 
 
-async def task_of(pair: Artifact, seed: int = 5) -> Task:
+async def pair_task(pair: Artifact, seed: int = 5) -> Task:
     model = model_of(pair)
     request = parse_request(json.dumps(body_of(pair, num_lists=2)).encode())
     record = await model.store.fetch_user("u1", timeout_s=1.0)
-    return (await build_task(request, model, record, seed))[0]
+    return await task_of(model, request, record, seed)
 
 
 def cost_of(step_s: float, judge_s: float | None = None) -> Cost:
@@ -84,7 +83,7 @@ def cost_of(step_s: float, judge_s: float | None = None) -> Cost:
 
 async def test_a_budget_that_never_holds_a_step_loses_no_answer_and_is_seldom_tried(pair):
     """6.2 ms: lists take 4, a step 3 of the 2.2 that are left."""
-    graphs, task = Clocked(pair.graphs.bind(), refine=STEP_S, judge=JUDGE_S), await task_of(pair)
+    graphs, task = Clocked(pair.graphs.bind(), refine=STEP_S, judge=JUDGE_S), await pair_task(pair)
     cost, requests, left_s, tried = cost_of(STEP_S), 400, 0.0022, 0
     plain = answered(graphs, search(task, told(pair, 0).manifest, cost, graphs.within(1.0)))
 
@@ -106,7 +105,7 @@ async def test_a_budget_that_never_holds_a_step_loses_no_answer_and_is_seldom_tr
 
 async def test_steps_that_are_measured_keep_their_pace_however_many_do_not_fit(pair):
     """Each request holds two steps, then a third one is refused: that teaches nothing."""
-    graphs, task = Turning(pair.graphs.bind(), refine=0.0011, judge=JUDGE_S), await task_of(pair)
+    graphs, task = Turning(pair.graphs.bind(), refine=0.0011, judge=JUDGE_S), await pair_task(pair)
     cost = cost_of(0.001, JUDGE_S)  # in truth 10 % slower
 
     for _ in range(200):
@@ -124,7 +123,7 @@ async def test_a_step_or_a_judging_that_overruns_keeps_what_was_found_before(pai
     slow = {"refine": STEP_S, "judge": JUDGE_S} | {what: 1.0}
     graphs, task, cost = (
         Clocked(pair.graphs.bind(), **slow),
-        await task_of(pair),
+        await pair_task(pair),
         cost_of(STEP_S, JUDGE_S),
     )
     plain = answered(graphs, search(task, told(pair, 0).manifest, cost, graphs.within(9.0)))
@@ -187,7 +186,7 @@ def test_a_stopped_run_takes_no_step(pair):
 
 
 async def test_an_explanation_is_planned_by_what_judging_took_of_the_lists_of_that_run(pair):
-    graphs, task = Clocked(pair.graphs.bind(), refine=STEP_S, judge=JUDGE_S), await task_of(pair)
+    graphs, task = Clocked(pair.graphs.bind(), refine=STEP_S, judge=JUDGE_S), await pair_task(pair)
     found = answered(graphs, search(task, pair.manifest, cost_of(STEP_S), graphs.within(9.0)))
     ids = [str(place) for place in range(task.candidates)]
     edits = len(neighbors(task, found.list).lists)

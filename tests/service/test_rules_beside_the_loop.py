@@ -7,8 +7,7 @@ import pytest
 
 from model.contract.errors import RulesUnsatisfiable, ValueRejected
 from model.contract.request import parse_request
-from service.rerank.tasks import build_task
-from tests.service.asking import ask, body_of, model_of, reranker_of
+from tests.service.asking import ask, body_of, model_of, reranker_of, task_of
 
 CAPS = {"caps": [{"field": "brand", "max": 1}]}
 
@@ -19,9 +18,9 @@ def asked(artifact, rules, brands=("acme", "bolt", "crux", "dune") * 3):
     return body
 
 
-def task_of(artifact, rules):
+def task_under(artifact, rules):
     request = parse_request(json.dumps(asked(artifact, rules)).encode())
-    return build_task(request, model_of(artifact), None, seed=5)
+    return task_of(model_of(artifact), request)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ async def test_while_caps_and_minimums_are_compiled_the_loop_serves_others(artif
             await asyncio.sleep(0)
 
     serving = asyncio.create_task(serve_others())
-    task, _ = await task_of(artifact, rules)
+    task = await task_under(artifact, rules)
     served = others
     serving.cancel()
 
@@ -49,12 +48,12 @@ async def test_while_caps_and_minimums_are_compiled_the_loop_serves_others(artif
     "rules", [None, {"pinned": [{"slot": 0, "item_id": "i3"}], "exclude": ["i4"]}]
 )
 def test_without_caps_and_minimums_no_thread_is_woken(artifact, rules):
-    building = task_of(artifact, rules)
+    building = task_under(artifact, rules)
 
     with pytest.raises(StopIteration) as done:  # over at its first step: it waited for nothing
         building.send(None)
 
-    assert not done.value.value[0].has_rows
+    assert not done.value.value.has_rows
 
 
 async def test_what_is_wrong_with_rules_is_told_as_it_was_on_the_loop(artifact, worker):

@@ -70,7 +70,8 @@ async def test_a_request_is_a_span_of_its_callers_trace_with_a_child_for_each_st
         "rerank.outcome": "ok",
         "http.response.status_code": 200,
     }
-    assert [child.name for child in children] == STAGES
+    # encoding fills the time in which the store looks
+    assert [child.name for child in children] == [*STAGES[:4], *STAGES[2:]]
     assert {child.parent.span_id for child in children} == {span.context.span_id}
     edges = [edge for child in children for edge in (child.start_time, child.end_time)]
     assert edges == sorted(edges)  # one after the other, inside the request
@@ -78,10 +79,9 @@ async def test_a_request_is_a_span_of_its_callers_trace_with_a_child_for_each_st
     assert began - slack_ns < span.start_time <= edges[0]
     assert edges[-1] <= span.end_time < ended + slack_ns
     told = answer.json()["timings_ms"]
-    for child in children:
-        assert (child.end_time - child.start_time) / 1e6 == pytest.approx(
-            told[child.name], abs=2e-3
-        )
+    for stage in STAGES:
+        took = sum(c.end_time - c.start_time for c in children if c.name == stage)
+        assert took / 1e6 == pytest.approx(told[stage], abs=2e-3)
 
 
 async def test_without_a_callers_trace_each_request_begins_its_own_and_a_refusal_names_its_code(
