@@ -192,11 +192,19 @@ SATURATION = [
         queries=[(f"process_open_fds{{{OURS}}}", "{{instance}}")],
     ),
     Panel(
+        title="Company in the graphs",
+        unit="short",
+        description="Requests that shared a run, of runs that were shared: many is a full core.",
+        queries=[
+            (quantile(0.5, "rerank_shared_run_requests"), "p50"),
+            (mean("rerank_shared_run_requests"), "mean"),
+        ],
+    ),
+    Panel(
         title="Age of the processes",
         unit="s",
         description="Time since the start; a saw is a crash loop.",
         queries=[(f"time() - process_start_time_seconds{{{OURS}}}", "{{instance}}")],
-        span=12,
     ),
     Panel(
         title="Artifacts in service",
@@ -205,7 +213,6 @@ SATURATION = [
         queries=[
             (f"count by (artifact, name) (rerank_artifact_info{{{OURS}}})", "{{artifact}} {{name}}")
         ],
-        span=12,
     ),
 ]
 BOARD = Board(
