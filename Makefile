@@ -87,7 +87,7 @@ $(eval $(call steps,$(DATA),movielens,model/configs/movielens.toml))
 $(eval $(call steps,$(WORLD),click-world,model/configs/click_world.toml))
 
 .PHONY: report report-quick measure latency load
-report: $(READY) ## Train all methods on the same logs, compare them: model/report/ (about 2 hours)
+report: $(READY) ## Train all methods on the same logs, compare them: model/report/ (a night on 2 cores)
 	$(BIN)/relist-report --work $(RUNS)/report
 report-quick: $(READY) ## The same on small logs with one seed, in minutes: RUNS/report/quick
 	$(BIN)/relist-report --quick --work $(RUNS)/report --out $(RUNS)/report/quick
