@@ -23,7 +23,6 @@ from model.nets.edit_start import EditStart
 from model.nets.edits import edit
 from model.nets.evaluator import Encoded, Evaluator
 from model.nets.generator import Generator, GeneratorState
-from model.nets.guided_generator import GuidedGenerator
 from model.nets.inputs import RequestTensors
 from model.nets.joint_encoder import JointEncoder
 from model.nets.layers import take_lists
@@ -204,7 +203,7 @@ def graph_specs(
     judging = EvaluatorGraph(evaluator)
     made = ("lists", *KNOWN)
     begun: tuple[str, ...] = REQUEST + EDITING
-    if isinstance(generator, GuidedGenerator) and generator.by_relevance:
+    if generator.by_relevance:
         begun += ORDERING
     specs = (
         GraphSpec(GENERATOR, editing, begun, made),

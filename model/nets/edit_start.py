@@ -85,9 +85,9 @@ def ruled_out(request: RequestTensors, start: EditStart) -> Tensor:
     """
     pinned = request.slot_valid & ~start.editable
     penalty = torch.where(pinned, -RULED_OUT, 0.0)
-    return _never(request.cand_valid).scatter_add(-1, start.given.long(), penalty)
+    return never_unless(request.cand_valid).scatter_add(-1, start.given.long(), penalty)
 
 
-def _never(allowed: Tensor) -> Tensor:
+def never_unless(allowed: Tensor) -> Tensor:
     """0 where allowed, else more than any logit can make up for."""
     return torch.where(allowed, 0.0, -RULED_OUT)

@@ -42,7 +42,12 @@ def first_rows(valid: Tensor) -> Tensor:
 
 
 class Generator(nn.Module, ABC):
-    """Both decision units. Nothing of a list enters `encode`, so it runs once a request."""
+    """Both decision units. Nothing of a list enters `encode`, so it runs once a request.
+
+    by_relevance: whether lists begin in an `order` of its own, else as they are given.
+    """
+
+    by_relevance = False
 
     @abstractmethod
     def encode(self, request: RequestTensors, known: Encoded) -> GeneratorState:

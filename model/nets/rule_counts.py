@@ -55,8 +55,7 @@ class Counts(NamedTuple):
 
 def obeyed(counts: Counts, rows: Tensor) -> Tensor:
     """(B, L) bool: whether lists (B, L, M) of rows keep every count in its bounds."""
-    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)  # (B, L, R, M)
-    count = (in_slot * counts.slots).sum(dim=-1, keepdim=True)  # (B, L, R, 1)
+    count = _counted(counts, rows)[1]
     return ((count >= counts.minimum) & (count <= counts.maximum)).flatten(2).all(dim=-1)
 
 
@@ -74,11 +73,16 @@ def broken_by_edit(counts: Counts, rows: Tensor, first: Tensor, chosen: Tensor) 
     n, m = counts.member.shape[-1], rows.shape[-1]
     candidates = torch.arange(n, device=rows.device) + first  # (B, 1, N)
     standing = (rows.unsqueeze(-1) == candidates.unsqueeze(-2)).to(torch.float32)
-    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)  # (B, K, R, M)
-    count = (in_slot * counts.slots).sum(dim=-1, keepdim=True)  # (B, K, R, 1)
+    in_slot, count = _counted(counts, rows)
     slot = functional.embedding(chosen, torch.eye(m, device=rows.device)).transpose(-1, -2)
     old = in_slot @ slot  # (B, K, R, 1): member_ro
     came_from = counts.slots @ standing  # (B, K, R, N): slots_rl, 0 if k is in no slot
     after = count + (counts.slots @ slot - came_from) * (counts.member - old)  # (B, K, R, N)
     beyond = torch.maximum(counts.minimum - after, after - counts.maximum)
     return torch.relu(beyond.amax(dim=2))
+
+
+def _counted(counts: Counts, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, L, R, M) which rules the item of each slot counts for, (B, L, R, 1) what they count."""
+    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)
+    return in_slot, (in_slot * counts.slots).sum(dim=-1, keepdim=True)

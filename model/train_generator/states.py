@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.config import GeneratorTraining
 from model.data.log_tables import LogTables
-from model.nets.edit_start import RULED_OUT, in_order
+from model.nets.edit_start import in_order, never_unless
 from model.nets.edits import begin_edits, edit_once, places
 from model.nets.generator import Generator
 from model.nets.inputs import input_list
@@ -45,7 +45,7 @@ def training_states(
     device = request.user.device
     count = torch.where(edited, count, 0).to(device)
     state = net.encode(request, scorer.encoded)
-    never = ~request.cand_valid * -RULED_OUT
+    never = never_unless(request.cand_valid)
     lists = input_list(request)
     counts = scorer.worth(relative=True)
     order = net.order(scorer.encoded, counts.click, counts.conversion)
