@@ -31,10 +31,12 @@ class EncodedCandidates:
     """Candidates of one request.
 
     rows: (N, Fc) int32.  places: (N,) int64 in the item table, -1 for an unknown item.
+    table: that table; by now the model may have another.
     """
 
     rows: Rows
     places: NDArray[np.int64]
+    table: ItemTable
 
     @property
     def unknown(self) -> int:
@@ -64,7 +66,7 @@ def encode_candidates(
         rows = one.encode_candidates(items, request.scores, own)
     except ValueRejected as error:
         raise _located(error, _FEATURES) from error
-    return EncodedCandidates(rows, places)
+    return EncodedCandidates(rows, places, table)
 
 
 def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: Encoder) -> Rows:

@@ -10,7 +10,6 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.items import ItemTable
 from model.contract.manifest import ObjectiveWeights
 from model.contract.request import RerankRequest
 from model.contract.rules import CompiledRules, compile_rules
@@ -37,7 +36,7 @@ async def build_task(
 
     Raises ValueRejected, RequestRejected, RulesUnsatisfiable or RulesUndecided.
     """
-    manifest, encoder, table = model.manifest, model.encoder, model.items.table
+    manifest, encoder, table = model.manifest, model.encoder, encoded.table
     objective = limits.objective(request, manifest)
     size = limits.list_size(request, manifest)
     user = encode_user(record, request.body.context, encoder)
@@ -51,7 +50,7 @@ async def build_task(
     slot_valid = _slot_valid(manifest.lengths.slots, size)
     values = None
     if objective.value:
-        values = _values(request, encoded, table, manifest.objective)
+        values = _values(request, encoded, manifest.objective)
     return Task(
         context={
             "candidates": encoded.rows[None],
@@ -108,12 +107,12 @@ def _compiling(
 
 
 def _values(
-    request: RerankRequest, encoded: EncodedCandidates, table: ItemTable, weights: ObjectiveWeights
+    request: RerankRequest, encoded: EncodedCandidates, weights: ObjectiveWeights
 ) -> NDArray[np.float32]:
     """(N,) raw value of each candidate: the request's, else the item table's, else 0."""
     name = weights.value_field or ""
     values = np.full(len(request), np.nan, dtype=np.float32)
-    held = table.numbers.get(name)
+    held = encoded.table.numbers.get(name)
     if held is not None and len(held):
         values = np.where(encoded.places < 0, np.nan, held[encoded.places]).astype(np.float32)
     given = request.features.get(name)

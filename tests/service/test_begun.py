@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
 from model.contract.errors import ValueRejected
+from model.contract.manifest import ObjectiveWeights
 from model.contract.request import parse_request
 from model.contract.store_layout import UserRecord
 from service.rerank.begun import Begun
 from service.rerank.deadline import Deadline
-from service.rerank.ports import UserStore
+from service.rerank.ports import ItemHolder, UserStore
 from service.rerank.reranker import Visit
-from tests.service.asking import LateStore, body_of, model_of, reranker_of, store_of
+from tests.service.asking import LateStore, ask, body_of, model_of, reranker_of, store_of
 
 
 async def told(first: asyncio.Future[int], second: asyncio.Future[int], seen: list[str]) -> int:
@@ -156,3 +158,43 @@ async def test_candidates_are_encoded_while_the_store_looks_the_user_up(artifact
 
     assert store.encoded
     assert answer["degraded"] == []
+
+
+class RefreshingStore(LateStore):
+    """While it looks a user up, the item table is refreshed: fewer items, other places."""
+
+    def __init__(self, inner: UserStore, items: ItemHolder) -> None:
+        self.inner, self.items = inner, items
+
+    async def fetch_user(self, user_id: str, *, timeout_s: float) -> UserRecord | None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        held = self.items.table
+        kept = slice(2, 12, 2)
+        self.items.swap(
+            replace(
+                held,
+                ids=held.ids[kept],
+                rows=held.rows[kept],
+                numbers={name: column[kept] for name, column in held.numbers.items()},
+                display={name: column[kept] for name, column in held.display.items()},
+            )
+        )
+        return await self.inner.fetch_user(user_id, timeout_s=timeout_s)
+
+
+async def test_items_that_are_refreshed_while_the_store_looks_are_those_of_the_next_request(
+    artifact, worker
+):
+    weights = ObjectiveWeights(value_field="price")
+    manifest = artifact.manifest.model_copy(update={"objective": weights})
+    body = body_of(artifact, objective={"click": 0.0, "value": 1.0})
+    calm = await ask(reranker_of(model_of(artifact, manifest=manifest), worker), body)
+    items = ItemHolder(artifact.items)
+    store = RefreshingStore(store_of(artifact), items)
+    model = model_of(artifact, store, manifest=manifest, items=items)
+
+    answer = await ask(reranker_of(model, worker), body)
+
+    assert len(items.table.ids) == 5
+    assert (answer["items"], answer["reward"]) == (calm["items"], calm["reward"])
