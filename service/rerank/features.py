@@ -37,21 +37,22 @@ async def read_user(
     budget_s: float,
     wall: WallClock = time.time,
 ) -> UserRecord | None:
-    """The user's record, None for an unknown user; raises FeaturesUnavailable."""
+    """The user's record, None for an unknown user; raises FeaturesUnavailable.
+
+    Given up by its caller, it counts as nothing: the store is not to blame.
+    """
     began = deadline.clock()
     timeout_s = min(budget_s, (deadline.ends - began) * _SHARE)
     if timeout_s <= 0:
         metrics.STORE_SECONDS.labels("skipped").observe(0.0)
         raise FeaturesUnavailable(store="user", fault="timeout", waited_ms=0.0, budget_ms=0.0)
-    outcome = "down"
     try:
         record = await fetch_fitting(model, user_id, timeout_s)
-        outcome = "unknown" if record is None else "hit"
     except FeaturesUnavailable as error:
-        outcome = error.fault
+        metrics.STORE_SECONDS.series[error.fault,].observe(deadline.clock() - began)
         raise
-    finally:
-        metrics.STORE_SECONDS.series[outcome,].observe(deadline.clock() - began)
+    outcome = "unknown" if record is None else "hit"
+    metrics.STORE_SECONDS.series[outcome,].observe(deadline.clock() - began)
     if record is not None:
         metrics.FEATURE_AGE_SECONDS.series[()].observe(max(0.0, wall() - record.written_ms / 1e3))
     return record

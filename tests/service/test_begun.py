@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 
 from model.contract.errors import ValueRejected
 from model.contract.manifest import ObjectiveWeights
@@ -14,6 +15,7 @@ from service.rerank.begun import Begun
 from service.rerank.deadline import Deadline
 from service.rerank.ports import ItemHolder, UserStore
 from service.rerank.reranker import Visit
+from service.telemetry.histogram import fold_all
 from tests.service.asking import LateStore, ask, body_of, model_of, reranker_of, store_of
 
 
@@ -127,6 +129,8 @@ async def test_a_request_that_is_refused_while_the_store_is_asked_gives_that_up(
     body = body_of(artifact)
     body["candidates"]["features"] = {"no_such_field": [1] * 12}
     visit = Visit("r", Deadline(0.0, float("inf"), lambda: 0.0))
+    fold_all()
+    down = REGISTRY.get_sample_value("rerank_store_seconds_count", {"outcome": "down"})
 
     with pytest.raises(ValueRejected, match="no_such_field"):
         async with asyncio.timeout(5.0):
@@ -134,6 +138,8 @@ async def test_a_request_that_is_refused_while_the_store_is_asked_gives_that_up(
 
     (asked,) = store.asked
     assert asked.cancelled()
+    fold_all()
+    assert REGISTRY.get_sample_value("rerank_store_seconds_count", {"outcome": "down"}) == down
 
 
 class NotingStore(LateStore):
