@@ -8,6 +8,7 @@ do the same for another turn of the loop each way, its own context and 15 us. Me
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 class Begun(Generic[T]):
-    """Awaited once, or given up by `close`. What it raises, it raises to whoever awaits it."""
+    """Awaited once, or given up. What it raises, it raises to whoever awaits it."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
@@ -29,7 +30,7 @@ class Begun(Generic[T]):
             try:
                 sent = yield self._waits
             except GeneratorExit:
-                self.close()
+                self._coroutine.close()
                 raise
             except BaseException as error:  # noqa: BLE001  # it is for the coroutine to judge
                 self._on(error)
@@ -40,11 +41,14 @@ class Begun(Generic[T]):
             return result
         raise self._ended
 
-    def close(self) -> None:
-        """End it where it waits; what it waits for is given up."""
-        self._coroutine.close()
-        if isinstance(self._waits, asyncio.Future):
-            self._waits.cancel()
+    async def give_up(self) -> None:
+        """Cancel it where it waits, and wait until it has put away what it holds."""
+        if self._ended is None:
+            if isinstance(self._waits, asyncio.Future):
+                self._waits.cancel()
+            self._on(asyncio.CancelledError())
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await self
 
     def _on(self, error: BaseException | None, sent: object = None) -> None:
         """To where it waits next, or to its end."""

@@ -127,7 +127,7 @@ class Reranker:
             encoded = encode_candidates(request, model.encoder, model.items.table)
             visit.lap("encode")
         except BaseException:
-            fetch.close()
+            await fetch.give_up()
             raise
         try:
             record = await fetch

@@ -102,14 +102,34 @@ async def test_what_is_thrown_at_whoever_awaits_it_reaches_it():
     assert ended.value.value == -1
 
 
-async def test_closed_it_ends_and_gives_up_what_it_waits_for():
+async def test_given_up_it_ends_and_gives_up_what_it_waits_for():
     loop, seen = asyncio.get_running_loop(), list[str]()
     first = loop.create_future()
 
-    Begun(told(first, first, seen)).close()
+    await Begun(told(first, first, seen)).give_up()
 
     assert seen == ["begun", "ended"]
     assert first.cancelled()
+
+
+async def test_given_up_it_may_take_turns_of_the_loop_to_put_away_what_it_holds():
+    seen = []
+
+    async def holding() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await asyncio.sleep(0.001)  # as a pool does that closes a connection
+            seen.append("put away")
+
+    await Begun(holding()).give_up()
+
+    assert seen == ["put away"]
+
+
+async def test_given_up_after_its_end_it_says_nothing():
+    await Begun(nothing_to_wait_for(KeyError("odd"))).give_up()
+    await Begun(nothing_to_wait_for(None)).give_up()
 
 
 class SlowStore(LateStore):
