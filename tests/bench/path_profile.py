@@ -41,7 +41,7 @@ from tests.bench.plan import CANDIDATES, LISTS
 STEPS = (
     ("service.api.rerank", "parse_request", "parse the body"),
     ("service.rerank.reranker", "read_user", "read and unpack the user (memory)"),
-    ("service.rerank.tasks", "encode_candidates", "encode: candidates"),
+    ("service.rerank.reranker", "encode_candidates", "encode: candidates"),
     ("service.rerank.tasks", "encode_user", "encode: user"),
     ("service.rerank.tasks", "encode_sessions", "encode: sessions"),
     ("service.rerank.tasks", "compile_rules", "encode: rules"),

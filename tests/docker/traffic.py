@@ -10,7 +10,7 @@ import copy
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -24,7 +24,8 @@ Body = dict[str, Any]
 JSON = {"content-type": "application/json"}
 HUNG_UP_AFTER_S = 0.02
 HOPELESS = 2  # requests of every user with no time at all
-CROWDS = 6  # each twice the one before
+COMPANY = 4  # times that a crowd asks for the same
+HEADS_COME_IN_S = 0.5  # of a crowd; a body may take four times as long
 STRANGE_LENGTH = 1  # training saw longer lists only
 
 
@@ -106,16 +107,32 @@ class Callers:
         await client.get(f"{self.url}/nowhere")
 
     async def crowd(self, client: httpx.AsyncClient, size: int) -> None:
-        """Many at the same time: so many more than there are places that some are sent away.
+        """Many at the same time, more than there are places, so that some are sent away.
 
-        How many that takes depends on how fast service and client are beside each other.
+        Their bodies come when all heads have: until then those with a place keep it, however fast
+        the service is beside this client.
         """
-        before = self.statuses[429]
-        for crowd in (size << doubled for doubled in range(CROWDS)):
-            await asyncio.gather(*(self.send(client, self.body()) for _ in range(crowd)))
-            if self.statuses[429] > before:
-                return
-        raise AssertionError(f"{crowd} requests at the same time, and none was sent away")
+        for _ in range(COMPANY):  # some of those inside at the same time share runs of the graphs
+            alike = self.body(num_lists=32)
+            await asyncio.gather(*(self.send(client, alike) for _ in range(size)))
+        before, heads_are_there = self.statuses[429], asyncio.Event()
+
+        async def late(raw: bytes) -> None:
+            async def body() -> AsyncIterator[bytes]:
+                await heads_are_there.wait()
+                yield raw
+
+            headers = JSON | {"content-length": str(len(raw))}
+            got = await client.post(f"{self.url}/rerank", content=body(), headers=headers)
+            self.statuses[got.status_code] += 1
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(size):
+                group.create_task(late(json.dumps(self.body()).encode()))
+            await asyncio.sleep(HEADS_COME_IN_S)
+            heads_are_there.set()
+        if self.statuses[429] == before:
+            raise AssertionError(f"{size} requests at the same time, and none was sent away")
 
     async def hang_up(self, client: httpx.AsyncClient) -> None:
         """A caller that does not wait for the answer; the store is to be slow meanwhile."""
