@@ -10,6 +10,7 @@ from model.contract.errors import RequestRejected, ValueRejected
 from model.contract.manifest import ObjectiveWeights
 from model.contract.request import parse_request
 from service.errors import BudgetSpent, LimitExceeded
+from service.rerank.arrays import encode_candidates
 from service.rerank.cost import Cost, CostLine
 from service.rerank.model import Model
 from service.rerank.ports import BoundGraphs
@@ -296,6 +297,7 @@ async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(a
             assert tried["gain"] == pytest.approx(rewards.mean() - answer["reward"], abs=3e-6)
             checked += 1
 
+    assert encode_candidates(request, model.encoder, model.items.table).unknown == 0
     assert checked == 5 * 4
 
 
