@@ -29,6 +29,7 @@ from model.contract.schema import (
     CONVERTED,
     ITEM_ID,
     UPSTREAM_RANK,
+    UPSTREAM_RAW_SCORE,
     UPSTREAM_SCORE,
     USER_ID,
     Kind,
@@ -146,10 +147,12 @@ class Encoder:
         """
         fields = self.schema.of(Scope.CANDIDATE)
         out = np.full((*valid.shape, columns(fields)), PADDING_ROW, dtype=np.int32)
+        known = np.full(valid.shape, np.nan) if scores is None else scores
         for field, (at, width) in zip(fields, spans(fields), strict=True):
             if field.name == UPSTREAM_SCORE:
-                known = np.full(valid.shape, np.nan) if scores is None else scores
                 out[..., at] = self._rank_quantile(field, known, valid)
+            elif field.name == UPSTREAM_RAW_SCORE:
+                out[..., at] = self.raw_scores(known)
             elif field.name == UPSTREAM_RANK:
                 ranks = np.arange(valid.shape[-1], dtype=np.float64)
                 out[..., at] = np.broadcast_to(self._numeric(field, ranks), valid.shape)
@@ -157,6 +160,11 @@ class Encoder:
                 out[..., at : at + width][valid] = self._given(field, int(valid.sum()), values)
         out[~valid] = PADDING_ROW
         return out
+
+    def raw_scores(self, scores: NDArray[np.floating[Any]]) -> Rows:
+        """Same shape of int32, rows of scores as they are; NaN is a gap."""
+        edges, rows = self._buckets[UPSTREAM_RAW_SCORE]
+        return rows.take(edges.searchsorted(scores, side="right"))
 
     @cached_property
     def one_request(self) -> OneRequest:

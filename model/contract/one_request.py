@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model.contract.errors import ValueRejected
 from model.contract.fitted import FIRST_VALUE, PADDING_ROW, FittedField, columns, spans
-from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE, Kind, Scope
+from model.contract.schema import UPSTREAM_RANK, UPSTREAM_RAW_SCORE, UPSTREAM_SCORE, Kind, Scope
 
 if TYPE_CHECKING:
     from model.contract.encode import Encoder
@@ -48,9 +48,8 @@ class OneRequest:
         places = {
             f.name: at + self.item_width for f, (at, _) in zip(offered, spans(offered), strict=True)
         }
-        self._score_at, self._rank_at = (
-            places.pop(UPSTREAM_SCORE, None),
-            places.pop(UPSTREAM_RANK, None),
+        self._score_at, self._rank_at, self._raw_at = (
+            places.pop(name, None) for name in (UPSTREAM_SCORE, UPSTREAM_RANK, UPSTREAM_RAW_SCORE)
         )
         self._own = [
             (name, slice(at, at + schema.field(name).width), encoder.encode_field(name, [None])[0])
@@ -61,6 +60,8 @@ class OneRequest:
             self._falling_rows: dict[int, Rows] = {}
         if self._rank_at is not None:
             self._rank_rows = self._ranks(_RANKS)
+        if self._raw_at is not None:
+            self._raw_gap = encoder.raw_scores(np.array([math.nan]))
 
     def encode_candidates(
         self,
@@ -83,6 +84,10 @@ class OneRequest:
         if self._rank_at is not None:
             rows[:, self._rank_at] = (
                 self._rank_rows[:count] if count <= _RANKS else self._ranks(count)
+            )
+        if self._raw_at is not None:
+            rows[:, self._raw_at] = (
+                self._raw_gap if scores is None else self.encoder.raw_scores(scores)
             )
         for name, at, gap in self._own:
             column = values.get(name)

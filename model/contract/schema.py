@@ -1,7 +1,8 @@
 """The declared feature schema: what `schema.toml` may say. Values seen in data: `fitted.py`.
 
 A feature is one `[[field]]` entry; no feature name stands in code. Two candidate-scope fields are
-offered without an entry, `upstream_score` and `upstream_rank`; `upstream = []` drops them.
+offered without an entry, `upstream_score` and `upstream_rank`; `upstream = []` drops them. Whose
+scores mean the same in every request adds `"raw_score"`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ OWN = "own"  # a gap (or an unknown value) has an embedding of its own
 ITEM_ID, USER_ID = "item_id", "user_id"
 CLICKED, CONVERTED = "clicked", "converted"
 UPSTREAM_SCORE, UPSTREAM_RANK = "upstream_score", "upstream_rank"
-RESERVED = frozenset({ITEM_ID, USER_ID, CLICKED, CONVERTED, UPSTREAM_SCORE, UPSTREAM_RANK})
+UPSTREAM_RAW_SCORE = "upstream_raw_score"
+UPSTREAM = frozenset({UPSTREAM_SCORE, UPSTREAM_RANK, UPSTREAM_RAW_SCORE})
+RESERVED = frozenset({ITEM_ID, USER_ID, CLICKED, CONVERTED, *UPSTREAM})
 _LOG_COLUMNS = frozenset(
     {"request_id", "timestamp", "candidates", "upstream_scores", "shown", "clicks", "conversions"}
 )
@@ -103,11 +106,11 @@ class Schema(BaseModel):
             raise ValueError(f"field {twice[0]!r} is declared twice")
         if self.format != FORMAT:
             raise ValueError(f"format {self.format} is not {FORMAT}")
-        odd = sorted(set(self.upstream) - {"score", "rank"})
+        odd = sorted(set(self.upstream) - {"score", "rank", "raw_score"})
         if len(set(self.upstream)) != len(self.upstream):
             raise ValueError("upstream names an entry twice")
         if odd:
-            raise ValueError(f"upstream may hold 'score' and 'rank', not {odd[0]!r}")
+            raise ValueError(f"upstream may hold 'score', 'rank' and 'raw_score', not {odd[0]!r}")
         return self
 
     def fields(self, scope: Scope) -> tuple[FieldSpec, ...]:
@@ -128,6 +131,12 @@ class Schema(BaseModel):
                 scope=Scope.CANDIDATE,
                 kind=Kind.NUMERIC,
                 buckets=list(_RANK_EDGES),
+            ),
+            "raw_score": FieldSpec.model_construct(
+                name=UPSTREAM_RAW_SCORE,
+                scope=Scope.CANDIDATE,
+                kind=Kind.NUMERIC,
+                buckets="quantile:32",
             ),
         }
         return tuple(offered[name] for name in self.upstream)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE, FieldSpec, Kind, Schema, Scope
+from model.contract.schema import UPSTREAM, FieldSpec, Kind, Schema, Scope
 from model.data import checks
 from model.data.checks import Bools, Limits, Origin
 from model.data.column_types import Want, pick, single, wanted
@@ -18,7 +18,6 @@ from model.data.errors import RepeatedRequest, UnknownItem, UnknownUser
 from model.data.ragged import Ints, Ragged
 
 Places = Callable[[pa.Array], NDArray[np.int32]]
-_OFFERED = {UPSTREAM_SCORE, UPSTREAM_RANK}
 _LAYOUT = {
     "request_id": Want.TEXT,
     "user_id": Want.TEXT,
@@ -73,7 +72,7 @@ def read_impressions(
         limits: how long the lists may be.
     """
     contexts = declared.fields(Scope.CONTEXT)
-    of_candidates = tuple(f for f in declared.fields(Scope.CANDIDATE) if f.name not in _OFFERED)
+    of_candidates = tuple(f for f in declared.fields(Scope.CANDIDATE) if f.name not in UPSTREAM)
     want = _LAYOUT | {spec.name: wanted(spec) for spec in (*contexts, *of_candidates)}
     picked = [pick(t, want, file=name) for t, name in zip(tables, names, strict=True)]
     starts = np.cumsum([0, *(t.num_rows for t in picked[:-1])])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model.contract.encode import Encoder, Rows
 from model.contract.fitted import FittedSchema
 from model.contract.items import ItemTable
-from model.contract.schema import ITEM_ID, Kind, Schema, Scope
+from model.contract.schema import ITEM_ID, UPSTREAM_RAW_SCORE, Kind, Schema, Scope
 from model.data.canonical import CanonicalLog, Entities, log_files, read_log
 from model.data.checks import Limits
 from model.data.fit import TrainingPart, by_frequency, fit_schema
@@ -87,6 +87,7 @@ def _training_part(log: CanonicalLog, training: NDArray[np.bool_]) -> TrainingPa
     of_rows, of_candidates = pa.array(training), pa.array(offered)
     columns |= {name: column.filter(of_rows) for name, column in rows.context.items()}
     columns |= {name: c.filter(of_candidates) for name, c in rows.candidate_values.items()}
+    columns[UPSTREAM_RAW_SCORE] = pa.array(rows.scores[offered], from_pandas=True)  # NaN: no score
     return TrainingPart(item_ids=item_ids, user_ids=user_ids, columns=columns)
 
 

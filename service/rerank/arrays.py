@@ -19,11 +19,16 @@ from model.contract.fitted import FittedField
 from model.contract.items import ItemTable
 from model.contract.manifest import FEWEST_SESSIONS, Lengths
 from model.contract.request import RerankRequest
-from model.contract.schema import UPSTREAM_RANK, UPSTREAM_SCORE
+from model.contract.schema import UPSTREAM_RANK, UPSTREAM_RAW_SCORE, UPSTREAM_SCORE
 from model.contract.store_layout import UserRecord
 
 _FEATURES = "candidates.features"
-_OFFERED = {UPSTREAM_SCORE: "is fed by `score`", UPSTREAM_RANK: "is the candidates' order"}
+_FED = "is fed by `score`"
+_OFFERED = {
+    UPSTREAM_SCORE: _FED,
+    UPSTREAM_RAW_SCORE: _FED,
+    UPSTREAM_RANK: "is the candidates' order",
+}
 
 
 @dataclass(frozen=True, slots=True)

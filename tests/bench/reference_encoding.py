@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from model.contract.fitted import FIRST_VALUE, PADDING_ROW, FittedField, columns
 from model.contract.items import ItemTable
 from model.contract.manifest import Manifest
-from model.contract.schema import CLICKED, CONVERTED, UPSTREAM_RANK, UPSTREAM_SCORE, Kind, Scope
+from model.contract.schema import (
+    CLICKED,
+    CONVERTED,
+    UPSTREAM_RANK,
+    UPSTREAM_RAW_SCORE,
+    UPSTREAM_SCORE,
+    Kind,
+    Scope,
+)
 from model.contract.store_layout import UserRecord
 
 Arrays = dict[str, NDArray[Any]]
@@ -49,6 +57,8 @@ class PlainEncoder:
         for field in self.scoped[Scope.CANDIDATE]:
             if field.name == UPSTREAM_SCORE:
                 own.append(self._ranked(field, scores, len(ids)))
+            elif field.name == UPSTREAM_RAW_SCORE:
+                own.append(self._encode(field, scores or [None] * len(ids)))
             elif field.name == UPSTREAM_RANK:
                 own.append(self._encode(field, range(len(ids))))
             else:

@@ -5,6 +5,7 @@ from model.contract.fitted import FittedField, FittedSchema, feedback_fields, id
 from model.contract.schema import (
     ITEM_ID,
     UPSTREAM_RANK,
+    UPSTREAM_RAW_SCORE,
     UPSTREAM_SCORE,
     USER_ID,
     Kind,
@@ -59,6 +60,7 @@ def schema() -> FittedSchema:
                 rank_buckets=4,
             ),
             numeric(UPSTREAM_RANK, Scope.CANDIDATE, 1.0, 2.0, 5.0),
+            numeric(UPSTREAM_RAW_SCORE, Scope.CANDIDATE, -1.0, 0.5, 2.0),
             numeric("distance", Scope.CANDIDATE, 0.5, 3.0),
             *feedback_fields(),
             id_field(USER_ID, Scope.USER, ["u0", "u1"]),

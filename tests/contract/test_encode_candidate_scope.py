@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 FIRST, MISSING = 2, 0
-AT = {"upstream_score": 0, "upstream_rank": 1, "distance": 2}  # columns, by the schema's order
+AT = {
+    "upstream_score": 0,
+    "upstream_rank": 1,
+    "upstream_raw_score": 2,
+    "distance": 3,
+}  # columns, by the schema's order
 BUCKETS = 4
 
 
@@ -85,6 +90,22 @@ def test_rank_is_the_place_in_the_request(encoder):
     assert rank[1].tolist() == [first + 2, first + 3, first + 4, 0, 0, 0, 0]
 
 
+def test_a_raw_score_means_the_same_in_every_request(encoder):
+    scores = np.array([[2.0, 0.7, np.nan], [0.7, -np.inf, 9.0]])
+    valid = np.array([[True, True, True], [True, True, False]])
+
+    rows = encoder.encode_candidate_scope(scores, valid, {})[..., AT["upstream_raw_score"]]
+
+    first = encoder.schema.first_row["upstream_raw_score"]
+    # edges -1, .5, 2: an edge belongs to the bucket above it
+    assert rows.tolist() == [
+        [first + FIRST + 3, first + FIRST + 2, first + MISSING],
+        [first + FIRST + 2, first + FIRST, 0],
+    ]
+    nothing = encoder.encode_candidate_scope(None, valid, {})[..., AT["upstream_raw_score"]]
+    assert nothing.tolist() == [[first + MISSING] * 3, [first + MISSING] * 2 + [0]]
+
+
 @pytest.mark.parametrize("leading", [(), (1,), (2, 3)])
 def test_flat_requests_and_a_padded_batch_encode_alike(encoder, leading):
     rng = np.random.default_rng(len(leading))
@@ -98,7 +119,7 @@ def test_flat_requests_and_a_padded_batch_encode_alike(encoder, leading):
         scores.reshape(*leading, 6),
         valid.reshape(*leading, 6),
         {"distance": distance[valid].tolist()},
-    ).reshape(batch, 6, 3)
+    ).reshape(batch, 6, 4)
 
     for b, n in enumerate(counts):
         alone = encoder.encode_candidate_scope(
@@ -109,4 +130,4 @@ def test_flat_requests_and_a_padded_batch_encode_alike(encoder, leading):
 
 
 def test_a_request_without_candidates_encodes_to_no_rows(encoder):
-    assert encoder.encode_candidate_scope(None, np.ones(0, dtype=bool), {}).shape == (0, 3)
+    assert encoder.encode_candidate_scope(None, np.ones(0, dtype=bool), {}).shape == (0, 4)

@@ -76,10 +76,11 @@ def test_columns_and_spans_follow_the_widths(schema):
         "price",
         "upstream_score",
         "upstream_rank",
+        "upstream_raw_score",
         "distance",
     ]
-    assert spans(fields) == [(0, 1), (1, 1), (2, 2), (4, 1), (5, 1), (6, 1), (7, 1)]
-    assert columns(fields) == 8
+    assert spans(fields) == [(0, 1), (1, 1), (2, 2), *((at, 1) for at in range(4, 9))]
+    assert columns(fields) == 9
 
 
 def test_a_session_carries_item_fields_and_feedback_but_no_candidate_field(schema):

@@ -44,9 +44,13 @@ def test_a_schema_says_its_fields_and_offers_the_upstream_ones_first():
 
 @pytest.mark.parametrize(
     ("said", "offered"),
-    [("[]", []), ('["rank"]', ["upstream_rank"])],
+    [
+        ("[]", []),
+        ('["rank"]', ["upstream_rank"]),
+        ('["raw_score", "score"]', ["upstream_raw_score", "upstream_score"]),
+    ],
 )
-def test_the_offered_fields_may_be_dropped(said, offered):
+def test_the_offered_fields_may_be_dropped_and_the_raw_score_added(said, offered):
     names = [f.name for f in parse_schema(f"upstream = {said}").fields(Scope.CANDIDATE)]
     assert names == offered
 

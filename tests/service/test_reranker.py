@@ -224,6 +224,11 @@ async def test_a_value_of_the_request_overrides_the_item_tables(artifact, rerank
             "fed by `score`",
         ),
         (
+            {"candidates": {"item_id": ["i1"], "features": {"upstream_raw_score": [1.0]}}},
+            ValueRejected,
+            "fed by `score`",
+        ),
+        (
             {"candidates": {"item_id": ["i1"], "features": {"device": ["x"]}}},
             ValueRejected,
             "candidates.features.device: is none of",

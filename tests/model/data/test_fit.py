@@ -106,6 +106,24 @@ def test_what_only_later_rows_hold_changes_no_fitted_value(tmp_path: Path):
     assert after.user_rows[-1, -1] == after.schema.first_row["device"] + 1
 
 
+def test_raw_scores_are_bucketed_by_the_scores_of_the_training_part_alone(tmp_path: Path):
+    log = write_toy_log(tmp_path)
+    text = (log / "schema.toml").read_text()
+    (log / "schema.toml").write_text('upstream = ["raw_score", "score"]\n' + text)
+    tables = prepare(log)
+
+    rows = pq.read_table(log / "impressions").to_pylist()
+    rows.sort(key=lambda r: (r["timestamp"], r["request_id"]))
+    of_part = [r["upstream_scores"] for r, p in zip(rows, tables.part, strict=True) if p == TRAIN]
+    scores = np.array([s for row in of_part for s in row or [] if s is not None])
+    field = tables.schema.field("upstream_raw_score")
+    assert field.edges == quantile_edges(scores, 32)
+    first = tables.schema.first_row["upstream_raw_score"]
+    (at,) = (a for a, r in enumerate(rows) if r["upstream_scores"] is None and a == 12)
+    gaps = tables.candidate_rows[at, : len(rows[at]["candidates"]), 0]
+    assert gaps.tolist() == [first] * len(gaps)
+
+
 def test_the_fitted_order_of_columns_is_the_documented_one(tmp_path: Path):
     schema = prepare(write_toy_log(tmp_path)).schema
 
