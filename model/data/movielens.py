@@ -36,7 +36,7 @@ class MovielensConfig:
     min_candidates: int = 12
     max_candidates: int = 50
     gap_minutes: int = 30
-    lists_per_sitting: int = 8
+    passes: int = 2
     exploration: float = 0.5
     split: str = BY_USER
     shares: tuple[float, ...] = (0.7, 0.15, 0.15)
@@ -45,8 +45,8 @@ class MovielensConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.slots <= self.min_candidates <= self.max_candidates // 2:
             raise ValueError("needs 1 <= slots <= min_candidates <= max_candidates / 2")
-        if self.lists_per_sitting < 1 or self.gap_minutes < 1:
-            raise ValueError("lists_per_sitting and gap_minutes are at least 1")
+        if self.passes < 1 or self.gap_minutes < 1:
+            raise ValueError("passes and gap_minutes are at least 1")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def write_movielens(wheel: Path, folder: Path, config: MovielensConfig) -> int:
         past = PastRatings(data.ratings, data.genre_matrix, len(data.user_ids), RankerConfig())
         for sitting, p in tqdm(list(zip(sittings, part, strict=True)), desc="sittings", unit=""):
             past.advance(sitting.second)
-            rows.add(sitting, past, config.lists_per_sitting if p == TRAIN else 1, rng)
+            rows.add(sitting, past, config.passes if p == TRAIN else None, rng)
         rows.write(fresh)
         pq.write_table(data.item_table(), fresh / ITEMS)
         pq.write_table(data.user_table(), fresh / USERS)
@@ -137,16 +137,17 @@ class _Rows:
         return len(self._ids)
 
     def add(
-        self, sitting: Sitting, past: PastRatings, lists: int, rng: np.random.Generator
+        self, sitting: Sitting, past: PastRatings, passes: int | None, rng: np.random.Generator
     ) -> None:
-        """Add a sitting's rows: the upstream's list, then lists drawn around it."""
+        """Add a sitting's rows: the pages of each pass, or None: the upstream's list alone."""
         score = past.score(sitting.user, sitting.items)
         order = np.argsort(-score, kind="stable")
         items, score = sitting.items[order], score[order]
-        spread = self._config.exploration * max(float(score.std()), 1e-6)
-        for number in range(lists):
-            noise = rng.gumbel(0.0, spread, len(items)) if number else 0.0
-            shown = np.argsort(-(score + noise), kind="stable")[: self._config.slots]
+        if passes is None:
+            lists = [np.arange(self._config.slots)]
+        else:
+            lists = [page for number in range(passes) for page in self._pages(score, number, rng)]
+        for number, shown in enumerate(lists):
             self._ids.append(f"{sitting.name}-{number:02d}")
             self._user.append(sitting.user)
             self._timestamp.append(sitting.timestamp)
@@ -155,6 +156,19 @@ class _Rows:
             self._scores.append(score)
             self._popularity.append(past.count[items])
             self._shown.append(shown)
+
+    def _pages(
+        self, score: NDArray[np.float64], number: int, rng: np.random.Generator
+    ) -> list[Ints]:
+        """Every candidate once, page by page; passes after the first draw an order of their own.
+
+        Short sittings would otherwise teach most: with as many lists as a long one, each of their
+        candidates is shown several times as often.
+        """
+        spread = self._config.exploration * max(float(score.std()), 1e-6)
+        noise = rng.gumbel(0.0, spread, len(score)) if number else 0.0
+        order = np.argsort(-(score + noise), kind="stable")
+        return np.array_split(order, -(-len(order) // self._config.slots))
 
     def write(self, folder: Path) -> None:
         """Write impressions and truth."""

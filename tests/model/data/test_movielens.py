@@ -15,7 +15,7 @@ from model.data.toml_config import read_toml
 from model.data.upstream import PastRatings, RankerConfig
 from tests.model.data.ratings import write_ratings
 
-CONFIG = MovielensConfig(lists_per_sitting=3)
+CONFIG = MovielensConfig(passes=3)
 
 
 @pytest.fixture(scope="module")
@@ -112,18 +112,22 @@ def test_item_means_are_shrunken_and_the_past_only_grows():
         past.advance(9)
 
 
-def test_training_sittings_have_several_lists_and_held_out_ones_the_upstreams(made):
+def test_training_sittings_show_every_candidate_once_a_pass_and_held_out_ones_the_upstreams(made):
     _, _, tables = made
-    sitting = np.stack([tables.user_place, tables.timestamp])
-    for part in range(3):
-        rows = tables.rows_of(part)
-        count = np.unique(sitting[:, rows], axis=1, return_counts=True)[1]
-        assert set(count) == ({3} if part == TRAIN else {1})
     held_out = np.flatnonzero(tables.part != TRAIN)
     assert (tables.shown[held_out] == np.arange(10)).all()
-    drawn = tables.shown[tables.rows_of(TRAIN)]
-    assert 0.2 < (drawn == np.arange(10)).all(axis=1).mean() < 0.9
-    assert (np.sort(drawn, axis=1)[:, 1:] != np.sort(drawn, axis=1)[:, :-1]).all()
+    rows = tables.rows_of(TRAIN)
+    moments = list(zip(tables.user_place[rows], tables.timestamp[rows], strict=True))
+    for moment in set(moments):
+        pages = [row for row, own in zip(rows, moments, strict=True) if own == moment]
+        offered = int(tables.cand_count[pages[0]])
+        lists = [tables.shown[row, : tables.shown_count[row]].tolist() for row in pages]
+        assert len(lists) == 3 * -(-offered // 10)
+        assert max(map(len, lists)) - min(map(len, lists)) <= 1  # parted evenly
+        each_pass = np.split(np.concatenate(lists), 3)
+        assert all(sorted(one) == list(range(offered)) for one in each_pass)
+        assert each_pass[0].tolist() == list(range(offered))  # as upstream orders them
+        assert len({tuple(one) for one in each_pass}) == 3
 
 
 def test_labels_are_the_stars_of_every_candidate(made):
@@ -137,15 +141,16 @@ def test_labels_are_the_stars_of_every_candidate(made):
         told = stars[tables.user_place[at], tables.candidates[at, :n]]
         assert tables.candidate_clicks[at, :n].tolist() == (told >= 4).astype(int).tolist()
         assert tables.candidate_conversions[at, :n].tolist() == (told == 5).astype(int).tolist()
-        shown = told[tables.shown[at]]
-        assert tables.clicks[at].tolist() == (shown >= 4).astype(int).tolist()
-        assert tables.conversions[at].tolist() == (shown == 5).astype(int).tolist()
+        slots = int(tables.shown_count[at])
+        shown = told[tables.shown[at, :slots]]
+        assert tables.clicks[at, :slots].tolist() == (shown >= 4).astype(int).tolist()
+        assert tables.conversions[at, :slots].tolist() == (shown == 5).astype(int).tolist()
 
 
 def test_the_same_seed_writes_the_same_log_and_another_another(made, tmp_path):
     wheel, log, _ = made
     for name, seed in (("same", 0), ("other", 1)):
-        write_movielens(wheel, tmp_path / name, MovielensConfig(lists_per_sitting=3, seed=seed))
+        write_movielens(wheel, tmp_path / name, MovielensConfig(passes=3, seed=seed))
 
     def rows(folder: Path) -> list[dict[str, Any]]:
         return pq.read_table(folder / "impressions").to_pylist()
