@@ -78,6 +78,10 @@ class Lengths(Frozen):
             raise ValueError(f"default_list_size {self.default_list_size} is over {self.slots}")
         return self
 
+    def sessions_of(self, held: int, *, vary: bool) -> int:
+        """H for a user who has `held` sessions; without `vary` it is always the graphs' most."""
+        return min(max(held, FEWEST_SESSIONS), self.sessions) if vary else self.sessions
+
 
 class ObjectiveWeights(Frozen):
     """Default weights of the reward; `value_field` names the numeric field behind `value`."""
@@ -141,7 +145,7 @@ class Manifest(Frozen):
 
     @cached_property
     def sessions_vary(self) -> bool:
-        """Whether graphs take as many sessions as a user has, `FEWEST_SESSIONS` at least.
+        """Whether graphs take as many sessions as a user has; see `Lengths.sessions_of`.
 
         Those exported before 2026-11-22 always take `lengths.sessions`.
         """

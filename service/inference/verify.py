@@ -11,7 +11,6 @@ from model.contract.choice import choose, reward
 from model.contract.errors import ManifestError
 from model.contract.manifest import (
     EVALUATOR,
-    FEWEST_SESSIONS,
     GENERATOR,
     GOLDEN,
     REFINER,
@@ -71,8 +70,9 @@ def same_together(artifact: Artifact) -> bool:
     rows = held.argsort(kind="stable")[np.linspace(0, len(held) - 1, BATCH).astype(int)]
     inputs, held = {k: v[rows] for k, v in inputs.items()}, held[rows]
     each = [{k: v[row : row + 1] for k, v in inputs.items()} for row in range(BATCH)]
-    if artifact.manifest.sessions_vary:
-        each = [_with_sessions(one, count) for one, count in zip(each, held.tolist(), strict=True)]
+    lengths, vary = artifact.manifest.lengths, artifact.manifest.sessions_vary
+    counts = [lengths.sessions_of(count, vary=vary) for count in held.tolist()]
+    each = [_with_sessions(one, count) for one, count in zip(each, counts, strict=True)]
     together, alone = _asked(artifact, inputs), [_asked(artifact, one) for one in each]
     return all(
         np.array_equal(value, np.concatenate([one[name][0] for one in alone], axis))
@@ -104,8 +104,8 @@ def _sessions_held(inputs: Rows) -> NDArray[np.intp]:
 
 
 def _with_sessions(inputs: Rows, count: int) -> Rows:
-    """One request as it comes: with the sessions that its user has."""
-    return inputs | {name: inputs[name][:, : max(count, FEWEST_SESSIONS)] for name in _HISTORY}
+    """One request as it comes: with no more sessions than that."""
+    return inputs | {name: inputs[name][:, :count] for name in _HISTORY}
 
 
 def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:

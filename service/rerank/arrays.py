@@ -17,7 +17,7 @@ from model.contract.encode import Encoder, Rows
 from model.contract.errors import ValueRejected
 from model.contract.fitted import FittedField
 from model.contract.items import ItemTable
-from model.contract.manifest import FEWEST_SESSIONS, Lengths
+from model.contract.manifest import Lengths
 from model.contract.request import RerankRequest
 from model.contract.schema import UPSTREAM_RANK, UPSTREAM_RAW_SCORE, UPSTREAM_SCORE
 from model.contract.store_layout import UserRecord
@@ -102,12 +102,12 @@ def encode_sessions(
 ) -> tuple[Rows, NDArray[np.bool_]]:
     """(H, M, Fs) int32 and (H, M) bool, newest session first, slots cut or padded to the graphs'.
 
-    vary: H is as many as the user has, `FEWEST_SESSIONS` at least; else always the graphs' most.
+    vary: H is as the user has them; see `Lengths.sessions_of`.
     """
     most, width = lengths.sessions, lengths.session_slots
     one, keys = encoder.one_request, None if record is None else record.item_keys
     held = 0 if keys is None else min(len(keys), most)
-    own = min(max(held, FEWEST_SESSIONS), most) if vary else most
+    own = lengths.sessions_of(held, vary=vary)
     if record is not None and keys is not None and keys.shape == (own, width):  # nothing to pad
         items = table.padded_rows.take(table.places_of_keys(keys), axis=0)
         return one.encode_sessions(items, record.clicked, record.converted), record.clicked >= 0
