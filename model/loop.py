@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Numbers = dict[str, float]
+EPOCHS = "epochs.jsonl"  # a line of numbers an epoch
 
 
 class Task(Protocol):
@@ -84,7 +85,7 @@ def fit(task: Task, folder: Path, *, epochs: int, patience: int | None, identity
     folder.mkdir(parents=True, exist_ok=True)
     first, best, stale = _resume(task, folder / LAST, identity)
     if first == 0:
-        (folder / "epochs.jsonl").unlink(missing_ok=True)
+        (folder / EPOCHS).unlink(missing_ok=True)
     writer = SummaryWriter(str(folder / "curves"))
     with torch.random.fork_rng(), contextlib.closing(writer) as curves, _sigterm_stops():
         for epoch in range(first, epochs):
@@ -100,6 +101,13 @@ def fit(task: Task, folder: Path, *, epochs: int, patience: int | None, identity
             _report(task, folder, epoch, numbers, better)
             _remember(task, folder / LAST, identity, (epoch + 1, best, stale))
     return best
+
+
+def best_epoch(folder: Path, watch: str) -> tuple[int, int]:
+    """Of the run in `folder`: the epoch of the lowest `watch`, counted from 1, and how many."""
+    lines = (folder / EPOCHS).read_text(encoding="utf-8").splitlines()
+    watched = [float(json.loads(line)[watch]) for line in lines]
+    return 1 + watched.index(min(watched)), len(watched)
 
 
 def told(settings: DataclassInstance) -> str:
@@ -142,7 +150,7 @@ def _epoch(task: Task, epoch: int, epochs: int) -> Numbers:
 def _report(task: Task, folder: Path, epoch: int, numbers: Numbers, better: bool) -> None:
     shown = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
     sys.stderr.write(f"{task.title} epoch {epoch + 1}: {shown}{'  (best)' if better else ''}\n")
-    with (folder / "epochs.jsonl").open("a", encoding="utf-8") as file:
+    with (folder / EPOCHS).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"epoch": epoch + 1, **numbers}) + "\n")
 
 

@@ -27,7 +27,7 @@ from model.data.tables import LogTables, load_tables
 from model.data.true_labels import with_true_clicks
 from model.data.worlds import load_world
 from model.lessons import Pupil
-from model.loop import Numbers, Stopped, fit
+from model.loop import Numbers, Stopped, best_epoch, fit
 from model.losses import feedback_loss
 from model.nets.build import build_evaluator
 from model.nets.inputs import only_shown
@@ -190,6 +190,23 @@ def train_evaluator(config: Config, log_dir: Path, folder: Path, device: str = "
     return task.calibrate_best() if training.temperature else best
 
 
+def advice(best: int, epochs: int) -> str | None:
+    """What the place of the best epoch (from 1) of so many says about the settings, if anything.
+
+    One that is followed by no worse ones might not be the best there is; the first one, followed by
+    worse ones, is that of a net that learns the log by heart (METHOD section 2).
+    """
+    if best == epochs:
+        return f"the last of {epochs} epochs was the best one: more may be better still (epochs)"
+    if best == 1:
+        return (
+            f"the first of {epochs} epochs was the best one, so the net learns this log by heart: "
+            "stronger decay (embedding_decay, weight_decay) in larger batches (epoch_steps) may be "
+            "better"
+        )
+    return None
+
+
 def main(argv: list[str] | None = None) -> int:
     """Console command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -211,6 +228,8 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     shown = ", ".join(f"{name} {best[name]:.4f}" for name in ("auc", "gauc", "logloss", "ece"))
     sys.stderr.write(f"evaluator: {given.out / BEST} (validation: {shown})\n")
+    if hint := advice(*best_epoch(given.out, EvaluatorTask.watch)):
+        sys.stderr.write(f"evaluator: {hint}\n")
     return 0
 
 

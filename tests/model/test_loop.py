@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.checkpoint import CheckpointError, read_state, write_state
 from model.config import EvaluatorTraining
-from model.loop import Numbers, Stopped, fit, told
+from model.loop import Numbers, Stopped, best_epoch, fit, told
 
 
 class Slope:
@@ -61,6 +61,17 @@ def test_training_keeps_the_best_epoch_and_writes_a_line_an_epoch(tmp_path: Path
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
     assert best["error"] == min(line["error"] for line in lines) == task.saved[-1]
     assert list((tmp_path / "curves").iterdir())
+
+
+def test_the_best_epoch_is_the_one_whose_weights_were_kept(tmp_path: Path):
+    task = Slope(tmp_path, goal=4.0)  # passes 3, which validation wants, on its way to 4
+
+    kept = fit(task, tmp_path, epochs=40, patience=None, identity="a")
+
+    best, epochs = best_epoch(tmp_path, "error")
+    lines = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
+    assert 1 < best < epochs == 40
+    assert lines[best - 1]["error"] == kept["error"]
 
 
 def test_a_stopped_run_goes_on_and_ends_where_an_unbroken_one_does(tmp_path: Path):

@@ -10,7 +10,7 @@ from model.data.split import TRAIN, in_first_half
 from model.data.tables import prepare
 from model.nets.context_evaluator import ContextEvaluator
 from model.nets.pair_evaluator import PairEvaluator
-from model.train_evaluator import EvaluatorTask, bootstrap_weights
+from model.train_evaluator import EvaluatorTask, advice, bootstrap_weights, main
 from tests.logs import write_toy_log
 
 
@@ -122,3 +122,26 @@ def test_the_checkpoint_holds_the_averaged_weights(tmp_path: Path):
     assert torch.equal(table, last)
     assert not torch.equal(kept, last)
     assert torch.equal(kept, task.optimizer.state[table]["average"])
+
+
+@pytest.mark.parametrize(
+    ("best", "epochs", "says"),
+    [(1, 4, "by heart"), (4, 7, None), (7, 7, "more may be better"), (1, 1, "more may be better")],
+)
+def test_the_place_of_the_best_epoch_says_what_to_try(best: int, epochs: int, says: str | None):
+    hint = advice(best, epochs)
+
+    assert (hint is None) == (says is None)
+    assert says is None or says in str(hint)
+
+
+def test_training_ends_with_where_the_net_is_and_what_to_try(tmp_path: Path, capsys):
+    log = write_toy_log(tmp_path / "log")
+    config = tmp_path / "config.toml"
+    config.write_text("[evaluator]\nmembers = 1\n[train_evaluator]\nepochs = 1\n")
+
+    assert main(["--log", str(log), "--config", str(config), "--out", str(tmp_path / "e")]) == 0
+
+    last, hint = capsys.readouterr().err.splitlines()[-2:]
+    assert last.startswith(f"evaluator: {tmp_path / 'e' / 'best.pt'} (validation: auc ")
+    assert hint.startswith("evaluator: the last of 1 epochs was the best one")

@@ -9,14 +9,12 @@ from typing import Any
 from model.checkpoint import read_checkpoint
 from model.config import Config
 from model.data.split import TEST, VALIDATION
-from model.loop import told
+from model.loop import EPOCHS, told
 from model.offline_report.comparison.jobs import Job, Store
 from model.offline_report.comparison.problems import OURS, Problem, tables_of
 from model.offline_report.logged import evaluator_on_logged_lists
 from model.train_evaluator import train_evaluator
 from model.train_generator.training import fit_generator
-
-EPOCHS = "epochs.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
