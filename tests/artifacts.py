@@ -22,7 +22,7 @@ from model.data.handover import write_handover
 from model.data.tables import load_tables
 from model.nets.build import build_evaluator, build_generator, start_from_evaluator
 from model.nets.shape import Fields
-from tests.logs import write_toy_log
+from tests.logs import offer_raw_scores, write_toy_log
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".pytest_cache" / "tiny-artifacts"
@@ -31,7 +31,7 @@ SOURCES = (
     *("export", "tests/logs.py", __file__),
 )
 EDITS, NOISE_SCALE, MAX_CANDIDATES = 2, 1.0, 500
-KINDS: dict[str, dict[str, dict[str, object]]] = {  # the published nets, and ours
+KINDS: dict[str, dict[str, dict[str, object]]] = {  # the published nets, and ours with raw scores
     "nlgr": {
         "evaluator": {"kind": "nlgr", "hidden": 8, "members": 2},
         "generator": {"kind": "nlgr", "hidden": 8},
@@ -78,7 +78,10 @@ def tiny_artifact(folder: Path, kind: str = "nlgr") -> Path:
 def tiny_trained(folder: Path, kind: str = "nlgr") -> Trained:
     """Untrained nets over the toy log with their hand-over, as training would leave them."""
     config = config_of(kind)
-    tables = load_tables(write_toy_log(folder / "log", requests=400, users=30))
+    log = write_toy_log(folder / "log", requests=400, users=30)
+    if kind == "pair":
+        offer_raw_scores(log)
+    tables = load_tables(log)
     torch.manual_seed(0)
     fields = Fields.of(tables.schema)
     evaluator = build_evaluator(config.evaluator, fields, tables.slots)
@@ -90,7 +93,7 @@ def tiny_trained(folder: Path, kind: str = "nlgr") -> Trained:
         for weight in evaluator.structure():  # which start at zero, where no order is better
             weight.add_(0.5 * torch.randn_like(weight))
     handover = folder / "handover"
-    write_handover(tables, folder / "log", handover, seed=0, edits=EDITS, noise_scale=NOISE_SCALE)
+    write_handover(tables, log, handover, seed=0, edits=EDITS, noise_scale=NOISE_SCALE)
     facts = {
         "validation": {"auc": 0.5},
         "fingerprint": tables.fingerprint,

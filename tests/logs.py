@@ -191,3 +191,10 @@ def _request(
             "conversions": [c for _, c in labels],
         },
     }
+
+
+def offer_raw_scores(folder: Path) -> None:
+    """Let the nets of a toy log see upstream's score itself, too."""
+    schema = folder / "schema.toml"
+    offered = 'upstream = ["score", "rank", "raw_score"]\n'
+    schema.write_text(offered + schema.read_text(encoding="utf-8"), encoding="utf-8")

@@ -15,15 +15,17 @@ from model.data.handover_requests import first_rows_of_users_first
 from model.data.prepare import prepare
 from service.features.memory_store import MemoryUserStore
 from service.rerank.arrays import encode_candidates, encode_sessions, encode_user
-from tests.logs import write_toy_log
+from tests.logs import offer_raw_scores, write_toy_log
 
 NAMES = ("candidates", "user", "sessions", "sess_valid")
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("log")
-    return write_toy_log(folder, requests=300)
+@pytest.fixture(scope="module", params=["score and rank", "raw score"])
+def log(tmp_path_factory, request):
+    folder = write_toy_log(tmp_path_factory.mktemp("log"), requests=300)
+    if request.param == "raw score":
+        offer_raw_scores(folder)
+    return folder
 
 
 async def test_the_service_encodes_a_logged_request_as_training_did(log, tmp_path):

@@ -12,7 +12,7 @@ from model.contract.schema import ITEM_ID, USER_ID, parse_schema
 from model.data.fit import TrainingPart, by_frequency, fit_schema, quantile_edges
 from model.data.split import TRAIN
 from model.data.tables import prepare
-from tests.logs import SCHEMA, write_toy_log
+from tests.logs import SCHEMA, offer_raw_scores, write_toy_log
 
 
 def _field(lines: str, values: list[object]):
@@ -108,8 +108,7 @@ def test_what_only_later_rows_hold_changes_no_fitted_value(tmp_path: Path):
 
 def test_raw_scores_are_bucketed_by_the_scores_of_the_training_part_alone(tmp_path: Path):
     log = write_toy_log(tmp_path)
-    text = (log / "schema.toml").read_text()
-    (log / "schema.toml").write_text('upstream = ["raw_score", "score"]\n' + text)
+    offer_raw_scores(log)
     tables = prepare(log)
 
     rows = pq.read_table(log / "impressions").to_pylist()
@@ -120,7 +119,7 @@ def test_raw_scores_are_bucketed_by_the_scores_of_the_training_part_alone(tmp_pa
     assert field.edges == quantile_edges(scores, 32)
     first = tables.schema.first_row["upstream_raw_score"]
     (at,) = (a for a, r in enumerate(rows) if r["upstream_scores"] is None and a == 12)
-    gaps = tables.candidate_rows[at, : len(rows[at]["candidates"]), 0]
+    gaps = tables.candidate_rows[at, : len(rows[at]["candidates"]), 2]
     assert gaps.tolist() == [first] * len(gaps)
 
 
