@@ -70,7 +70,7 @@ class Encoder:
         if field.kind is Kind.ID or field.rank_buckets:
             raise ValueError(f"{name} is not encoded from its own column alone")
         if field.kind is Kind.NUMERIC:
-            return self._numeric(field, values)[:, None]
+            return self.in_buckets(name, numbers(name, values))[:, None]
         if field.kind is Kind.MULTI:
             return self._multi(field, values)
         return self._categorical(field, values)[:, None]
@@ -148,23 +148,21 @@ class Encoder:
         fields = self.schema.of(Scope.CANDIDATE)
         out = np.full((*valid.shape, columns(fields)), PADDING_ROW, dtype=np.int32)
         known = np.full(valid.shape, np.nan) if scores is None else scores
+        offered = {UPSTREAM_RAW_SCORE: known, UPSTREAM_RANK: np.arange(valid.shape[-1])}
         for field, (at, width) in zip(fields, spans(fields), strict=True):
             if field.name == UPSTREAM_SCORE:
                 out[..., at] = self._rank_quantile(field, known, valid)
-            elif field.name == UPSTREAM_RAW_SCORE:
-                out[..., at] = self.raw_scores(known)
-            elif field.name == UPSTREAM_RANK:
-                ranks = np.arange(valid.shape[-1], dtype=np.float64)
-                out[..., at] = np.broadcast_to(self._numeric(field, ranks), valid.shape)
+            elif field.name in offered:
+                out[..., at] = self.in_buckets(field.name, offered[field.name])
             else:
                 out[..., at : at + width][valid] = self._given(field, int(valid.sum()), values)
         out[~valid] = PADDING_ROW
         return out
 
-    def raw_scores(self, scores: NDArray[np.floating[Any]]) -> Rows:
-        """Same shape of int32, rows of scores as they are; NaN is a gap."""
-        edges, rows = self._buckets[UPSTREAM_RAW_SCORE]
-        return rows.take(edges.searchsorted(scores, side="right"))
+    def in_buckets(self, name: str, values: NDArray[Any]) -> Rows:
+        """Same shape of int32, the rows of a numeric field's numbers; NaN is a gap."""
+        edges, rows = self._buckets[name]
+        return rows.take(edges.searchsorted(values, side="right"))
 
     @cached_property
     def one_request(self) -> OneRequest:
@@ -206,10 +204,6 @@ class Encoder:
         elif len(column) != count:
             raise ValueRejected(field=field.name, rule=f"{len(column)} values, {count} expected")
         return self.encode_field(field.name, column)
-
-    def _numeric(self, field: FittedField, values: Values) -> Rows:
-        edges, rows = self._buckets[field.name]
-        return rows.take(edges.searchsorted(numbers(field.name, values), side="right"))
 
     def _bucketed(self, field: FittedField) -> tuple[NDArray[np.float64], Rows]:
         """Edges with NaN behind them, where every NaN falls behind; the row of each bucket."""

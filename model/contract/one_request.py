@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.int32]
 _RANKS = 1024  # places whose row is known beforehand
+_NO_SCORE = np.array([math.nan])
 
 
 class OneRequest:
@@ -60,8 +61,6 @@ class OneRequest:
             self._falling_rows: dict[int, Rows] = {}
         if self._rank_at is not None:
             self._rank_rows = self._ranks(_RANKS)
-        if self._raw_at is not None:
-            self._raw_gap = encoder.raw_scores(np.array([math.nan]))
 
     def encode_candidates(
         self,
@@ -86,9 +85,8 @@ class OneRequest:
                 self._rank_rows[:count] if count <= _RANKS else self._ranks(count)
             )
         if self._raw_at is not None:
-            rows[:, self._raw_at] = (
-                self._raw_gap if scores is None else self.encoder.raw_scores(scores)
-            )
+            told = _NO_SCORE if scores is None else scores
+            rows[:, self._raw_at] = self.encoder.in_buckets(UPSTREAM_RAW_SCORE, told)
         for name, at, gap in self._own:
             column = values.get(name)
             if column is not None and len(column) != count:
