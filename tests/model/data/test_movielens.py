@@ -116,6 +116,8 @@ def test_training_sittings_show_every_candidate_once_a_pass_and_held_out_ones_th
     _, _, tables = made
     held_out = np.flatnonzero(tables.part != TRAIN)
     assert (tables.shown[held_out] == np.arange(10)).all()
+    sittings = np.stack([tables.user_place[held_out], tables.timestamp[held_out]])
+    assert np.unique(sittings, axis=1).shape[1] == len(held_out)  # one list each
     rows = tables.rows_of(TRAIN)
     moments = list(zip(tables.user_place[rows], tables.timestamp[rows], strict=True))
     for moment in set(moments):
