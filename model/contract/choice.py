@@ -5,8 +5,10 @@ Conventions: evaluator outputs are (E, B, L, M); the last of the L lists is the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from operator import sub
 from typing import Any, Self
 
 import numpy as np
@@ -78,7 +80,7 @@ def reward(
     return np.add.reduce(gains, axis=-1)
 
 
-def score_lists(rewards: Floats, pessimism: float) -> Floats:
+def score_lists(rewards: Floats, pessimism: float) -> NDArray[np.float64]:
     """Pessimistic score of each proposed list: mean over members of its gain, minus lambda std.
 
     Args:
@@ -88,40 +90,54 @@ def score_lists(rewards: Floats, pessimism: float) -> Floats:
     Returns:
         (B, L - 1); each member's gain is against its own reward of the input list.
     """
+    rewards = rewards.astype(np.float64)
     gain = rewards[..., :-1] - rewards[..., -1:]
     members = len(gain)
-    score = np.add.reduce(gain, axis=0) / members
+    score: NDArray[np.float64] = np.add.reduce(gain, axis=0) / members
     if pessimism:
-        gain -= score  # in place, as below: the arrays are small and all cost is in the calls
-        gain *= gain
-        spread = np.add.reduce(gain, axis=0) / members
-        np.sqrt(spread, out=spread)
-        spread *= pessimism
-        score -= spread
+        gain -= score
+        score -= pessimism * np.sqrt(np.add.reduce(gain * gain, axis=0) / members)
     return score
 
 
-def decide(rewards: Floats, pessimism: float) -> tuple[NDArray[np.int64], Floats]:
-    """Which list is served, (B,) places among the L lists, and the scores that say so (B, L - 1).
+def choose(rewards: Floats, pessimism: float) -> NDArray[np.int64]:
+    """Which list is served: (B,) places among the L lists of rewards (E, B, L).
 
     L - 1 is the input list. Ties go to the lower list; the input list wins when no score is above
     0 (NaN never is).
     """
-    score = score_lists(rewards, pessimism)
     last = rewards.shape[-1] - 1
     if last == 0:
-        return np.zeros(rewards.shape[1], dtype=np.int64), score
-    if len(score) == 1:  # of one request, numpy's calls take longer than so few comparisons
-        chosen_list, most = last, 0.0
-        for place, value in enumerate(score[0].tolist()):
-            if value > most:
-                chosen_list, most = place, value
-        return np.array([chosen_list], dtype=np.int64), score
-    sure = np.fmax(score, -np.inf)  # NaN is no score
+        return np.zeros(rewards.shape[1], dtype=np.int64)
+    sure = np.fmax(score_lists(rewards, pessimism), -np.inf)  # NaN is no score
     chosen = np.where(np.maximum.reduce(sure, axis=-1) > 0, sure.argmax(axis=-1), last)
-    return chosen.astype(np.int64, copy=False), score
+    return chosen.astype(np.int64, copy=False)
 
 
-def choose(rewards: Floats, pessimism: float) -> NDArray[np.int64]:
-    """Which list is served; see `decide`."""
-    return decide(rewards, pessimism)[0]
+def decide(rewards: list[list[float]], pessimism: float) -> tuple[int, list[float]]:
+    """`choose` and `score_lists` of one request, to the last bit: its place, and L - 1 scores.
+
+    Over so few numbers Python's loop takes half of what numpy's calls do. Sums are written out:
+    `sum` adds floats in another way since Python 3.12.
+
+    Args:
+        rewards: E lists of L, the input list last.
+        pessimism: lambda >= 0.
+    """
+    members, inputs = len(rewards), [own[-1] for own in rewards]
+    scores, chosen, most = [], len(rewards[0]) - 1, 0.0
+    for place, worth in enumerate(zip(*(own[:-1] for own in rewards), strict=True)):
+        total = 0.0
+        for gain in (gains := [*map(sub, worth, inputs)]):
+            total += gain
+        score = total / members
+        if pessimism:
+            spread = 0.0
+            for gain in gains:
+                away = gain - score
+                spread += away * away
+            score -= pessimism * math.sqrt(spread / members)
+        scores.append(score)
+        if score > most:
+            chosen, most = place, score
+    return chosen, scores

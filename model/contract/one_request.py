@@ -58,7 +58,7 @@ class OneRequest:
         ]
         if self._score_at is not None:
             self._score_rows, self._buckets = _score_rows(encoder)
-            self._falling_rows: dict[int, Rows] = {}
+            self._rows_by_place: dict[int, Rows] = {}
         if self._rank_at is not None:
             self._rank_rows = self._ranks(_RANKS)
 
@@ -114,28 +114,22 @@ class OneRequest:
         """By the share of scored candidates that score strictly higher; NaN sorts last."""
         if scores is None:
             return self._score_rows[-1:]
-        # in their own order, as they mostly come: as many score higher as stand before (no NaN is
-        # below another number)
-        if len(scores) > 1 and np.logical_and.reduce(scores[1:] < scores[:-1]):
-            return self._falling(len(scores))
-        falling = -scores
-        ordered = falling.copy()
+        ordered = scores.copy()
         ordered.sort()
-        known = int(ordered.searchsorted(math.nan))
-        if not known:
-            return self._score_rows[-1:]
-        # NaN has all the scored ones before it, so its bucket is the one behind the last: the gap's
-        higher = ordered.searchsorted(falling)
-        return self._score_rows.take(higher * self._buckets // known)
+        known = len(scores)
+        if not known or ordered[-1] != ordered[-1]:
+            known = int(ordered.searchsorted(math.nan))
+        # of those that are not above a score, and so, of known ones, how many are; NaN is above all
+        return self._by_place(known).take(ordered.searchsorted(scores, "right"), mode="clip")
 
-    def _falling(self, count: int) -> Rows:
-        """(N,) rows of scores that fall from each to the next."""
-        rows = self._falling_rows.get(count)
+    def _by_place(self, known: int) -> Rows:
+        """(known + 2,): by how many of so many known scores are not above; then that of a gap."""
+        rows = self._rows_by_place.get(known)
         if rows is None:
-            higher = np.arange(count)
-            rows = self._score_rows.take(higher * self._buckets // count)
-            if len(self._falling_rows) < _RANKS:
-                self._falling_rows[count] = rows
+            higher = np.arange(known, -1, -1)
+            rows = self._score_rows.take(np.append(higher * self._buckets // max(known, 1), -1))
+            if len(self._rows_by_place) < _RANKS:
+                self._rows_by_place[known] = rows
         return rows
 
     def _ranks(self, count: int) -> Rows:

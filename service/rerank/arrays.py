@@ -46,7 +46,7 @@ class EncodedCandidates:
     @property
     def unknown(self) -> int:
         """How many candidates the item table does not know."""
-        return int(np.add.reduce(self.places < 0))
+        return int(np.count_nonzero(self.places < 0))
 
 
 def encode_candidates(

@@ -72,10 +72,10 @@ def explain(
     needed_s = found.evaluate_s / evaluated * len(edits.lists) * _ROOM
     if needed_s > deadline.left_s():
         return None
-    own = float(found.rewards[:, found.chosen].mean())
+    own = found.reward
     gains = np.zeros(0)
     if len(edits.lists):
-        gains = (yield from judge(task, edits.lists))[2].mean(axis=0) - own
+        gains = np.mean((yield from judge(task, edits.lists))[2], axis=0) - own
     size = task.size
     return {
         "slots": [_slot(j, task, found, edits, gains, item_ids) for j in range(size)],
@@ -110,8 +110,8 @@ def _slot(  # one slot of the answer, from the shared batch
 
 
 def _compared(found: Found, size: int, item_ids: Sequence[str]) -> list[dict[str, Any]]:
-    rewards = plain(found.rewards.mean(axis=0))
-    scores = [*plain(found.scores), 0.0]  # the input list against itself
+    rewards = plain(np.mean(found.rewards, axis=0))
+    scores = [*plain(np.array(found.scores)), 0.0]  # the input list against itself
     sources = {found.refined: "refined", len(found.lists) - 1: "input"}
     return [
         {

@@ -5,6 +5,7 @@ Knows arrays and the deadline; neither the store nor HTTP nor ONNX Runtime.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -87,22 +88,24 @@ def generate(task: Task, manifest: Manifest, lists: int) -> Steps[Lists]:
     generated = yield Ask("generate", arrays | task.rule_inputs, task.has_rows)
     out: Lists = generated[0]
     ok = lawful(out, task)
-    return out if all(ok.tolist()) else out[ok]
+    return out if all(ok) else out[ok]
 
 
-def lawful(lists: Lists, task: Task) -> NDArray[np.bool_]:
-    """(K,) whether each list holds candidates only, none twice, obeys the rules, keeps the pins."""
+def lawful(lists: Lists, task: Task) -> list[bool]:
+    """Whether each list holds candidates only, none twice, obeys the rules and keeps the pins."""
     # sets of ten numbers: numpy's sort lets go of the interpreter lock, and is cold code here
     size, known = task.size, _places(task.candidates)
     rows = [frozenset(row) for row in lists[:, :size].tolist()]
-    ok = np.array([len(row) == size and row <= known for row in rows])
+    real = [len(row) == size and row <= known for row in rows]
     if not task.ruled:
-        return ok
+        return real
+    ok = np.array(real)
     ok[ok] = task.rules.obeyed(lists[ok], task.slot_valid)
     pinned = task.slot_valid & ~task.rules.editable
     if pinned.any():
         ok &= (lists[:, pinned] == task.start[pinned]).all(axis=-1)
-    return ok
+    held: list[bool] = ok.tolist()
+    return held
 
 
 @lru_cache(maxsize=1024)
@@ -116,34 +119,30 @@ def evaluate(task: Task, manifest: Manifest, proposed: Lists) -> Steps[Found]:
     lists = np.concatenate([proposed, task.start[None]])
     lists[:, task.size :] = 0  # whatever the graph says beyond the list
     p_click, p_conversion, rewards = yield from judge(task, lists)
-    places, scores = decide(rewards[:, None], manifest.pessimism)
-    chosen, members = int(places[0]), len(rewards)
-    mean = np.add.reduce(rewards, axis=0) / members
+    chosen, scores = decide(rewards, manifest.pessimism)
     return Found(
         lists=lists,
         rewards=rewards,
-        reward=float(mean[chosen]),
-        input_reward=float(mean[-1]),
-        p_click=np.add.reduce(p_click[:, chosen], axis=0) / members,
-        p_conversion=None
-        if p_conversion is None
-        else np.add.reduce(p_conversion[:, chosen], axis=0) / members,
+        reward=_mean(rewards, chosen),
+        input_reward=_mean(rewards, -1),
+        p_click=_over_members(p_click, chosen),
+        p_conversion=None if p_conversion is None else _over_members(p_conversion, chosen),
         chosen=chosen,
-        scores=scores[0],
+        scores=scores,
     )
 
 
 _Floats = NDArray[np.floating[Any]]
-Judged = tuple[_Floats, _Floats | None, _Floats]
+Judged = tuple[_Floats, _Floats | None, list[list[float]]]
 
 
 def judge(task: Task, lists: Lists) -> Steps[Judged]:
-    """p_click and p_conversion (E, L, M) and rewards (E, L) of lists (L, M)."""
+    """p_click and p_conversion (E, L, M) and rewards (E lists of L) of lists (L, M)."""
     p_click, p_conversion = yield Ask("evaluate", task.context | {"lists": lists[None]})
     values = None if task.values is None else task.values[lists][None]
     shown = None if task.size == len(task.start) else task.slot_valid[None]
-    rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0]
-    if not np.logical_and.reduce(np.isfinite(rewards), axis=None):
+    rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0].tolist()
+    if not math.isfinite(sum(map(sum, rewards))):  # NaN and infinity stay what they are
         raise GraphFailed(graph="evaluator", why="a reward is not a finite number")
     return p_click[:, 0], None if p_conversion is None else p_conversion[:, 0], rewards
 
@@ -178,24 +177,29 @@ def refine(
 def _beside(found: Found, reached: Lists, judged: Judged, pessimism: float) -> Found:
     """With one more list beside the others, before the input list, and the choice among all."""
     p_click, p_conversion, rewards = judged
-    every = _before_last(found.rewards, rewards, 1)
-    places, scores = decide(every[:, None], pessimism)
-    lists = _before_last(found.lists, reached[None], 0)
-    chosen, place = int(places[0]), len(lists) - 2
-    more = replace(
-        found, lists=lists, rewards=every, scores=scores[0], refined=place, chosen=chosen
-    )
+    every = [_before_last(own, new) for own, (new,) in zip(found.rewards, rewards, strict=True)]
+    chosen, scores = decide(every, pessimism)
+    lists = np.concatenate([found.lists[:-1], reached[None], found.lists[-1:]])
+    place = len(lists) - 2
+    more = replace(found, lists=lists, rewards=every, scores=scores, refined=place, chosen=chosen)
     if chosen != place:  # the same list as before, whose place may have moved
         return more
-    members = len(rewards)
-    more.reward = float(np.add.reduce(rewards[:, 0]) / members)
-    more.p_click = np.add.reduce(p_click[:, 0], axis=0) / members
+    more.reward = _mean(rewards, 0)
+    more.p_click = _over_members(p_click, 0)
     if p_conversion is not None:
-        more.p_conversion = np.add.reduce(p_conversion[:, 0], axis=0) / members
+        more.p_conversion = _over_members(p_conversion, 0)
     return more
 
 
-def _before_last(held: NDArray[Any], new: NDArray[Any], axis: int) -> NDArray[Any]:
-    """With one more entry along the axis, before the last."""
-    rest, last = np.split(held, [-1], axis=axis)
-    return np.concatenate([rest, new, last], axis=axis)
+def _before_last(held: list[float], new: float) -> list[float]:
+    return [*held[:-1], new, held[-1]]
+
+
+def _mean(rewards: list[list[float]], at: int) -> float:
+    return sum([own[at] for own in rewards]) / len(rewards)
+
+
+def _over_members(chances: _Floats, at: int) -> _Floats:
+    """(E, L, M) -> (M,) of one list."""
+    mean: _Floats = np.add.reduce(chances[:, at], axis=0) / len(chances)
+    return mean

@@ -40,14 +40,13 @@ def test_a_list_holds_candidates_only_and_none_twice(task, ruled):
 
     ok = lawful(lists, replace(task, ruled=ruled))
 
-    assert ok.dtype == bool
-    assert ok.tolist() == [True, True, False, False, False, False]
+    assert ok == [True, True, False, False, False, False]
 
 
 def test_what_the_graph_says_beyond_the_list_neither_counts_nor_is_served(artifact, task):
     beyond = of(task, [2, 0, 1], [1, 2, 0], beyond=N + 3)
     assert len(task.start) > SIZE
-    assert lawful(beyond, task).tolist() == [True, True]
+    assert lawful(beyond, task) == [True, True]
 
     class Graphs:
         """Graphs that say what the test says; the evaluator has seen no list out of bounds."""

@@ -299,7 +299,7 @@ async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(a
             edited[slot["slot"]] = tried["item_id"]
             lists = np.array([[ids.index(i) for i in edited]], dtype=np.int32)
             rewards = answered(bound(model, task), judge(task, lists))[2]
-            assert tried["gain"] == pytest.approx(rewards.mean() - answer["reward"], abs=3e-6)
+            assert tried["gain"] == pytest.approx(np.mean(rewards) - answer["reward"], abs=3e-6)
             checked += 1
 
     assert encode_candidates(request, model.encoder, model.items.table).unknown == 0
