@@ -31,11 +31,15 @@ ENV PATH=/opt/relist/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     ORT_DISABLE_TELEMETRY=1 \
+    NUMBA_CACHE_LOCATOR_CLASSES=model.contract.compiled.BesideSource \
+    NUMBA_CPU_NAME=generic \
     RERANK_HOST=0.0.0.0 \
     RERANK_PORT=8000
 WORKDIR /app
 COPY --from=packages /opt/relist /opt/relist
 COPY --from=code /app /app
+# Machine code too, for any processor of this kind: it would be compiled for 5 s at each start.
+RUN python -c "import model.contract.kernels, model.contract.philox_kernel"
 # Whichever container is first gives an empty volume its owner.
 RUN install -d -o 10001 -g 10001 /run/relist
 # By number, so that Kubernetes can see that it is not root.

@@ -48,7 +48,7 @@ class Encoder:
             f.name: {value: FIRST_VALUE + i for i, value in enumerate(f.values or ())}
             for f in schema.fields
         }
-        self._buckets = {f.name: self._bucketed(f) for f in schema.fields if f.edges is not None}
+        self.buckets = {f.name: self._bucketed(f) for f in schema.fields if f.edges is not None}
         self.item_spans = _named_spans(schema.of(Scope.ITEM))
         self.candidate_spans = _named_spans(schema.candidate_fields)
 
@@ -161,7 +161,7 @@ class Encoder:
 
     def in_buckets(self, name: str, values: NDArray[Any]) -> Rows:
         """Same shape of int32, the rows of a numeric field's numbers; NaN is a gap."""
-        edges, rows = self._buckets[name]
+        edges, rows = self.buckets[name]
         return rows.take(edges.searchsorted(values, side="right"))
 
     @cached_property

@@ -57,7 +57,7 @@ class ItemTable:
     def __post_init__(self) -> None:
         if len(self.place) != len(self.ids):
             raise ValueError("an item id stands twice in the item table")
-        if len(np.unique(self._by_key[0])) != len(self.ids):
+        if len(np.unique(self.by_key[0])) != len(self.ids):
             raise ValueError("two item ids share a 64-bit key")
         columns = {"rows": self.rows, **self.numbers, **self.display}
         uneven = [name for name, column in columns.items() if len(column) != len(self.ids)]
@@ -70,7 +70,7 @@ class ItemTable:
         return {item_id: i for i, item_id in enumerate(self.ids)}
 
     @cached_property
-    def _by_key(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    def by_key(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Keys in ascending order, and the place of each."""
         keys = item_keys(self.ids)
         order = np.argsort(keys, kind="stable").astype(np.int64)
@@ -92,7 +92,7 @@ class ItemTable:
         """Places of these 64-bit keys (any shape), -1 for an unknown one."""
         if not len(self.ids):
             return np.full(keys.shape, UNKNOWN_ITEM, dtype=np.int64)
-        ascending, places = self._by_key
+        ascending, places = self.by_key
         at = ascending.searchsorted(keys)
         found = ascending.take(at, mode="clip") == keys
         return np.where(found, places.take(at, mode="clip"), UNKNOWN_ITEM)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.philox_streams import draw
+from model.contract.kernels import share_out
+from model.contract.philox_kernel import fill_uniform
 
 Floats = NDArray[np.float32]
-_BITS = 23  # (bits + .5) / 2^23 is exact in float32 and never 0 or 1
-_UNUSED_BITS = np.uint32(32 - _BITS)
-_HALF, _STEP = np.float32(0.5), np.float32(2.0**-_BITS)
+_WORD = (1 << 64) - 1
 
 
 def gumbel(*, seed: int, first: int, streams: int, count: int) -> Floats:
@@ -25,12 +24,9 @@ def gumbel(*, seed: int, first: int, streams: int, count: int) -> Floats:
 
 def _negative_gumbel(*, seed: int, first: int, streams: int, count: int) -> Floats:
     """The same with the other sign, which a factor takes back for nothing."""
-    drawn = draw(seed=seed, first=first, streams=streams, words=(count + 1) // 2)
-    bits = drawn.view("<u4")[:, :count] >> _UNUSED_BITS
-    numbers = bits.astype(np.float32)
-    numbers += _HALF
-    numbers *= _STEP
-    np.log(numbers, out=numbers)  # in place: each step rounds as it would into a new array
+    numbers = np.empty((streams, count), dtype=np.float32)
+    fill_uniform(seed & _WORD, seed >> 64, first, numbers)
+    np.log(numbers, out=numbers)  # numpy's, in place: each step rounds as into a new array
     np.negative(numbers, out=numbers)
     np.log(numbers, out=numbers)
     return numbers
@@ -45,13 +41,13 @@ def request_noise(
         noise_slot (K, T, M) and noise_item (K, T, N), float32, already times `scale`. List 0 has
         none: it is "the single list".
     """
-    slot = np.zeros((lists, edits, slots), dtype=np.float32)
-    item = np.zeros((lists, edits, candidates), dtype=np.float32)
-    if lists > 1:
-        drawn = _negative_gumbel(
-            seed=seed, first=1, streams=lists - 1, count=edits * (slots + candidates)
-        )
-        cells, factor = drawn.reshape(lists - 1, edits, slots + candidates), np.float32(-scale)
-        np.multiply(cells[..., :slots], factor, out=slot[1:])
-        np.multiply(cells[..., slots:], factor, out=item[1:])
+    slot = np.empty((lists, edits, slots), dtype=np.float32)
+    item = np.empty((lists, edits, candidates), dtype=np.float32)
+    count = edits * (slots + candidates)
+    share_out(
+        _negative_gumbel(seed=seed, first=1, streams=max(lists - 1, 0), count=count),
+        -scale,
+        slot,
+        item,
+    )
     return slot, item

@@ -128,7 +128,7 @@ def unpack_user(blob: bytes, schema_hash: str) -> UserRecord:
     return UserRecord(
         written_ms=written,
         columns=np.frombuffer(blob, "<i4", width, _HEAD.size),
-        item_keys=np.frombuffer(blob, "<u8", cells, keys).reshape(sessions, slots),
+        item_keys=np.frombuffer(blob, "<u8", cells, keys).reshape(sessions, slots).copy(),
         clicked=clicked,
         converted=converted,
     )

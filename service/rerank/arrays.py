@@ -57,20 +57,22 @@ def encode_candidates(
     A null is "not given": an item-scope field keeps the table's value, a candidate-scope one is a
     gap. Raises ValueRejected for a field that the schema does not know or a value of another type.
     """
-    places = table.places(request.item_ids)
-    items = table.padded_rows.take(places, axis=0)  # a copy; -1 is the default row, the last
     one = encoder.one_request
     own: dict[str, Sequence[Any]] = {}
+    over: dict[str, Sequence[Any]] = {}
     for name, values in request.features.items():
         if name in one.candidate_fields and name not in _OFFERED:
             own[name] = values
         else:
             _require_known(name, one.item_fields, _FEATURES, one.candidate_fields)
-            _override(items, encoder, name, values)
+            over[name] = values
+    places = table.places(request.item_ids)
     try:
-        rows = one.encode_candidates(items, request.scores, own)
+        rows = one.encode_candidates(places, table.padded_rows, request.scores, own)
     except ValueRejected as error:
         raise _located(error, _FEATURES) from error
+    for name, values in over.items():
+        _override(rows, encoder, name, values)
     return EncodedCandidates(rows, places, table)
 
 
@@ -104,36 +106,24 @@ def encode_sessions(
 
     vary: H is as the user has them; see `Lengths.sessions_of`.
     """
-    most, width = lengths.sessions, lengths.session_slots
-    one, keys = encoder.one_request, None if record is None else record.item_keys
-    held = 0 if keys is None else min(len(keys), most)
-    own = lengths.sessions_of(held, vary=vary)
-    if record is not None and keys is not None and keys.shape == (own, width):  # nothing to pad
-        items = table.padded_rows.take(table.places_of_keys(keys), axis=0)
-        return one.encode_sessions(items, record.clicked, record.converted), record.clicked >= 0
-    rows = np.zeros((own, width, one.session_width), dtype=np.int32)  # PADDING_ROW everywhere
-    valid = np.zeros((own, width), dtype=bool)
-    if record is None or keys is None or not keys.size:
-        return rows, valid
-    slots = min(keys.shape[1], width)
-    clicked = record.clicked[:held, :slots]
-    places = table.places_of_keys(keys[:held, :slots])
-    rows[:held, :slots] = one.encode_sessions(
-        table.padded_rows.take(places, axis=0), clicked, record.converted[:held, :slots]
-    )
-    np.greater_equal(clicked, 0, out=valid[:held, :slots])
-    return rows, valid
+    keys = None if record is None else record.item_keys
+    held = 0 if keys is None else min(len(keys), lengths.sessions)
+    shape = lengths.sessions_of(held, vary=vary), lengths.session_slots
+    one = encoder.one_request
+    if record is None:
+        return np.zeros((*shape, one.session_width), dtype=np.int32), np.zeros(shape, dtype=bool)
+    return one.encode_sessions(record, table, shape)
 
 
-def _override(items: Rows, encoder: Encoder, name: str, values: Sequence[Any]) -> None:
-    """Write an item-scope column of the request over the table's rows, where it has a value."""
+def _override(into: Rows, encoder: Encoder, name: str, values: Sequence[Any]) -> None:
+    """Write an item-scope column of the request over the table's, where it has a value."""
     at, width = encoder.item_spans[name]
     given = np.fromiter((v is not None for v in values), dtype=bool, count=len(values))
     try:
         rows = encoder.encode_field(name, [v for v in values if v is not None])
     except ValueRejected as error:
         raise _located(error, _FEATURES) from error
-    items[given, at : at + width] = rows
+    into[given, at : at + width] = rows
 
 
 def _require_known(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.choice import decide, reward
+from model.contract.kernels import all_distinct
 from model.contract.manifest import Manifest
 from model.contract.noise import request_noise
 from service.errors import BudgetSpent, GraphFailed
@@ -93,10 +93,11 @@ def generate(task: Task, manifest: Manifest, lists: int) -> Steps[Lists]:
 
 def lawful(lists: Lists, task: Task) -> list[bool]:
     """Whether each list holds candidates only, none twice, obeys the rules and keeps the pins."""
-    # sets of ten numbers: numpy's sort lets go of the interpreter lock, and is cold code here
-    size, known = task.size, _places(task.candidates)
-    rows = [frozenset(row) for row in lists[:, :size].tolist()]
-    real = [len(row) == size and row <= known for row in rows]
+    size, candidates = task.size, task.candidates
+    if all_distinct(lists, size, candidates):
+        real = [True] * len(lists)
+    else:
+        real = [bool(all_distinct(one[None], size, candidates)) for one in lists]
     if not task.ruled:
         return real
     ok = np.array(real)
@@ -106,12 +107,6 @@ def lawful(lists: Lists, task: Task) -> list[bool]:
         ok &= (lists[:, pinned] == task.start[pinned]).all(axis=-1)
     held: list[bool] = ok.tolist()
     return held
-
-
-@lru_cache(maxsize=1024)
-def _places(candidates: int) -> frozenset[int]:
-    """The candidates' places, shared by all requests of this N."""
-    return frozenset(range(candidates))
 
 
 def evaluate(task: Task, manifest: Manifest, proposed: Lists) -> Steps[Found]:

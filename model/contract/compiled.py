@@ -1,0 +1,64 @@
+"""Functions of Python that are machine code by the time their module is imported.
+
+A trick for the request path: behind a graph run, which empties the caches, each of numpy's calls
+costs two to five microseconds whatever it computes, and one request made about sixty of them. Loops
+over its few hundred numbers, compiled by numba, take what they compute. What it gave, and what it
+takes of memory: loadtest/PROFILE.md. The compiler itself does not run where its work of before is
+found: beside the source, or where NUMBA_CACHE_DIR says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import njit, types
+from numba.core.caching import InTreeCacheLocator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class BesideSource(InTreeCacheLocator):
+    """Machine code beside its source, which may be read where nothing may be written.
+
+    An image names it in NUMBA_CACHE_LOCATOR_CLASSES: numba's own takes a folder that is read-only
+    for none.
+    """
+
+    def ensure_cache_path(self) -> None:
+        """Nothing is written before there is something to write."""
+
+
+def compiled(*arguments: types.Type, returns: types.Type = types.void) -> Callable[[F], F]:
+    """Compile for arguments of these types, no others, with their indices checked."""
+
+    def compile_now(function: F) -> F:
+        made = _dispatcher(function)
+        with contextlib.suppress(RuntimeError):  # no place to keep it: compiled at each start
+            made.enable_caching()
+        try:
+            made.compile(returns(*arguments))
+        except OSError:  # it cannot be kept, or what was kept cannot be read
+            if not made.signatures:
+                made = _dispatcher(function)
+                made.compile(returns(*arguments))
+        made.disable_compile()
+        ready: F = made
+        return ready
+
+    return compile_now
+
+
+def _dispatcher(function: Callable[..., Any]) -> Any:  # noqa: ANN401  # the library's own type
+    return njit(boundscheck=True, error_model="numpy")(function)
+
+
+def array(kind: types.Type, axes: int) -> types.Type:
+    """A contiguous array that is written."""
+    return types.Array(kind, axes, "C")
+
+
+def given(kind: types.Type, axes: int) -> types.Type:
+    """A contiguous array that is read only; one that could be written will do."""
+    return types.Array(kind, axes, "C", readonly=True)

@@ -1,0 +1,163 @@
+"""Compiled loops over the numbers of one request: candidates, sessions, lists, noise.
+
+What the numbers mean is `one_request.py`'s, `noise.py`'s and the service's to say; here they are
+only put in their places. Each is held against numpy's way by a test.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from model.contract.compiled import array, compiled, given
+
+_BYTE, _FLAG, _ROW, _PLACE = types.int8, types.boolean, types.int32, types.int64
+_KEY, _SINGLE, _DOUBLE = types.uint64, types.float32, types.float64
+
+Ints = NDArray[np.integer[Any]]
+Doubles = NDArray[np.float64]
+
+
+@compiled(given(_PLACE, 1), given(_ROW, 2), given(_ROW, 1), array(_ROW, 2))
+def look_up_rows(places: Ints, table: Ints, behind: Ints, out: Ints) -> None:
+    """Fill (n, Fi + G) with rows of the table (last one: place -1), and the same G behind each."""
+    width, last = table.shape[1], len(table) - 1
+    for i in range(len(places)):
+        at = places[i] if places[i] >= 0 else last
+        for column in range(width):
+            out[i, column] = table[at, column]
+        for column in range(len(behind)):
+            out[i, width + column] = behind[column]
+
+
+@compiled(
+    given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2), returns=types.void
+)
+def place_in_buckets(values: Doubles, edges: Doubles, rows: Ints, column: int, out: Ints) -> None:
+    """Write a column: the row of each number's bucket, NaN's behind the last edge.
+
+    edges: ascending, NaN last.  rows: one more than edges.
+    """
+    for i in range(len(values)):
+        value, low, high = values[i], 0, len(edges) - 1
+        if value != value:
+            low = len(edges)
+        else:
+            while low < high:
+                middle = (low + high) // 2
+                if value < edges[middle]:
+                    high = middle
+                else:
+                    low = middle + 1
+        out[i, column] = rows[low]
+
+
+@compiled(given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2))
+def place_by_rank(scores: Doubles, ordered: Doubles, rows: Ints, column: int, out: Ints) -> None:
+    """Write a column: the row of the share of known scores that are strictly higher.
+
+    ordered: the scores ascending, NaN last.  rows: of each bucket, then that of a gap.
+    """
+    buckets, known = len(rows) - 1, len(ordered)
+    while known and ordered[known - 1] != ordered[known - 1]:
+        known -= 1
+    for i in range(len(scores)):
+        score, low, high = scores[i], 0, known
+        if score != score:
+            out[i, column] = rows[buckets]
+            continue
+        while low < high:
+            middle = (low + high) // 2
+            if score < ordered[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        out[i, column] = rows[(known - low) * buckets // known]
+
+
+@compiled(
+    given(_KEY, 2), given(_BYTE, 2), given(_BYTE, 2), given(_KEY, 1), given(_PLACE, 1),
+    given(_ROW, 2), given(_ROW, 2), array(_ROW, 3), array(_FLAG, 2),
+)  # fmt: skip
+def look_up_sessions(  # noqa: PLR0913 one array each
+    keys: NDArray[np.uint64],
+    clicked: NDArray[np.int8],
+    converted: NDArray[np.int8],
+    ascending: NDArray[np.uint64],
+    places: Ints,
+    table: Ints,
+    feedback: Ints,
+    rows: Ints,
+    valid: NDArray[np.bool_],
+) -> None:
+    """Fill rows (H, M, Fi + 2) and valid (H, M) with past items; what is not held is padding.
+
+    keys, clicked, converted: of the sessions held, any number of any length.
+    ascending, places: keys of the item table and the place of each.
+    table: rows of items, the last that of an unknown one.
+    feedback: (9, 2) by 3 clicked + converted + 1.
+    """
+    held, slots = min(keys.shape[0], rows.shape[0]), min(keys.shape[1], rows.shape[1])
+    width = table.shape[1]
+    rows[...] = 0
+    valid[...] = False
+    for h in range(held):
+        for slot in range(slots):
+            if clicked[h, slot] < 0:
+                continue
+            key, low, high = keys[h, slot], 0, len(ascending)
+            while low < high:
+                middle = (low + high) // 2
+                if ascending[middle] < key:
+                    low = middle + 1
+                else:
+                    high = middle
+            known = low < len(ascending) and ascending[low] == key
+            at = places[low] if known else len(table) - 1
+            told = 3 * clicked[h, slot] + converted[h, slot] + 1
+            for column in range(width):
+                rows[h, slot, column] = table[at, column]
+            rows[h, slot, width] = feedback[told, 0]
+            rows[h, slot, width + 1] = feedback[told, 1]
+            valid[h, slot] = True
+
+
+@compiled(given(_ROW, 2), _PLACE, _PLACE, returns=_FLAG)
+def all_distinct(lists: Ints, size: int, candidates: int) -> bool:
+    """Whether each list's first `size` slots hold candidates, none twice."""
+    for k in range(len(lists)):
+        for slot in range(size):
+            place = lists[k, slot]
+            if place < 0 or place >= candidates:
+                return False
+            for above in range(slot):
+                if lists[k, above] == place:
+                    return False
+    return True
+
+
+@compiled(given(_SINGLE, 2), _SINGLE, array(_SINGLE, 3), array(_SINGLE, 3))
+def share_out(
+    drawn: NDArray[np.float32],
+    factor: float,
+    slot: NDArray[np.float32],
+    item: NDArray[np.float32],
+) -> None:
+    """Numbers times a factor -> (K, T, M) and (K, T, N): slots, then candidates of each edit.
+
+    drawn: (K - 1, T * (M + N)), of all lists but list 0, which has zeros.
+    """
+    slot[:1] = 0.0
+    item[:1] = 0.0
+    for k in range(1, len(slot)):
+        at = 0
+        for edit in range(slot.shape[1]):
+            for m in range(slot.shape[2]):
+                slot[k, edit, m] = drawn[k - 1, at] * factor
+                at += 1
+            for n in range(item.shape[2]):
+                item[k, edit, n] = drawn[k - 1, at] * factor
+                at += 1
