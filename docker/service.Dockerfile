@@ -39,7 +39,7 @@ WORKDIR /app
 COPY --from=packages /opt/relist /opt/relist
 COPY --from=code /app /app
 # Machine code too, for any processor of this kind: it would be compiled for 5 s at each start.
-RUN python -c "import model.contract.kernels, model.contract.philox_kernel"
+RUN python -c "import model.contract.choice, model.contract.noise"
 # Whichever container is first gives an empty volume its owner.
 RUN install -d -o 10001 -g 10001 /run/relist
 # By number, so that Kubernetes can see that it is not root.

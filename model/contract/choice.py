@@ -5,16 +5,17 @@ Conventions: evaluator outputs are (E, B, L, M); the last of the L lists is the 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from operator import sub
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.contract.choice_kernel import add_up, pick
+
 Floats = NDArray[np.floating[Any]]
+_NO_VALUES, _NO_SLOTS = np.empty((0, 0, 0)), np.empty((0, 0), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def reward(
     values: Floats | None,
     slot_valid: NDArray[np.bool_] | None,
     objective: Objective,
-) -> Floats:
+) -> NDArray[np.float64]:
     """Reward of lists (DESIGN 5): sum over slots of p_click (w_c + w_v p_conv + w_r p_conv value).
 
     With a discount each slot counts less than the one above (`slot_weights`).
@@ -65,79 +66,45 @@ def reward(
     Returns:
         (E, B, L) rewards.
     """
-    worth: Floats | float = objective.click
-    if p_conversion is not None and (objective.conversion or objective.value):
-        gained: Floats | float = objective.conversion
-        if values is not None and objective.value:
-            gained = gained + objective.value * np.where(np.isnan(values), 0.0, values)
-        worth = worth + p_conversion * gained
-    gains = p_click * worth
-    if objective.discount:
-        gains = gains * slot_weights(p_click.shape[-1], objective.discount)
-    if slot_valid is not None:
-        gains = np.where(slot_valid[:, None, :], gains, 0.0)
-    # reductions as ufuncs here and below: the methods' checks cost more than sums this small
-    return np.add.reduce(gains, axis=-1)
+    rewards = np.empty(p_click.shape[:-1])
+    add_up(
+        p_click,
+        p_click if p_conversion is None else p_conversion,
+        _NO_VALUES if values is None else values.astype(np.float64),
+        _NO_SLOTS if slot_valid is None else slot_valid,
+        _exact_weights(p_click.shape[-1], objective.discount),
+        objective.click,
+        0.0 if p_conversion is None else objective.conversion,
+        0.0 if p_conversion is None else objective.value,
+        rewards,
+    )
+    return rewards
 
 
-def score_lists(rewards: Floats, pessimism: float) -> NDArray[np.float64]:
-    """Pessimistic score of each proposed list: mean over members of its gain, minus lambda std.
+def decide(rewards: Floats, pessimism: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which list is served, and the scores that say so: each list's mean gain minus lambda std.
+
+    Ties go to the lower list; the input list wins when no score is above 0 (NaN never is).
 
     Args:
-        rewards: (E, B, L) with the input list last.
-        pessimism: lambda >= 0.
+        rewards: (E, B, L) with the input list last; each member's gain is against its own of that.
+        pessimism: lambda >= 0; the deviation is the one among the members.
 
     Returns:
-        (B, L - 1); each member's gain is against its own reward of the input list.
+        (B,) places among the L lists, and (B, L - 1) scores.
     """
-    rewards = rewards.astype(np.float64)
-    gain = rewards[..., :-1] - rewards[..., -1:]
-    members = len(gain)
-    score: NDArray[np.float64] = np.add.reduce(gain, axis=0) / members
-    if pessimism:
-        gain -= score
-        score -= pessimism * np.sqrt(np.add.reduce(gain * gain, axis=0) / members)
-    return score
+    exact: NDArray[np.float64] = np.ascontiguousarray(rewards, dtype=np.float64)
+    scores = np.empty((rewards.shape[1], rewards.shape[2] - 1))
+    chosen = np.empty(rewards.shape[1], dtype=np.int64)
+    pick(exact, pessimism, scores, chosen)
+    return chosen, scores
 
 
 def choose(rewards: Floats, pessimism: float) -> NDArray[np.int64]:
-    """Which list is served: (B,) places among the L lists of rewards (E, B, L).
-
-    L - 1 is the input list. Ties go to the lower list; the input list wins when no score is above
-    0 (NaN never is).
-    """
-    last = rewards.shape[-1] - 1
-    if last == 0:
-        return np.zeros(rewards.shape[1], dtype=np.int64)
-    sure = np.fmax(score_lists(rewards, pessimism), -np.inf)  # NaN is no score
-    chosen = np.where(np.maximum.reduce(sure, axis=-1) > 0, sure.argmax(axis=-1), last)
-    return chosen.astype(np.int64, copy=False)
+    """Which list is served; see `decide`."""
+    return decide(rewards, pessimism)[0]
 
 
-def decide(rewards: list[list[float]], pessimism: float) -> tuple[int, list[float]]:
-    """`choose` and `score_lists` of one request, to the last bit: its place, and L - 1 scores.
-
-    Over so few numbers Python's loop takes half of what numpy's calls do. Sums are written out:
-    `sum` adds floats in another way since Python 3.12.
-
-    Args:
-        rewards: E lists of L, the input list last.
-        pessimism: lambda >= 0.
-    """
-    members, inputs = len(rewards), [own[-1] for own in rewards]
-    scores, chosen, most = [], len(rewards[0]) - 1, 0.0
-    for place, worth in enumerate(zip(*(own[:-1] for own in rewards), strict=True)):
-        total = 0.0
-        for gain in (gains := [*map(sub, worth, inputs)]):
-            total += gain
-        score = total / members
-        if pessimism:
-            spread = 0.0
-            for gain in gains:
-                away = gain - score
-                spread += away * away
-            score -= pessimism * math.sqrt(spread / members)
-        scores.append(score)
-        if score > most:
-            chosen, most = place, score
-    return chosen, scores
+@lru_cache(maxsize=64)
+def _exact_weights(slots: int, discount: float) -> NDArray[np.float64]:
+    return slot_weights(slots, discount).astype(np.float64)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from numba import njit, types
 from numba.core.caching import InTreeCacheLocator
+from numba.core.typing.templates import Signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,19 +31,15 @@ class BesideSource(InTreeCacheLocator):
         """Nothing is written before there is something to write."""
 
 
-def compiled(*arguments: types.Type, returns: types.Type = types.void) -> Callable[[F], F]:
+def compiled(*signatures: Signature) -> Callable[[F], F]:
     """Compile for arguments of these types, no others, with their indices checked."""
 
     def compile_now(function: F) -> F:
         made = _dispatcher(function)
         with contextlib.suppress(RuntimeError):  # no place to keep it: compiled at each start
             made.enable_caching()
-        try:
-            made.compile(returns(*arguments))
-        except OSError:  # it cannot be kept, or what was kept cannot be read
-            if not made.signatures:
-                made = _dispatcher(function)
-                made.compile(returns(*arguments))
+        for signature in signatures:
+            made = _with(made, signature, function)
         made.disable_compile()
         ready: F = made
         return ready
@@ -54,6 +51,19 @@ def _dispatcher(function: Callable[..., Any]) -> Any:  # noqa: ANN401  # the lib
     return njit(boundscheck=True, error_model="numpy")(function)
 
 
+def _with(made: Any, signature: Signature, function: Callable[..., Any]) -> Any:  # noqa: ANN401
+    """Compiled for one more signature, or else, not kept, for all so far."""
+    had = list(made.signatures)
+    try:
+        made.compile(signature)
+    except OSError:  # it cannot be kept, or what was kept cannot be read
+        if len(made.signatures) == len(had):
+            made = _dispatcher(function)
+            for earlier in [*had, signature]:
+                made.compile(earlier)
+    return made
+
+
 def array(kind: types.Type, axes: int) -> types.Type:
     """A contiguous array that is written."""
     return types.Array(kind, axes, "C")
@@ -62,3 +72,8 @@ def array(kind: types.Type, axes: int) -> types.Type:
 def given(kind: types.Type, axes: int) -> types.Type:
     """A contiguous array that is read only; one that could be written will do."""
     return types.Array(kind, axes, "C", readonly=True)
+
+
+def strided(kind: types.Type, axes: int) -> types.Type:
+    """An array that is read only, a part of a larger one or not."""
+    return types.Array(kind, axes, "A", readonly=True)

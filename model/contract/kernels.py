@@ -21,7 +21,7 @@ Ints = NDArray[np.integer[Any]]
 Doubles = NDArray[np.float64]
 
 
-@compiled(given(_PLACE, 1), given(_ROW, 2), given(_ROW, 1), array(_ROW, 2))
+@compiled(types.void(given(_PLACE, 1), given(_ROW, 2), given(_ROW, 1), array(_ROW, 2)))
 def look_up_rows(places: Ints, table: Ints, behind: Ints, out: Ints) -> None:
     """Fill (n, Fi + G) with rows of the table (last one: place -1), and the same G behind each."""
     width, last = table.shape[1], len(table) - 1
@@ -33,9 +33,7 @@ def look_up_rows(places: Ints, table: Ints, behind: Ints, out: Ints) -> None:
             out[i, width + column] = behind[column]
 
 
-@compiled(
-    given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2), returns=types.void
-)
+@compiled(types.void(given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2)))
 def place_in_buckets(values: Doubles, edges: Doubles, rows: Ints, column: int, out: Ints) -> None:
     """Write a column: the row of each number's bucket, NaN's behind the last edge.
 
@@ -55,7 +53,7 @@ def place_in_buckets(values: Doubles, edges: Doubles, rows: Ints, column: int, o
         out[i, column] = rows[low]
 
 
-@compiled(given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2))
+@compiled(types.void(given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2)))
 def place_by_rank(scores: Doubles, ordered: Doubles, rows: Ints, column: int, out: Ints) -> None:
     """Write a column: the row of the share of known scores that are strictly higher.
 
@@ -79,9 +77,18 @@ def place_by_rank(scores: Doubles, ordered: Doubles, rows: Ints, column: int, ou
 
 
 @compiled(
-    given(_KEY, 2), given(_BYTE, 2), given(_BYTE, 2), given(_KEY, 1), given(_PLACE, 1),
-    given(_ROW, 2), given(_ROW, 2), array(_ROW, 3), array(_FLAG, 2),
-)  # fmt: skip
+    types.void(
+        given(_KEY, 2),
+        given(_BYTE, 2),
+        given(_BYTE, 2),
+        given(_KEY, 1),
+        given(_PLACE, 1),
+        given(_ROW, 2),
+        given(_ROW, 2),
+        array(_ROW, 3),
+        array(_FLAG, 2),
+    )
+)
 def look_up_sessions(  # noqa: PLR0913 one array each
     keys: NDArray[np.uint64],
     clicked: NDArray[np.int8],
@@ -125,7 +132,7 @@ def look_up_sessions(  # noqa: PLR0913 one array each
             valid[h, slot] = True
 
 
-@compiled(given(_ROW, 2), _PLACE, _PLACE, returns=_FLAG)
+@compiled(_FLAG(given(_ROW, 2), _PLACE, _PLACE))
 def all_distinct(lists: Ints, size: int, candidates: int) -> bool:
     """Whether each list's first `size` slots hold candidates, none twice."""
     for k in range(len(lists)):
@@ -139,7 +146,7 @@ def all_distinct(lists: Ints, size: int, candidates: int) -> bool:
     return True
 
 
-@compiled(given(_SINGLE, 2), _SINGLE, array(_SINGLE, 3), array(_SINGLE, 3))
+@compiled(types.void(given(_SINGLE, 2), _SINGLE, array(_SINGLE, 3), array(_SINGLE, 3)))
 def share_out(
     drawn: NDArray[np.float32],
     factor: float,

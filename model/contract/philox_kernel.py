@@ -21,7 +21,7 @@ _UNUSED_BITS = np.uint64(32 - _BITS)
 _HALF, _STEP = np.float32(0.5), np.float32(2.0**-_BITS)
 
 
-@compiled(types.uint64, types.uint64, returns=types.uint64)
+@compiled(types.uint64(types.uint64, types.uint64))
 def _high(a: np.uint64, b: np.uint64) -> np.uint64:
     """The upper 64 of the 128 bits of a product."""
     a_low, a_high, b_low, b_high = a & _LOW, a >> _HALF_WORD, b & _LOW, b >> _HALF_WORD
@@ -31,7 +31,7 @@ def _high(a: np.uint64, b: np.uint64) -> np.uint64:
     return a_high * b_high + (middle >> _HALF_WORD) + (crossed >> _HALF_WORD)
 
 
-@compiled(types.uint64, types.uint64, types.int64, array(types.float32, 2))
+@compiled(types.void(types.uint64, types.uint64, types.int64, array(types.float32, 2)))
 def fill_uniform(key_low: int, key_high: int, first: int, out: NDArray[np.float32]) -> None:
     """Fill (streams, count) with numbers in (0, 1), 23 bits of each half word, the lower first.
 

@@ -75,7 +75,7 @@ def explain(
     own = found.reward
     gains = np.zeros(0)
     if len(edits.lists):
-        gains = np.mean((yield from judge(task, edits.lists))[2], axis=0) - own
+        gains = (yield from judge(task, edits.lists))[2].mean(axis=0) - own
     size = task.size
     return {
         "slots": [_slot(j, task, found, edits, gains, item_ids) for j in range(size)],
@@ -110,8 +110,8 @@ def _slot(  # one slot of the answer, from the shared batch
 
 
 def _compared(found: Found, size: int, item_ids: Sequence[str]) -> list[dict[str, Any]]:
-    rewards = plain(np.mean(found.rewards, axis=0))
-    scores = [*plain(np.array(found.scores)), 0.0]  # the input list against itself
+    rewards = plain(found.rewards.mean(axis=0))
+    scores = [*plain(found.scores), 0.0]  # the input list against itself
     sources = {found.refined: "refined", len(found.lists) - 1: "input"}
     return [
         {

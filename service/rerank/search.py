@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.choice import decide, reward
+from model.contract.choice_kernel import over_members
 from model.contract.kernels import all_distinct
 from model.contract.manifest import Manifest
 from model.contract.noise import request_noise
@@ -114,7 +115,8 @@ def evaluate(task: Task, manifest: Manifest, proposed: Lists) -> Steps[Found]:
     lists = np.concatenate([proposed, task.start[None]])
     lists[:, task.size :] = 0  # whatever the graph says beyond the list
     p_click, p_conversion, rewards = yield from judge(task, lists)
-    chosen, scores = decide(rewards, manifest.pessimism)
+    places, scores = decide(rewards[:, None], manifest.pessimism)
+    chosen = int(places[0])
     return Found(
         lists=lists,
         rewards=rewards,
@@ -123,21 +125,21 @@ def evaluate(task: Task, manifest: Manifest, proposed: Lists) -> Steps[Found]:
         p_click=_over_members(p_click, chosen),
         p_conversion=None if p_conversion is None else _over_members(p_conversion, chosen),
         chosen=chosen,
-        scores=scores,
+        scores=scores[0],
     )
 
 
 _Floats = NDArray[np.floating[Any]]
-Judged = tuple[_Floats, _Floats | None, list[list[float]]]
+Judged = tuple[_Floats, _Floats | None, NDArray[np.float64]]
 
 
 def judge(task: Task, lists: Lists) -> Steps[Judged]:
-    """p_click and p_conversion (E, L, M) and rewards (E lists of L) of lists (L, M)."""
+    """p_click and p_conversion (E, L, M) and rewards (E, L) of lists (L, M)."""
     p_click, p_conversion = yield Ask("evaluate", task.context | {"lists": lists[None]})
     values = None if task.values is None else task.values[lists][None]
     shown = None if task.size == len(task.start) else task.slot_valid[None]
-    rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0].tolist()
-    if not math.isfinite(sum(map(sum, rewards))):  # NaN and infinity stay what they are
+    rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0]
+    if not math.isfinite(np.add.reduce(rewards, axis=None)):  # NaN and infinity stay what they are
         raise GraphFailed(graph="evaluator", why="a reward is not a finite number")
     return p_click[:, 0], None if p_conversion is None else p_conversion[:, 0], rewards
 
@@ -154,7 +156,7 @@ def refine(
         reached, whole = yield from climb(task, manifest, found.list, cost, deadline)
     except BudgetSpent:
         return found, False
-    if (reached == found.list).all():
+    if not manifest.refine_rounds or (reached == found.list).all():
         return found, whole
     if not lawful(reached[None], task)[0]:
         found.unlawful += 1
@@ -172,11 +174,13 @@ def refine(
 def _beside(found: Found, reached: Lists, judged: Judged, pessimism: float) -> Found:
     """With one more list beside the others, before the input list, and the choice among all."""
     p_click, p_conversion, rewards = judged
-    every = [_before_last(own, new) for own, (new,) in zip(found.rewards, rewards, strict=True)]
-    chosen, scores = decide(every, pessimism)
-    lists = np.concatenate([found.lists[:-1], reached[None], found.lists[-1:]])
-    place = len(lists) - 2
-    more = replace(found, lists=lists, rewards=every, scores=scores, refined=place, chosen=chosen)
+    every = _before_last(found.rewards, rewards, 1)
+    places, scores = decide(every[:, None], pessimism)
+    lists = _before_last(found.lists, reached[None], 0)
+    chosen, place = int(places[0]), len(lists) - 2
+    more = replace(
+        found, lists=lists, rewards=every, scores=scores[0], refined=place, chosen=chosen
+    )
     if chosen != place:  # the same list as before, whose place may have moved
         return more
     more.reward = _mean(rewards, 0)
@@ -186,15 +190,19 @@ def _beside(found: Found, reached: Lists, judged: Judged, pessimism: float) -> F
     return more
 
 
-def _before_last(held: list[float], new: float) -> list[float]:
-    return [*held[:-1], new, held[-1]]
+def _before_last(held: NDArray[Any], new: NDArray[Any], axis: int) -> NDArray[Any]:
+    """With one more entry along the axis, before the last."""
+    rest, last = np.split(held, [-1], axis=axis)
+    return np.concatenate([rest, new, last], axis=axis)
 
 
-def _mean(rewards: list[list[float]], at: int) -> float:
-    return sum([own[at] for own in rewards]) / len(rewards)
+def _mean(rewards: NDArray[np.float64], at: int) -> float:
+    own: list[float] = rewards[:, at].tolist()
+    return sum(own) / len(own)
 
 
-def _over_members(chances: _Floats, at: int) -> _Floats:
+def _over_members(chances: _Floats, at: int) -> NDArray[np.float64]:
     """(E, L, M) -> (M,) of one list."""
-    mean: _Floats = np.add.reduce(chances[:, at], axis=0) / len(chances)
+    mean = np.empty(chances.shape[-1])
+    over_members(chances, at, mean)
     return mean

@@ -63,7 +63,7 @@ class Task:
 class Found:
     """Outcome of a search; the last list is the input list.
 
-    lists: (L, M) int32.  rewards: E lists of L.  scores: L - 1, of all but the input list.
+    lists: (L, M) int32.  rewards: (E, L).  scores: (L - 1,), of all but the input list.
     p_click, p_conversion: (M,) of the served list, mean over members, as `reward` is and
     `input_reward`.
     refined: the place of the refined list, where there is one.
@@ -72,13 +72,13 @@ class Found:
     """
 
     lists: Lists
-    rewards: list[list[float]]
+    rewards: NDArray[np.float64]
     reward: float
     input_reward: float
     p_click: NDArray[np.floating[Any]]
     p_conversion: NDArray[np.floating[Any]] | None
     chosen: int
-    scores: list[float]
+    scores: NDArray[np.float64]
     refined: int | None = None
     cut_short: bool = False
     unlawful: int = 0

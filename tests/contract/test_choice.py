@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from model.contract.choice import Objective, choose, decide, reward, score_lists
+from model.contract.choice import Objective, choose, decide, reward
+from model.contract.choice_kernel import over_members
 
 NAN = float("nan")
 
@@ -102,7 +103,7 @@ def test_each_member_measures_its_gain_from_its_own_reward_of_the_input_list():
     # one member lives on a ten times higher level; gains of list 0: 2 and 4, of list 1: 3 and 1
     rewards = rewards_of([[3.0, 4.0, 1.0], [1.0, 1.0, 1.0]], [[14.0, 11.0, 10.0], [8.0, 12.0, 9.0]])
 
-    scores = score_lists(rewards, 0.0)
+    scores = decide(rewards, 0.0)[1]
 
     assert scores.tolist() == [[3.0, 2.0], [-0.5, 1.5]]
     assert choose(rewards, 0.0).tolist() == [0, 1]
@@ -113,9 +114,9 @@ def test_pessimism_takes_lambda_times_the_spread_between_members():
     # request 1, gains of list 0: 0 and 2 (mean 1, spread 1), of list 1: -1 and 1 (mean 0, spread 1)
     rewards = rewards_of([[3.0, 4.0, 1.0], [5.0, 4.0, 5.0]], [[6.0, 3.0, 0.0], [4.0, 3.0, 2.0]])
 
-    assert score_lists(rewards, 0.25).tolist() == [[3.5, 3.0], [0.75, -0.25]]
+    assert decide(rewards, 0.25)[1].tolist() == [[3.5, 3.0], [0.75, -0.25]]
     assert choose(rewards, 0.25).tolist() == [0, 0]
-    assert score_lists(rewards, 0.5).tolist() == [[3.0, 3.0], [0.5, -0.5]]
+    assert decide(rewards, 0.5)[1].tolist() == [[3.0, 3.0], [0.5, -0.5]]
     assert choose(rewards, 0.5).tolist() == [0, 0]  # a tie
     assert choose(rewards, 0.75).tolist() == [1, 0]
     assert choose(rewards, 1.0).tolist() == [1, 2]  # list 0 of request 1 comes to exactly 0
@@ -123,7 +124,7 @@ def test_pessimism_takes_lambda_times_the_spread_between_members():
 
 def test_one_member_has_no_spread_to_fear():
     rewards = rewards_of([[1.5, 1.0], [0.5, 1.0]])
-    assert score_lists(rewards, 100.0).tolist() == score_lists(rewards, 0.0).tolist()
+    assert decide(rewards, 100.0)[1].tolist() == decide(rewards, 0.0)[1].tolist()
     assert choose(rewards, 100.0).tolist() == [0, 1]
 
 
@@ -146,30 +147,43 @@ def test_one_request_alone_gets_the_list_that_it_gets_among_others(pessimism):
     among = choose(rewards, pessimism)
     assert set(among.tolist()) == set(range(5))
 
-    alone = [decide(rewards[:, at].tolist(), pessimism)[0] for at in range(300)]
+    alone = [choose(rewards[:, at : at + 1], pessimism).item() for at in range(300)]
 
     assert alone == among.tolist()
 
 
 def test_the_input_list_alone_has_no_scores():
-    assert decide([[7.0], [3.0]], 0.5) == (0, [])
+    chosen, scores = decide(rewards_of([[7.0], [NAN]], [[3.0], [1.0]]), 0.5)
+    assert chosen.tolist() == [0, 0]
+    assert scores.shape == (2, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("members", [1, 2, 3, 5, 9])
 def test_scores_are_mean_and_deviation_in_float64_to_the_last_bit_alone_and_among(dtype, members):
-    """One request is added up by Python and several by numpy: both have to choose alike."""
     rewards = np.random.default_rng(members).uniform(0, 9, (members, 40, 9)).astype(dtype)
     exact = rewards.astype(np.float64)
     gain = exact[..., :-1] - exact[..., -1:]
 
     for pessimism in (0.0, 0.5):
-        scores = score_lists(rewards, pessimism)
+        scores = decide(rewards, pessimism)[1]
         expected = gain.mean(axis=0) - pessimism * gain.std(axis=0)
         assert scores.dtype == np.float64
         assert scores.tobytes() == expected.tobytes()
-        among = choose(rewards, pessimism).tolist()
+        chosen, told = decide(rewards, pessimism)
+        assert told.tobytes() == scores.tobytes()
+        assert chosen.dtype == np.int64
+        assert chosen.tolist() == choose(rewards, pessimism).tolist()
         for at in range(40):
-            chosen, alone = decide(rewards[:, at].tolist(), pessimism)
-            assert np.array(alone).tobytes() == expected[at].tobytes()
-            assert chosen == among[at]
+            assert decide(rewards[:, at : at + 1], pessimism)[1].tobytes() == expected[at].tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_chances_over_members_are_their_mean_whatever_part_of_a_run_they_are(dtype):
+    chances = np.random.default_rng(3).uniform(size=(4, 3, 5, 6)).astype(dtype)[:, 1]
+    assert not chances.flags.c_contiguous
+
+    mean = np.empty(6)
+    over_members(chances, 2, mean)
+
+    assert mean.tobytes() == chances[:, 2].astype(np.float64).mean(axis=0).tobytes()

@@ -14,11 +14,11 @@ TINY = """
 from numba import types
 from model.contract.compiled import compiled
 
-@compiled(types.int64, returns=types.int64)
+@compiled(types.int64(types.int64), types.float64(types.float64))
 def doubled(x):
     return 2 * x
 
-print(doubled(21), len(doubled.signatures), sum(doubled.stats.cache_hits.values()))
+print(doubled(21), doubled(.5), len(doubled.signatures), sum(doubled.stats.cache_hits.values()))
 """
 
 
@@ -59,9 +59,9 @@ def run_tiny(folder: Path, **environ: str) -> str:
 
 
 def test_machine_code_is_kept_beside_its_source_and_found_again(tmp_path):
-    assert run_tiny(tmp_path) == "42 1 0"
+    assert run_tiny(tmp_path) == "42 1.0 2 0"
     assert list((tmp_path / "__pycache__").glob("tiny.doubled-*.nbc"))
-    assert run_tiny(tmp_path) == "42 1 1"
+    assert run_tiny(tmp_path) == "42 1.0 2 2"
 
 
 BESIDE = {"NUMBA_CACHE_LOCATOR_CLASSES": "model.contract.compiled.BesideSource"}
@@ -72,12 +72,12 @@ def test_where_nothing_can_be_kept_or_read_it_is_compiled_anew(tmp_path, environ
     (tmp_path / "__pycache__").write_text("a file where a folder would have to be")
     (tmp_path / "no such folder, in a file").write_text("another, where a cache of the user's is")
 
-    assert run_tiny(tmp_path, **environ) == "42 1 0"
+    assert run_tiny(tmp_path, **environ) == "42 1.0 2 0"
 
 
 def test_an_image_reads_what_was_kept_where_nothing_can_be_written(tmp_path, monkeypatch):
     """As root every folder can be written, so numba is told that this one can not."""
-    assert run_tiny(tmp_path) == "42 1 0"
+    assert run_tiny(tmp_path) == "42 1.0 2 0"
     refusing = (
         "import tempfile\n\ndef refuse(**_): raise OSError\n\ntempfile.TemporaryFile = refuse\n"
     )
@@ -85,5 +85,5 @@ def test_an_image_reads_what_was_kept_where_nothing_can_be_written(tmp_path, mon
     (tmp_path / "sitecustomize.py").write_text(refusing)
     here = f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"
 
-    assert run_tiny(tmp_path, PYTHONPATH=here) == "42 1 0"  # numba's own way: not looked at
-    assert run_tiny(tmp_path, PYTHONPATH=here, **BESIDE) == "42 1 1"
+    assert run_tiny(tmp_path, PYTHONPATH=here) == "42 1.0 2 0"  # numba's own way: not looked at
+    assert run_tiny(tmp_path, PYTHONPATH=here, **BESIDE) == "42 1.0 2 2"

@@ -34,12 +34,11 @@ CANDIDATES = 52
 _LOOP = {
     module.__file__ for module in (asyncio.base_events, asyncio.events, asyncio.tasks, selectors)
 }
-# Measured 2026-11-22 on Python 3.11, N = 52, K = 8: 466 and 524 calls, 28 to 30 KB. One more
+# Measured 2026-11-22 on Python 3.11, N = 52, K = 8: 444 and 502 calls, 28 to 30 KB. One more
 # call for each candidate goes over the bound. A search that others may share (a turn of the loop to
 # wait for them, and a generator that is sent its answers) took 61 of these calls more than one that
-# runs by itself, and a busy core a third less time. The choice among the lists is 35 of them since
-# Python makes it (roots, appended numbers), in half the time of numpy's eleven.
-MOST_CALLS = {"columns": 480, "rows": 540}
+# runs by itself, and a busy core a third less time.
+MOST_CALLS = {"columns": 458, "rows": 517}
 MOST_HELD_KB = 32
 
 
