@@ -1,4 +1,4 @@
-"""Compiled loops of `choice.py`, which says what they mean: the sums, and who is chosen."""
+"""Compiled loops over lists: the sums and the choice of `choice.py`, and what is told of a list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.contract.compiled import array, compiled, given, strided
 
-_FLAG, _PLACE, _DOUBLE = types.boolean, types.int64, types.float64
+_FLAG, _ROW, _PLACE, _DOUBLE = types.boolean, types.int32, types.int64, types.float64
 _CHANCES = (types.float32, types.float64)
 
 Chances = NDArray[np.floating[Any]]
@@ -92,3 +92,25 @@ def over_members(chances: Chances, row: int, out: Doubles) -> None:
         for e in range(members):
             total += chances[e, row, slot]
         out[slot] = total / members
+
+
+@compiled(types.void(given(_DOUBLE, 1), _DOUBLE, array(_DOUBLE, 1)))
+def round_off(values: Doubles, steps: float, out: Doubles) -> None:
+    """Fill (n,) with the values in whole steps of 1 / `steps`, halves to the even one."""
+    for i in range(len(values)):
+        out[i] = np.rint(values[i] * steps) / steps
+
+
+_TWO: Any = types.UniTuple(_DOUBLE, 2)  # type: ignore[no-untyped-call]  # numba's, half typed
+
+
+@compiled(_TWO(strided(_ROW, 1), strided(_ROW, 1), given(_DOUBLE, 1), _PLACE))
+def compare_lists(
+    served: NDArray[np.int32], start: NDArray[np.int32], p_click: Doubles, size: int
+) -> tuple[float, float]:
+    """How many of the first `size` slots differ, and the sum of the served list's chances there."""
+    changed, clicks = 0.0, 0.0
+    for slot in range(size):
+        changed += served[slot] != start[slot]
+        clicks += p_click[slot]
+    return changed, clicks

@@ -21,16 +21,23 @@ Ints = NDArray[np.integer[Any]]
 Doubles = NDArray[np.float64]
 
 
-@compiled(types.void(given(_PLACE, 1), given(_ROW, 2), given(_ROW, 1), array(_ROW, 2)))
-def look_up_rows(places: Ints, table: Ints, behind: Ints, out: Ints) -> None:
-    """Fill (n, Fi + G) with rows of the table (last one: place -1), and the same G behind each."""
-    width, last = table.shape[1], len(table) - 1
+@compiled(_PLACE(given(_PLACE, 1), given(_ROW, 2), given(_ROW, 1), array(_ROW, 2)))
+def look_up_rows(places: Ints, table: Ints, behind: Ints, out: Ints) -> int:
+    """Fill (n, Fi + G) with rows of the table and the same G behind each.
+
+    Place -1 is the last row; returns how many places are.
+    """
+    width, last, unknown = table.shape[1], len(table) - 1, 0
     for i in range(len(places)):
-        at = places[i] if places[i] >= 0 else last
+        at = places[i]
+        if at < 0:
+            at = last
+            unknown += 1
         for column in range(width):
             out[i, column] = table[at, column]
         for column in range(len(behind)):
             out[i, width + column] = behind[column]
+    return unknown
 
 
 @compiled(types.void(given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2)))

@@ -81,8 +81,10 @@ class OneRequest:
         table: Rows,
         scores: NDArray[np.float64] | None,
         values: Mapping[str, Sequence[Any]],
-    ) -> Rows:
+    ) -> tuple[Rows, int]:
         """Rows of the table with the candidate-scope columns behind them: (N, Fc) int32.
+
+        Also how many of the places are -1.
 
         Args:
             places: (N,) in the table, -1 for its last row.
@@ -97,7 +99,7 @@ class OneRequest:
         if scores is not None and len(scores) != count:
             raise ValueError(f"{len(scores)} scores of {count} candidates")
         rows = np.empty((count, self.width), dtype=np.int32)
-        look_up_rows(places, table, self._gaps, rows)
+        unknown = look_up_rows(places, table, self._gaps, rows)
         if self._rank_at is not None:
             rows[:, self._rank_at] = (
                 self._rank_rows[:count] if count <= _RANKS else self._ranks(count)
@@ -112,7 +114,7 @@ class OneRequest:
                 place_in_buckets(numbers(name, column), edges, of_buckets, at, rows)
             else:
                 rows[:, self._at[name]] = self.encoder.encode_field(name, column)
-        return rows
+        return rows, unknown
 
     def encode_sessions(
         self, record: UserRecord, table: ItemTable, shape: tuple[int, int]

@@ -31,22 +31,19 @@ _OFFERED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, each of its fields would cost a call
 class EncodedCandidates:
     """Candidates of one request.
 
     rows: (N, Fc) int32.  places: (N,) int64 in the item table, -1 for an unknown item.
     table: that table; by now the model may have another.
+    unknown: how many candidates it does not know.
     """
 
     rows: Rows
     places: NDArray[np.int64]
     table: ItemTable
-
-    @property
-    def unknown(self) -> int:
-        """How many candidates the item table does not know."""
-        return int(np.count_nonzero(self.places < 0))
+    unknown: int
 
 
 def encode_candidates(
@@ -68,12 +65,12 @@ def encode_candidates(
             over[name] = values
     places = table.places(request.item_ids)
     try:
-        rows = one.encode_candidates(places, table.padded_rows, request.scores, own)
+        rows, unknown = one.encode_candidates(places, table.padded_rows, request.scores, own)
     except ValueRejected as error:
         raise _located(error, _FEATURES) from error
     for name, values in over.items():
         _override(rows, encoder, name, values)
-    return EncodedCandidates(rows, places, table)
+    return EncodedCandidates(rows, places, table, unknown)
 
 
 def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: Encoder) -> Rows:
@@ -81,7 +78,8 @@ def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: 
     stored = encoder.default_user if record is None else record.columns
     one = encoder.one_request
     if not context:
-        return np.concatenate([stored, one.default_context])
+        default = one.default_context
+        return np.concatenate([stored, default]) if len(default) else stored
     for name in context:
         _require_known(name, one.context_fields, "context")
     try:

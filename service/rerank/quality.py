@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from model.contract.choice_kernel import compare_lists
 from service.rerank.model import Model
 from service.rerank.task import Found, Task
 from service.telemetry import metrics
@@ -19,10 +18,9 @@ def count_quality(model: Model, task: Task, found: Found | None) -> None:
         return
     if found.unlawful:
         metrics.UNLAWFUL_LISTS.labels(model.role).inc(found.unlawful)
-    changed = np.add.reduce(found.list != task.start)  # both are 0 beyond the list
-    clicks = float(np.add.reduce(found.p_click[: task.size]))
+    changed, clicks = compare_lists(found.list, task.start, found.p_click, task.size)
     metrics.LISTS_EVALUATED.series[role].observe(len(found.lists))
     metrics.UPLIFT.series[role].observe(found.reward - found.input_reward)
     metrics.REWARD.series[role].observe(found.reward)
     metrics.P_CLICK.series[role].observe(clicks / task.size)
-    metrics.CHANGED_SLOTS.series[role].observe(int(changed))
+    metrics.CHANGED_SLOTS.series[role].observe(changed)

@@ -75,8 +75,8 @@ class Found:
     rewards: NDArray[np.float64]
     reward: float
     input_reward: float
-    p_click: NDArray[np.floating[Any]]
-    p_conversion: NDArray[np.floating[Any]] | None
+    p_click: NDArray[np.float64]
+    p_conversion: NDArray[np.float64] | None
     chosen: int
     scores: NDArray[np.float64]
     refined: int | None = None

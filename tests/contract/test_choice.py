@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.contract.choice import Objective, choose, decide, reward
-from model.contract.choice_kernel import over_members
+from model.contract.choice_kernel import compare_lists, over_members, round_off
 
 NAN = float("nan")
 
@@ -187,3 +187,19 @@ def test_chances_over_members_are_their_mean_whatever_part_of_a_run_they_are(dty
     over_members(chances, 2, mean)
 
     assert mean.tobytes() == chances[:, 2].astype(np.float64).mean(axis=0).tobytes()
+
+
+def test_numbers_are_rounded_as_numpy_rounds_them():
+    values = np.append(np.random.default_rng(5).uniform(size=500), [0.0, 1.0, 2.5e-6, 3.5e-6, NAN])
+
+    rounded = np.empty(len(values))
+    round_off(values, 1e6, rounded)
+
+    assert rounded.tobytes() == values.round(6).tobytes()
+
+
+def test_lists_are_compared_in_the_slots_that_they_have():
+    served, start = np.array([3, 1, 4, 9], np.int32), np.array([3, 5, 2, 0], np.int32)
+
+    assert compare_lists(served, start, np.array([0.5, 0.25, 0.125, 9.0]), 3) == (2.0, 0.875)
+    assert compare_lists(served, start, np.array([0.5, 0.25, 0.125, 9.0]), 1) == (0.0, 0.5)

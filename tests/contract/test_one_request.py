@@ -20,7 +20,8 @@ def both(encoder, scores, values, count):
     table = np.arange((count + 1) * WIDTH, dtype=np.int32).reshape(count + 1, WIDTH)
     places = np.arange(count)[::-1].copy()
     places[1::3] = -1  # the table's last row
-    fast = encoder.one_request.encode_candidates(places, table, scores, values)
+    fast, unknown = encoder.one_request.encode_candidates(places, table, scores, values)
+    assert unknown == (places < 0).sum()
     assert fast.dtype == np.int32
     assert fast[:, :WIDTH].tolist() == table[places].tolist()
     whole = np.ones(count, dtype=bool)
@@ -90,7 +91,7 @@ def test_a_schema_without_rank_and_with_several_values_a_field_encodes_alike():
     table, scores = np.ones((4, 1), dtype=np.int32), np.array([math.nan, 2.0, 3.0])
 
     for values in ({"badges": [["hot", "new"], None, ["odd"]]}, {}):
-        fast = encoder.one_request.encode_candidates(np.arange(3), table, scores, values)
+        fast, _ = encoder.one_request.encode_candidates(np.arange(3), table, scores, values)
         batched = encoder.encode_candidate_scope(scores, np.ones(3, dtype=bool), values)
         assert fast[:, 1:].tolist() == batched.tolist()
 
