@@ -3,7 +3,7 @@
 A trick for the request path: behind a graph run, which empties the caches, each of numpy's calls
 costs two to five microseconds whatever it computes, and one request made about sixty of them. Loops
 over its few hundred numbers, compiled by numba, take what they compute. What it gave, and what it
-takes of memory: loadtest/PROFILE.md. The compiler itself does not run where its work of before is
+takes of memory: loadtest/PROFILE.md. The compiler itself does not run where what it made before is
 found: beside the source, or where NUMBA_CACHE_DIR says.
 """
 
@@ -32,7 +32,11 @@ class BesideSource(InTreeCacheLocator):
 
 
 def compiled(*signatures: Signature) -> Callable[[F], F]:
-    """Compile for arguments of these types, no others, with their indices checked."""
+    """Compile for arguments of these types, no others, with their indices checked.
+
+    Kept code is known by its source file's content, not by what is said here: whoever changes how
+    things are compiled deletes `*.nbi` from the `__pycache__` beside the kernels.
+    """
 
     def compile_now(function: F) -> F:
         made = _dispatcher(function)

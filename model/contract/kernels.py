@@ -6,6 +6,7 @@ only put in their places. Each is held against numpy's way by a test.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,19 @@ def look_up_rows(places: Ints, table: Ints, behind: Ints, out: Ints) -> int:
     return unknown
 
 
+@compiled(_PLACE(_DOUBLE, given(_DOUBLE, 1), _PLACE))
+def _not_above(value: float, ascending: Doubles, count: int) -> int:
+    """How many of the first `count` numbers are not above the value, which is one."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if value < ascending[middle]:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 @compiled(types.void(given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2)))
 def place_in_buckets(values: Doubles, edges: Doubles, rows: Ints, column: int, out: Ints) -> None:
     """Write a column: the row of each number's bucket, NaN's behind the last edge.
@@ -47,17 +61,9 @@ def place_in_buckets(values: Doubles, edges: Doubles, rows: Ints, column: int, o
     edges: ascending, NaN last.  rows: one more than edges.
     """
     for i in range(len(values)):
-        value, low, high = values[i], 0, len(edges) - 1
-        if value != value:
-            low = len(edges)
-        else:
-            while low < high:
-                middle = (low + high) // 2
-                if value < edges[middle]:
-                    high = middle
-                else:
-                    low = middle + 1
-        out[i, column] = rows[low]
+        value, known = values[i], len(edges) - 1
+        bucket = known + 1 if math.isnan(value) else _not_above(value, edges, known)
+        out[i, column] = rows[bucket]
 
 
 @compiled(types.void(given(_DOUBLE, 1), given(_DOUBLE, 1), given(_ROW, 1), _PLACE, array(_ROW, 2)))
@@ -67,20 +73,13 @@ def place_by_rank(scores: Doubles, ordered: Doubles, rows: Ints, column: int, ou
     ordered: the scores ascending, NaN last.  rows: of each bucket, then that of a gap.
     """
     buckets, known = len(rows) - 1, len(ordered)
-    while known and ordered[known - 1] != ordered[known - 1]:
+    while known and math.isnan(ordered[known - 1]):
         known -= 1
     for i in range(len(scores)):
-        score, low, high = scores[i], 0, known
-        if score != score:
-            out[i, column] = rows[buckets]
-            continue
-        while low < high:
-            middle = (low + high) // 2
-            if score < ordered[middle]:
-                high = middle
-            else:
-                low = middle + 1
-        out[i, column] = rows[(known - low) * buckets // known]
+        bucket = buckets
+        if not math.isnan(scores[i]):
+            bucket = (known - _not_above(scores[i], ordered, known)) * buckets // known
+        out[i, column] = rows[bucket]
 
 
 @compiled(
