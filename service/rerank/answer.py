@@ -70,17 +70,11 @@ def weights(objective: Objective) -> dict[str, float]:
     }
 
 
-def _rounded(chances: NDArray[np.float64]) -> list[float]:
-    """`plain` of a list's, in one compiled call."""
-    short = np.empty(len(chances))
-    round_off(chances, _STEPS, short)
+def plain(values: NDArray[np.float64]) -> list[float]:
+    """(n,) floats of an answer, short on the wire."""
+    short = np.empty(len(values))
+    round_off(values, _STEPS, short)
     rounded: list[float] = short.tolist()
-    return rounded
-
-
-def plain(values: NDArray[np.floating[Any]]) -> Any:  # noqa: ANN401  # lists of the same shape
-    """Floats of an answer, short on the wire."""
-    rounded = values.astype(np.float64).round(_DIGITS).tolist()
     return rounded
 
 
@@ -92,12 +86,12 @@ def _items(request: RerankRequest, places: list[int], found: Found | None) -> li
             for slot, place in enumerate(places)
         ]
     if found.p_conversion is None:
-        clicks = _rounded(found.p_click)
+        clicks = plain(found.p_click)
         return [
             {"item_id": ids[place], "slot": slot, "input_slot": place, "p_click": clicks[slot]}
             for slot, place in enumerate(places)
         ]
-    clicks, conversions = _rounded(found.p_click), _rounded(found.p_conversion)
+    clicks, conversions = plain(found.p_click), plain(found.p_conversion)
     return [
         {
             "item_id": ids[place],
