@@ -114,7 +114,7 @@ def _redis_url() -> Iterator[str]:
 @contextlib.contextmanager
 def _service_process(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """The service as a child process; it ends with the demo."""
-    process = subprocess.Popen([sys.executable, "-m", "service.main"], env=environ)
+    process = subprocess.Popen([sys.executable, "-m", "service.cli.serve"], env=environ)
     try:
         yield process
     finally:

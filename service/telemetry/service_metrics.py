@@ -152,7 +152,7 @@ ITEM_REFRESHES = Counter(
     ("outcome",),
 )
 SHADOW_RUNS = Counter(
-    "rerank_shadow_total", "Answered requests repeated on the canary in shadow", ("outcome",)
+    "rerank_shadow_total", "Answered requests that the canary ran in shadow", ("outcome",)
 )
 PROCESS_READY = Gauge("rerank_ready", "1 while the process takes rerank requests")
 

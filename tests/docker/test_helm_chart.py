@@ -28,7 +28,7 @@ OTHERWISE = VOLUME | {
     "workers": 3,
     "autoscaling": {"enabled": False},
     "disruptionBudget": {"maxUnavailable": "20%"},
-    "settings": {"drain_s": 2.5, "grace_s": 20, "max_body_bytes": 1048576, "inference": "loop"},
+    "settings": {"drain_s": 2.5, "grace_s": 20, "max_body_bytes": 1048576},
     "secrets": {
         "redisUrl": {"name": "store", "key": "address"},
         "apiTokens": {"name": "callers", "key": "tokens"},
@@ -160,7 +160,7 @@ def test_chart_disables_service_links():
 @pytest.mark.parametrize("values", EVERY.values(), ids=EVERY)
 def test_chart_termination_grace_exceeds_shutdown_time(values):
     given = environment(values)
-    late_s = 5.0  # service/main/supervisor.py allows this on top before it kills a worker
+    late_s = 5.0  # service/server/supervisor.py allows this on top before it kills a worker
     takes = float(given["RERANK_DRAIN_S"]["value"]) + float(given["RERANK_GRACE_S"]["value"])
     assert pod(values)["terminationGracePeriodSeconds"] > takes + late_s
 

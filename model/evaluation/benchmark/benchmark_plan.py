@@ -210,7 +210,7 @@ class BenchmarkPlan:
         """Method -> time of a request, first seed."""
         first = self.scenario.seeds[0]
         return {
-            name: LatencyJob(proposals=jobs[first].lists, evaluator=jobs[first].judge)
+            name: LatencyJob(proposals=jobs[first].lists, evaluator=jobs[first].evaluator)
             for name, jobs in self.comparison_jobs().items()
         }
 
