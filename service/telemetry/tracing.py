@@ -87,8 +87,8 @@ class RequestTracer:
         )
         inside = set_span_in_context(span, parent)
         for lap in trace.stages:
-            child = self._tracer.start_span(lap.stage, inside, start_time=at(lap.began))
-            child.end(at(lap.ended))
+            child = self._tracer.start_span(lap.stage, inside, start_time=at(lap.start_s))
+            child.end(at(lap.end_s))
         if trace.failed:
             span.set_status(Status(StatusCode.ERROR))
         span.end(now_ns)

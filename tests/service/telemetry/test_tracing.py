@@ -156,7 +156,7 @@ def test_request_tracer_close_exports_pending_spans():
     ((path, raw),) = server.exports
     sent = ExportTraceServiceRequest.FromString(raw)
     names = {a.key: a.value.string_value for a in sent.resource_spans[0].resource.attributes}
-    found = sent.resource_spans[0].scope_spans[0].slot_masks
+    found = sent.resource_spans[0].scope_spans[0].spans
     lasted = [(s.name, s.end_time_unix_nano - s.start_time_unix_nano) for s in found]
     assert path == "/v1/traces"
     assert names["service.name"] == "relist"
