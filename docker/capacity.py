@@ -142,7 +142,11 @@ def capacity_table(estimates: Sequence[CapacityEstimate]) -> Iterator[str]:
         ("cost per month", [f"{n.cost_per_hour * _HOURS_A_MONTH:,.0f}" for n in estimates]),
         ("cost per million requests", [f"{n.cost_per_million_requests:,.3f}" for n in estimates]),
     )
-    yield "| requests per second | " + " | ".join(f"{n.rate:,}" for n in estimates) + " |"
+    yield (
+        "| requests per second | "
+        + " | ".join(f"{n.requests_per_second:,}" for n in estimates)
+        + " |"
+    )
     yield "|---|" + "---|" * len(estimates)
     for name, cells in rows:
         yield f"| {name} | " + " | ".join(cells) + " |"

@@ -167,7 +167,7 @@ def _lengths(trained: TrainedModels, inputs: NamedArrays) -> GraphSizes:
 def _metrics(trained: TrainedModels, parity: ParityReport) -> dict[str, float]:
     out = {"parity_off": parity.max_probability_error, "parity_same_lists": parity.equal_list_share}
     for checkpoint in (trained.evaluator, trained.generator):
-        numbers = checkpoint.facts["validation"]
+        numbers = checkpoint.metadata["validation"]
         out |= {f"{checkpoint.kind}_{k}": float(v) for k, v in numbers.items() if v == v}
     return out
 

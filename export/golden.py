@@ -57,7 +57,7 @@ class SelectionConfig:
         return cls(
             objective=config.objective.to_reward_weights(),
             risk_aversion=serving.risk_aversion,
-            rounds=config.refine_rounds,
+            max_refine_steps=config.refine_rounds,
         )
 
 

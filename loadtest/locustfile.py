@@ -38,7 +38,7 @@ class ArrivalSource(User):
         """Let what is under way come back before this process reports for the last time."""
         run = _runs[self.environment]
         if run.sender is not None:
-            run.sender.finished.wait(run.given.timeout + 2.0)
+            run.sender.finished.wait(run.options.timeout + 2.0)
 
 
 class ConstantSourcesShape(LoadTestShape):
@@ -46,7 +46,7 @@ class ConstantSourcesShape(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """How many sources there are to be, and how many may start in a second."""
-        if self.runner is None or _runs[self.runner.environment].over:
+        if self.runner is None or _runs[self.runner.environment].finished:
             return None
         return SOURCE_COUNT, SOURCE_COUNT
 
@@ -57,8 +57,8 @@ def _declare(parser: ArgumentParser, **_: object) -> None:
 
 def _prepare(environment: Environment, web_ui: WebUI | None, **_: object) -> None:
     run = _runs[environment] = LocustProcess(environment)
-    run.check(web_ui)
-    run.listen(web_ui)
+    run.validate(web_ui)
+    run.register_listeners(web_ui)
 
 
 events.init_command_line_parser.add_listener(_declare)

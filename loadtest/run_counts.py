@@ -70,10 +70,10 @@ class RunCounts:
         """What `to_message` wrote."""
         return cls(
             arrivals=data["arrivals"],
-            in_time=data["in_time"],
+            answered_in_run=data["in_time"],
             degraded_answers=data["degraded_answers"],
             failures=Counter(data["failures"]),
-            degraded=Counter(data["degraded"]),
+            degraded_reasons=Counter(data["degraded"]),
             latency=LatencyHistogram(data["latency"]),
-            lag=LatencyHistogram(data["lag"]),
+            send_lag=LatencyHistogram(data["lag"]),
         )

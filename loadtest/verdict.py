@@ -70,7 +70,7 @@ class LoadVerdict:
                 f"p{p:g}": _ms(tally.send_lag.percentile(p)) for p in REPORTED_PERCENTILES
             },
             "checks": [
-                {"name": r.name, "found": r.found, "limit": r.limit, "met": r.met}
+                {"name": r.name, "found": r.measured, "limit": r.limit, "met": r.met}
                 for r in self.checks
             ],
         }
@@ -115,7 +115,7 @@ def verdict_table(verdict: LoadVerdict) -> list[str]:
     lines = ["", f"{'':<22} {'measured':>12}   {'objective':<20}"]
     for row in verdict.checks:
         lines.append(
-            f"{row.name:<22} {row.found:>12}   {row.limit:<20} {'ok' if row.met else 'MISSED'}"
+            f"{row.name:<22} {row.measured:>12}   {row.limit:<20} {'ok' if row.met else 'MISSED'}"
         )
     percentiles = [(f"p{p:g}", tally.latency.percentile(p)) for p in REPORTED_PERCENTILES]
     found = ", ".join(f"{name} {s * 1e3:.1f} ms" for name, s in percentiles if s is not None)

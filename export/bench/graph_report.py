@@ -108,7 +108,7 @@ def variant_table(
     models: Mapping[str, Path], inputs: NamedArrays, manifest: Manifest, rounds: int
 ) -> list[str]:
     """Nodes that run, and time beside the first variant in the same round."""
-    generator = SESSION_VARIANTS[0].open(models[GENERATOR_GRAPH])
+    generator = SESSION_VARIANTS[0].open_session(models[GENERATOR_GRAPH])
     feeds = [graph_feeds(inputs, row, generator) for row in range(8)]
     lines = [
         "| variant | generator nodes | us | to served | evaluator nodes | us | to served | same "
@@ -117,7 +117,7 @@ def variant_table(
     ]
     cells: dict[str, list[str]] = {v.name: [] for v in SESSION_VARIANTS}
     opened = {
-        g: {v.name: v.open(models[g]) for v in SESSION_VARIANTS}
+        g: {v.name: v.open_session(models[g]) for v in SESSION_VARIANTS}
         for g in (GENERATOR_GRAPH, EVALUATOR_GRAPH)
     }
     for graph, sessions in opened.items():
@@ -127,8 +127,8 @@ def variant_table(
             seen = profile_graph(
                 v.transform_model(models[graph]),
                 feeds[0],
-                disabled_optimizers=v.disabled,
-                optimization_level=v.level,
+                disabled_optimizers=v.disabled_optimizers,
+                optimization_level=v.optimization_level,
             )
             ratio = statistics.median(a / b for a, b in zip(spent[v.name], served, strict=True))
             cells[v.name] += [
@@ -153,7 +153,7 @@ def graph_table(
     models: Mapping[str, Path], inputs: NamedArrays, rounds: int
 ) -> tuple[list[str], dict[str, GraphProfile]]:
     """The graphs as they are served."""
-    sessions = {g: SESSION_VARIANTS[0].open(m) for g, m in models.items()}
+    sessions = {g: SESSION_VARIANTS[0].open_session(m) for g, m in models.items()}
     feeds = [graph_feeds(inputs, row, sessions[GENERATOR_GRAPH]) for row in range(8)]
     spent = session_microseconds(sessions, feeds, rounds)
     lines = [
@@ -167,7 +167,7 @@ def graph_table(
         low, middle, high = statistics.quantiles(spent[graph], n=4)
         mflop = seen[graph].mflop
         lines.append(
-            f"| {graph} | {written} | {seen[graph].nodes} | {mflop:.1f} "
+            f"| {graph} | {written} | {seen[graph].node_count} | {mflop:.1f} "
             f"| {middle:.0f} ({low:.0f}-{high:.0f}) | {mflop / middle * 1e3:.1f} |"
         )
     return lines, seen
@@ -177,10 +177,10 @@ def op_type_table(profiles: Mapping[str, GraphProfile]) -> list[str]:
     """Where the kernels' time goes, by kind of node."""
     lines = []
     for graph, found in profiles.items():
-        total = sum(found.microseconds.values())
+        total = sum(found.op_microseconds.values())
         kinds = [
-            f"{kind} {found.kinds[kind]} nodes {spent / total:.0%}"
-            for kind, spent in found.microseconds.most_common(_SHOWN_KINDS)
+            f"{kind} {found.op_counts[kind]} nodes {spent / total:.0%}"
+            for kind, spent in found.op_microseconds.most_common(_SHOWN_KINDS)
         ]
         lines.append(f"- {graph}: {', '.join(kinds)}")
     return lines

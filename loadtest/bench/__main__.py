@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     results.run_info["load after"] = machine_description()["load"]
     quick = " BENCH=--quick" if given.quick else ""
     results.run_info["command"] = f"make bench{quick} PARTS='{' '.join(given.parts)}'"
-    results.run_info["items"] = f"{plan.items:,} items of {plan.fields} fields"
+    results.run_info["items"] = f"{plan.item_count:,} items of {plan.field_count} fields"
     text = render_bench_report(results)
     sys.stdout.write(text)
     if given.json is not None:

@@ -92,7 +92,7 @@ def _rounds(rounds: Sequence[Sequence[ClosedLoopResult]]) -> list[str]:
             cells = [
                 name,
                 form,
-                _spread([c.rate for c in own], 0),
+                _spread([c.throughput for c in own], 0),
                 *ratios,
                 f"{statistics.median(c.cpu_us for c in own):.0f}",
                 f"{statistics.median(graph):.0f}" if graph else "",
@@ -129,7 +129,10 @@ def _latency(half: dict[str, OpenLoopResult], tail: dict[str, OpenLoopResult]) -
                 *(_spread(values, 2) for values in (one.p50, one.p99, one.p999)),
                 f"{min(one.p999):.2f}",
                 f"{statistics.median(one.send_lag_p99):.2f}",
-                *(_spread(values, 1) for values in (one.run_queue_wait, one.steal, one.stood)),
+                *(
+                    _spread(values, 1)
+                    for values in (one.run_queue_wait, one.steal, one.longest_stall_ms)
+                ),
                 f"{one.failed}, {one.degraded} of {one.answers}",
             ]
             lines.append(_row(cells))
@@ -160,13 +163,13 @@ def _cells(results: BenchResults) -> list[str]:
         "|---|---|---|---|---|" + "---|" * len(_STAGES),
     ]
     for cell in results.sizes:
-        half = cell.half
+        half = cell.half_load
         lines.append(
             _row(
                 [
                     str(cell.candidates),
                     str(cell.lists),
-                    f"{cell.rate:.0f}",
+                    f"{cell.throughput:.0f}",
                     f"{half.p50[0]:.2f}",
                     f"{half.p99[0]:.2f}",
                     *(f"{cell.stages[s]:.2f}" for s in _STAGES[:-1]),

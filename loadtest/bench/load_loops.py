@@ -166,7 +166,7 @@ class LoadLoops:
         body = self._bodies[self._at % len(self._bodies)]
         self._at += 1
         heard.send_lags.append(time.perf_counter() - due)
-        line.ask(body, due)
+        line.send(body, due)
         self._busy.add(line)
 
     def _read_ready(self, heard: LoopResult, wait_s: float, ends: float) -> int:

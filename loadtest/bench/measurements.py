@@ -113,7 +113,7 @@ def measure_rounds(
             for form in WIRE_FORMS
         ]
         for _, callers, _ in turns:
-            callers.closed(min(_WARM_S, settings.closed_s), settings.connections)
+            callers.run_closed(min(_WARM_S, settings.closed_s), settings.connections)
         for _ in range(settings.rounds):
             order = rng.sample(turns, len(turns))
             found.append(
@@ -149,7 +149,7 @@ def measure_open_loop(
         [percentile_ms(part.send_lags, 99.0) for part in heard],
         kept_waiting,
         stolen,
-        [part.stood * 1e3 for part in heard],
+        [part.longest_stall_s * 1e3 for part in heard],
         sum(part.answers for part in heard),
         sum(part.failed for part in heard),
         sum(part.degraded for part in heard),

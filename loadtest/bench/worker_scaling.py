@@ -58,9 +58,9 @@ def measure_scaling(
             rates: dict[MeasuredService, tuple[float, float]] = {}
             for contender in rng.sample([one, two], 2):
                 before = {pid: process_cpu_seconds(pid) for pid in contender.pids}
-                heard = callers[contender].closed(settings.closed_s, connections[contender])
+                heard = callers[contender].run_closed(settings.closed_s, connections[contender])
                 spent = [process_cpu_seconds(pid) - was for pid, was in before.items()]
-                rates[contender] = heard.rate, heard.answers / sum(spent)
+                rates[contender] = heard.throughput, heard.answers / sum(spent)
                 if contender is two and turn:
                     found.busier_worker_shares.append(max(spent) / sum(spent))
             if turn:  # the first round fills caches

@@ -89,8 +89,8 @@ class BaselineTask:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        if self.training.average:
-            update_ema(self.optimizer, self.training.average)
+        if self.training.ema_decay:
+            update_ema(self.optimizer, self.training.ema_decay)
         return {"loss": loss.item()}
 
     def validate(self) -> EpochMetrics:

@@ -61,10 +61,10 @@ class NetDimensions:
         """Of a log, as wide as the evaluator."""
         return cls(
             fields=FieldLayout.from_schema(tables.schema),
-            candidates=tables.max_candidates,
-            slots=tables.slots,
-            width=config.width,
-            hidden=config.hidden,
+            max_candidates=tables.max_candidates,
+            max_slots=tables.slots,
+            embedding_dim=config.width,
+            hidden_dim=config.hidden,
             clicked_row=tables.schema.block_starts[CLICKED] + FIRST_VALUE_OFFSET + 1,
         )
 

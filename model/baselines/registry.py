@@ -126,7 +126,9 @@ BASELINE_METHODS: dict[str, BaselineMethod] = {
     "grn": BaselineMethod(
         "generator",
         "2104.00860",
-        _trained_by_loop("grn", lambda size, given: Grn(size, given.asked()), uses_evaluator=True),
+        _trained_by_loop(
+            "grn", lambda size, given: Grn(size, given.require_evaluator()), uses_evaluator=True
+        ),
         needs_evaluator=True,
         is_trained=True,
     ),
@@ -134,15 +136,15 @@ BASELINE_METHODS: dict[str, BaselineMethod] = {
     "pier": _trained_method("generator", "2302.03487", "pier", Pier),
     "unirank": _trained_method("generator", "2605.10527", "unirank", UniRank),
     "random": BaselineMethod(
-        "search", "", lambda given: RandomSearch(given.asked()), needs_evaluator=True
+        "search", "", lambda given: RandomSearch(given.require_evaluator()), needs_evaluator=True
     ),
     "hill_climbing": BaselineMethod(
-        "search", "", lambda given: HillClimbSearch(given.asked()), needs_evaluator=True
+        "search", "", lambda given: HillClimbSearch(given.require_evaluator()), needs_evaluator=True
     ),
     "beam_search": BaselineMethod(
-        "search", "", lambda given: BeamSearch(given.asked()), needs_evaluator=True
+        "search", "", lambda given: BeamSearch(given.require_evaluator()), needs_evaluator=True
     ),
     "exact": BaselineMethod(
-        "search", "", lambda given: ExactSearch(given.asked()), needs_evaluator=True
+        "search", "", lambda given: ExactSearch(given.require_evaluator()), needs_evaluator=True
     ),
 }

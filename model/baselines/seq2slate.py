@@ -38,7 +38,7 @@ class Seq2Slate(LearnedRanker):
         clicked = torch.zeros((b, n), device=slots.device).scatter_add(1, batch.shown, batch.clicks)
         noise = torch.zeros((b, 1, m, n), device=slots.device)
         made = self.pointer_net(request, shown, noise, slots=m)
-        free = made.free.squeeze(1)  # (B, M, N)
+        free = made.available.squeeze(1)  # (B, M, N)
         left = clicked.unsqueeze(1) * free
         target = left / left.sum(dim=-1, keepdim=True).clamp(min=1.0)
         cross = -(target * masked_log_softmax(made.logits.squeeze(1), free)).sum(dim=-1)  # (B, M)

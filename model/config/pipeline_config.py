@@ -54,7 +54,7 @@ class EvaluatorConfig:
 
     def __post_init__(self) -> None:
         require_choice("evaluator.kind", self.kind, ("nlgr", "context", "pair"))
-        require_at_least_one(self, "width", "hidden", "members", "layers", "factors")
+        require_at_least_one(self, "width", "hidden", "members", "layers", "factor_width")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ class FieldLayout:
     def from_schema(cls, schema: FittedSchema) -> Self:
         """Read the places off a fitted schema."""
         return cls(
-            table_rows=schema.num_embeddings,
+            num_embeddings=schema.num_embeddings,
             candidate=tuple(column_spans(schema.candidate_fields)),
             session=tuple(column_spans(schema.session_fields)),
             user=tuple(column_spans(schema.user_fields)),

@@ -38,8 +38,8 @@ class EditingOptions:
         """One list without noise, by a generator of this configuration."""
         return cls(
             edits=config.generator.edits,
-            stop=config.generator.stop_on_no_change,
-            in_order=config.train_generator.left_to_right,
+            stop_on_no_change=config.generator.stop_on_no_change,
+            left_to_right=config.train_generator.left_to_right,
         )
 
 

@@ -83,7 +83,7 @@ class EvaluatorTrainingTask:
         )
         loss = self._feedback(batch)
         self.optimizer.zero_grad()
-        (loss + self.net.upstream(batch.request)).backward()
+        (loss + self.net.candidate_loss(batch.request)).backward()
         self.optimizer.step()
         if training.ema_decay:
             update_ema(self.optimizer, training.ema_decay)

@@ -19,7 +19,7 @@ from model.contract.store.user_record import (
 from service.features.item_table_codec import encode_item_rows, item_table_digest
 from service.features.redis_clients import SyncRedisClient
 
-ElementT = TypeVar("T")
+ElementT = TypeVar("ElementT")
 ProgressCallback = Callable[[int], None]  # how many are done
 CHUNK_SIZE = 1_000
 OLD_ITEM_TABLE_TTL_S = 3_600  # readers of the version before finish in this time

@@ -90,7 +90,7 @@ class DeferredHistogram(Collector):
         family = self._family()
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         for values, series in list(self.series.items()):
-            series.fold()
+            series.flush()
             buckets = list(zip(bounds, accumulate(series.counts), strict=True))
             family.add_metric(values, buckets, series.total)
         return [family]
@@ -99,7 +99,7 @@ class DeferredHistogram(Collector):
         """Count what its series have observed."""
         for series in list(self.series.values()):
             if series.pending:
-                series.fold()
+                series.flush()
 
     def _family(self) -> HistogramMetricFamily:
         return HistogramMetricFamily(self._name, self._documentation, labels=self._labelnames)
@@ -116,4 +116,4 @@ _histograms: list[DeferredHistogram] = []
 def flush_histograms() -> None:
     """Count what every histogram has observed."""
     for histogram in _histograms:
-        histogram.fold()
+        histogram.flush()

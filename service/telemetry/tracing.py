@@ -87,7 +87,7 @@ class RequestTracer:
         )
         inside = set_span_in_context(span, parent)
         for lap in trace.stages:
-            child = self._tracer.start_span(lap.stage, inside, start_time=at(lap.began))
+            child = self._tracer.start_span(lap.stage, inside, start_time=at(lap.start_s))
             child.end(at(lap.end_s))
         if trace.failed:
             span.set_status(Status(StatusCode.ERROR))

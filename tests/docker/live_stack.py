@@ -253,7 +253,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with start_live_stack(run, scrape_s=2.0, max_inflight=4, max_waiting=12, **settings) as on:
         seconds = given.minutes * 60
         asyncio.run(run_scenario(on, seconds, given.rate, crowd=200))
-        draw_all_dashboards(on.prometheus, on.window(seconds / 180, rate_interval=15), given.out)
+        draw_all_dashboards(
+            on.prometheus, on.time_range(seconds / 180, rate_interval=15), given.out
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from functools import cache
 
 from prometheus_client import REGISTRY
 
-assert metrics  # importing it declares everything
+from service.telemetry import service_metrics
+
+assert service_metrics  # importing it declares everything
 
 # What Prometheus itself adds to every target.
 _SCRAPE = {"up", "scrape_duration_seconds"}

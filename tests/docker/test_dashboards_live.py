@@ -26,7 +26,7 @@ def played(tmp_path_factory):
         run, scrape_s=0.5, max_inflight=2, max_waiting=2, feature_budget_ms=40
     ) as on:
         asyncio.run(run_scenario(on, seconds=10.0, rate=25.0, crowd=30))
-        yield on, on.window(0.5, RATE_INTERVAL_S)
+        yield on, on.time_range(0.5, RATE_INTERVAL_S)
 
 
 @pytest.mark.parametrize("panel", PANELS)

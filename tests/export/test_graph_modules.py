@@ -39,7 +39,7 @@ def test_graph_node_count_stays_near_measured(folders, kind, graph):
     assert TINY_EDITS == 2  # more edits are more nodes
     folder = folders[kind]
     graphs = read_manifest(folder).graphs
-    generator = SESSION_VARIANTS[0].open(folder / graphs["generator"].file)
+    generator = SESSION_VARIANTS[0].open_session(folder / graphs["generator"].file)
     feeds = graph_feeds(read_golden_requests(folder, None), 0, generator)
     entry = graphs[graph]
 

@@ -60,7 +60,7 @@ def test_latency_histogram_accepts_zero_to_hours():
 
 def test_run_counts_survive_message_round_trip():
     one = make_counts(
-        [0.01, 0.02], failures=Counter({"timeout": 1}), degraded=Counter({"input_order": 2})
+        [0.01, 0.02], failures=Counter({"timeout": 1}), degraded_reasons=Counter({"input_order": 2})
     )
     one.arrivals, one.degraded_answers = 3, 2
     other = make_counts([0.03], failures=Counter({"timeout": 2, NOT_SENT: 4}))
@@ -91,9 +91,9 @@ def test_assess_load_run_all_checks_pass():
         ({"arrivals": 1002}, {}, ["errors"]),  # two of which nothing was ever heard
         ({"arrivals": 1002}, {"error_ratio": 0.002}, []),
         ({"degraded_answers": 11}, {}, ["degraded answers"]),
-        ({"in_time": 949}, {}, ["answers per second"]),
-        ({"in_time": 950}, {}, []),
-        ({}, {"lag_ms": 0.4}, ["send lag, p99"]),
+        ({"answered_in_run": 949}, {}, ["answers per second"]),
+        ({"answered_in_run": 950}, {}, []),
+        ({}, {"send_lag_ms": 0.4}, ["send lag, p99"]),
     ],
 )
 def test_assess_load_run_each_check_fails_alone(changes, objective, expected):

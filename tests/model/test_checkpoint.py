@@ -35,7 +35,7 @@ def test_weights_of_other_nets_than_the_configuration_says_are_refused_by_name(t
 
     assert checkpoint.load_evaluator().members == small.members
     with pytest.raises(CheckpointError, match="weights are of other nets"):
-        replace(checkpoint, config=PipelineConfig(evaluator=large)).evaluator()
+        replace(checkpoint, config=PipelineConfig(evaluator=large)).load_evaluator()
 
 
 def test_a_checkpoint_from_before_lists_began_by_relevance_begins_as_it_was_trained(tmp_path: Path):

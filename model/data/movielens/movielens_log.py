@@ -84,7 +84,7 @@ def write_movielens_log(wheel: Path, log_dir: Path, config: MovieLensConfig) -> 
         for sitting, p in tqdm(
             list(zip(sittings, part, strict=True)), desc="rating sessions", unit=""
         ):
-            past.advance_to(sitting.second)
+            past.advance_to(sitting.start_s)
             rows.add(sitting, past, config.passes if p == TRAIN else None, rng)
         rows.write(fresh)
         pq.write_table(data.item_table(), fresh / ITEMS_PARQUET)

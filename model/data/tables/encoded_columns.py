@@ -68,17 +68,17 @@ def encode_request_columns(
     """
     rows = log.impressions
     offered, shown = rows.candidates, rows.shown
-    n, m = int(offered.counts.max()), int(shown.counts.max())
+    n, m = int(offered.row_lengths.max()), int(shown.row_lengths.max())
     truth = log.candidate_labels
     return RequestColumns(
         request_ids=np.asarray(rows.request_ids.to_pylist(), dtype=np.str_)[order],
         user_index=rows.user_index[order],
         timestamp=rows.timestamp[order],
-        candidates=offered.padded(n, len(log.items.ids))[order],
+        candidates=offered.to_padded(n, len(log.items.ids))[order],
         candidate_rows=_candidate_rows(rows, encoder, n)[order],
-        cand_count=offered.counts.astype(np.int32)[order],
-        shown=shown.padded(m, 0)[order],
-        shown_count=shown.counts.astype(np.int32)[order],
+        cand_count=offered.row_lengths.astype(np.int32)[order],
+        shown=shown.to_padded(m, 0)[order],
+        shown_count=shown.row_lengths.astype(np.int32)[order],
         clicks=_over(rows.clicks, shown).to_padded(m, -1)[order],
         conversions=_over(rows.conversions, shown).to_padded(m, -1)[order],
         candidate_clicks=_over(truth.clicks, offered).to_padded(n, -1)[order] if truth else None,

@@ -26,13 +26,13 @@ from model.data.tables.table_builder import (
     log_fingerprint,
 )
 
-__all__ = ["LogTables", "UserTable", "load_tables", "prepare", "write_tables"]
+__all__ = ["LogTables", "UserTable", "build_log_tables", "load_tables", "write_tables"]
 
-TABLES_FORMAT = 1  # raise whenever prepared arrays would mean something else
+TABLES_FORMAT = 2  # raise whenever prepared arrays would mean something else
 PREPARED_DIR, META_JSON, CACHED_ITEMS_NPZ = "prepared", "meta.json", "items.npz"
 _ARRAYS = (
     "request_ids",
-    "user_place",
+    "user_index",
     "timestamp",
     "part",
     "candidates",

@@ -94,7 +94,7 @@ def render_page(reports: Sequence[ScenarioReport], facts: dict[str, str]) -> str
         "",
     ]
     for one in reports:
-        lines += [f"**{one.scenario.title}.** ", *headline_sentences(one.rows, one.scenario)]
+        lines += [f"**{one.scenario.title}.** ", *headline_sentences(one.results, one.scenario)]
     for one in reports:
         lines += _scenario_section(one)
     return "\n".join(lines).rstrip() + "\n"

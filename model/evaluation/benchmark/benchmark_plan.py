@@ -156,7 +156,7 @@ class BenchmarkPlan:
         short: ConfigOverrides = (("epochs", epochs), ("min_steps", 0))
         seeds = self.scenario.seeds[:1]
         made = {
-            name: plan.changed(seeds, name, short + some)
+            name: plan.generator_variants(seeds, name, short + some)
             for name, some in parts[experiment].items()
         }
         if experiment == "cru_loss":
@@ -210,7 +210,7 @@ class BenchmarkPlan:
         """Method -> time of a request, first seed."""
         first = self.scenario.seeds[0]
         return {
-            name: LatencyJob(proposals=jobs[first].lists, evaluator=jobs[first].evaluator)
+            name: LatencyJob(proposals=jobs[first].proposals, evaluator=jobs[first].evaluator)
             for name, jobs in self.comparison_jobs().items()
         }
 

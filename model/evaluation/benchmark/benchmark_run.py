@@ -32,11 +32,11 @@ def run_benchmark(plans: Sequence[BenchmarkPlan], cache: JobCache, processes: in
         EvaluatorTooWeak: an evaluator does not beat popularity on the validation part.
         JobFailed: a job could not be done.
     """
-    run_jobs([job for plan in plans for job in plan.evaluators().values()], cache, processes)
+    run_jobs([job for plan in plans for job in plan.evaluator_jobs().values()], cache, processes)
     for plan in plans:
         _require_better_than_popularity(plan, cache)
     run_jobs([job for plan in plans for job in _all_jobs(plan)], cache, processes)
-    run_jobs([job for plan in plans for job in plan.times().values()], cache, 1)
+    run_jobs([job for plan in plans for job in plan.latency_jobs().values()], cache, 1)
 
 
 def collect_results(plans: Sequence[BenchmarkPlan], cache: JobCache) -> list[MetricResult]:

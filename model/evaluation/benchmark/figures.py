@@ -55,13 +55,13 @@ def _plot_method(
 ) -> None:
     problem, method, measure = what
     ms = {
-        row.lists: row.value
+        row.list_kind: row.value
         for row in select_results(rows, scenario=problem, experiment="times", method=method)
     }
     own = select_results(
         rows, scenario=problem, experiment="comparison", method=method, metric=measure, seed=None
     )
-    at = [(ms[row.lists], row.value) for row in served_results(own) if row.lists in ms]
+    at = [(ms[row.list_kind], row.value) for row in served_results(own) if row.list_kind in ms]
     if not at:
         return
     family = BASELINE_METHODS[method].family if method in BASELINE_METHODS else "generator"

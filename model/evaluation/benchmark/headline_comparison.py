@@ -77,7 +77,7 @@ def _method_comparisons(
                     method=method, list_kind=kind, result=known[kind], reference=reference
                 )
             )
-    return sorted(out, key=lambda against: -against.row.value)
+    return sorted(out, key=lambda against: -against.result.value)
 
 
 def _comparison_sentences(
@@ -85,12 +85,24 @@ def _comparison_sentences(
 ) -> list[str]:
     lines = [f"By {metric_text}, ours serves {format_result(reference)}.", ""]
     groups = (
-        ("Ahead of it, beyond the intervals", [a for a in others if a.is_ahead and a.clear]),
-        ("Ahead of it, within the intervals", [a for a in others if a.is_ahead and not a.clear]),
-        ("Behind it, within the intervals", [a for a in others if not a.is_ahead and not a.clear]),
-        ("Behind it, beyond the intervals", [a for a in others if not a.is_ahead and a.clear]),
+        (
+            "Ahead of it, beyond the intervals",
+            [a for a in others if a.is_ahead and a.intervals_disjoint],
+        ),
+        (
+            "Ahead of it, within the intervals",
+            [a for a in others if a.is_ahead and not a.intervals_disjoint],
+        ),
+        (
+            "Behind it, within the intervals",
+            [a for a in others if not a.is_ahead and not a.intervals_disjoint],
+        ),
+        (
+            "Behind it, beyond the intervals",
+            [a for a in others if not a.is_ahead and a.intervals_disjoint],
+        ),
     )
     for title, group in groups:
-        shown = "; ".join(f"{a.method} ({a.kind}) {format_result(a.row)}" for a in group)
+        shown = "; ".join(f"{a.method} ({a.list_kind}) {format_result(a.result)}" for a in group)
         lines.append(f"- {title}: {shown or 'nothing'}.")
     return [*lines, ""]

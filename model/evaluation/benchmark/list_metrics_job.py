@@ -192,7 +192,7 @@ class ListMetricsJob:
             mean = by_member.mean(axis=0)
             out |= {f"{name}.{kind}": mean[at, place] for kind, place in kinds.items()}
             out |= self._list_space_columns(store, name, picked)
-        if problem.simulated:
+        if problem.is_simulated:
             values = true_values_of_proposals(problem, lists)
             out |= {f"true.{kind}": values[at, place] for kind, place in kinds.items()}
             out["true.best"] = store.read_arrays(BestTrueValueJob(scenario=problem))["best"]

@@ -142,4 +142,4 @@ def measure_overestimation(
 
 def min_covering_risk_aversion(curve: Sequence[Overestimation]) -> float | None:
     """The smallest lambda that keeps its promise; None where none does."""
-    return next((one.risk_aversion for one in curve if one.kept), None)
+    return next((one.risk_aversion for one in curve if one.is_covered), None)

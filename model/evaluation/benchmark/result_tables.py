@@ -98,7 +98,9 @@ def result_of_kind(results: Sequence[MetricResult], kind: str) -> MetricResult |
 
 def served_results(results: Sequence[MetricResult]) -> list[MetricResult]:
     """The rows of what is served, by K or effort."""
-    return sorted((row for row in results if row.lists.startswith("served")), key=_search_effort)
+    return sorted(
+        (row for row in results if row.list_kind.startswith("served")), key=_search_effort
+    )
 
 
 def _search_effort(row: MetricResult) -> int:

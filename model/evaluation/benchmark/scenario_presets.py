@@ -26,8 +26,8 @@ from model.evaluation.benchmark.benchmark_scenario import (
     applicable_methods,
 )
 
-CONFIG_DIR = Path(__file__).parents[2] / "configs"
-WORLD_PRESET_DIR = Path(__file__).parents[2] / "data"
+CONFIG_DIR = Path(__file__).parents[2] / "config" / "presets"
+WORLD_PRESET_DIR = Path(__file__).parents[2] / "data" / "presets"
 
 
 SCENARIO_TITLES = {
@@ -48,7 +48,7 @@ SCENARIO_CONFIGS = {
     "movielens_by_time": "movielens",
     "cascade_4of12": "click_world",
     "systematic_bias_4of12": "click_world",
-}  # names of files in `configs/`
+}  # names of files in `model/config/presets/`
 SCENARIO_WORLDS = {
     "world_4of12": "click_world_4of12",
     "world_5of5": "click_world_5of5",

@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         "evaluator": str(evaluator.config.evaluator),
         "evaluator's seed": evaluator.config.train_evaluator.seed,
         "generator's seed": generator.config.train_generator.seed,
-        "noise scale": generator.facts["noise_scale"],
+        "noise scale": generator.metadata["noise_scale"],
     }
     page = write_run_report(given.out, facts, logged, found)
     sys.stdout.write(page.read_text(encoding="utf-8"))

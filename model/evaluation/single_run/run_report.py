@@ -35,7 +35,7 @@ def write_run_report(
 ) -> Path:
     """Write report.md and report.json; returns the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    promise = [asdict(part) | {"overestimation": part.optimism} for part in metrics.deciles]
+    promise = [asdict(part) | {"overestimation": part.overestimation} for part in metrics.deciles]
     raw = {
         "facts": facts,
         "logged": logged_metrics,
@@ -118,6 +118,6 @@ def _deciles_section(parts: list[Decile]) -> list[str]:
         "|---|---|---|---|",
     ]
     for place, part in enumerate(parts, start=1):
-        row = f"| {place} | {part.promised:.3f} | {part.kept:.3f} | {part.optimism:+.1%} |"
+        row = f"| {place} | {part.predicted:.3f} | {part.actual:.3f} | {part.overestimation:+.1%} |"
         lines.append(row)
     return lines

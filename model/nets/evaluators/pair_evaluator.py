@@ -86,9 +86,9 @@ class PairEvaluator(Evaluator):
         self.item_scope_fields = fields.candidate[: session - _FEEDBACK_FIELDS]
         self.user_fields = fields.user
         self.session_fields = fields.session
-        self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
+        self.register_buffer("off_diagonal", 1.0 - torch.eye(slots), persistent=False)
         place = torch.arange(slots)
-        self.register_buffer("distance", place - place[:, None] + slots - 1, persistent=False)
+        self.register_buffer("distance_index", place - place[:, None] + slots - 1, persistent=False)
 
     def embedding_params(self) -> list[nn.Parameter]:
         """See `Evaluator.tables`."""

@@ -28,7 +28,7 @@ def encode_pairs_for_export(net: PairEvaluator, request: RequestTensors) -> Enco
         net.bias_embedding,
         *([net.similarity_embedding] if net.item_interactions else []),
     ]
-    table = torch.cat([part.table for part in parts], dim=1)
+    table = torch.cat([part.weight for part in parts], dim=1)
     means = pooled_embedding_for_export(table, request.candidates, net.candidate_fields)
     x, tastes, *kinds = means.split(_widths(net), dim=-1)  # (F, B * N, ..)
     of_user = pooled_embedding_for_export(table, request.user, net.user_fields)

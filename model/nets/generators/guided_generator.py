@@ -82,9 +82,9 @@ class GuidedGenerator(Generator):
             torch.zeros(hidden, slots)
         )  # k stands in slot l already
         self.cru_out = Dense(hidden, 1, bias=False)
-        self.register_buffer("others", 1.0 - torch.eye(slots), persistent=False)
+        self.register_buffer("off_diagonal", 1.0 - torch.eye(slots), persistent=False)
         own = torch.eye(heads).repeat_interleave(head_width, dim=1)  # (H, H * width)
-        self.register_buffer("own", own, persistent=False)
+        self.register_buffer("head_mask", own, persistent=False)
 
     def encode(self, request: RequestTensors, evaluator_encoding: EncodedRequest) -> GeneratorState:
         """See `Generator.encode`. No gradient reaches the evaluator."""

@@ -230,15 +230,15 @@ class _InteractionConstants(NamedTuple):
         never = (-_MASKING_LOGIT * eye).expand(e, -1, -1)
         offset = [examined.expand(-1, -1, m), never, examined, torch.zeros_like(examined)]
         return cls(
-            part=part,
-            relevance=relevance,
-            hears=hears.permute(0, 2, 3, 1).unsqueeze(1),
-            itself=torch.cat([eye, eye]),
-            spread=spread,
-            first=first,
-            offset=torch.cat(offset, dim=-1).unsqueeze(1),
-            own=own.unsqueeze(1),
+            field_columns=part,
+            relevance_row=relevance,
+            interaction=hears.permute(0, 2, 3, 1).unsqueeze(1),
+            self_mask=torch.cat([eye, eye]),
+            sum_matrix=spread,
+            relevance_columns=first,
+            examination_offset=torch.cat(offset, dim=-1).unsqueeze(1),
+            own_interaction=own.unsqueeze(1),
             contrast=contrast,
-            less=eye - eye.unsqueeze(-1),
-            back=appeal.permute(0, 3, 1, 2).unsqueeze(1),
+            minus_self=eye - eye.unsqueeze(-1),
+            interaction_transposed=appeal.permute(0, 3, 1, 2).unsqueeze(1),
         )

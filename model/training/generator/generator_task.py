@@ -119,7 +119,7 @@ class GeneratorTrainingTask:
         if self._popularity is not None:
             prior = self._popularity[batch.request.candidates[..., 0].long()]
         learned = self._objective(self.net, scorer, lists, progress, prior)
-        loss = (learned.item + training.alpha * learned.slot).mean()
+        loss = (learned.item_loss + training.alpha * learned.slot_loss).mean()
         self._update_learning_rate(progress)
         self.optimizer.zero_grad()
         loss.backward()

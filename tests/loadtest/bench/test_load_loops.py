@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.bench import load_loops
 from loadtest.bench.load_loops import MAX_CONNECTIONS, LoadLoops
 from loadtest.bench.machine import process_cpu_seconds, process_memory_mb
 from loadtest.bench.measurements import percentile_ms
@@ -128,7 +129,7 @@ def open_descriptor_count() -> int:
 
 
 def test_run_closed_silent_server_raises_and_closes(monkeypatch):
-    monkeypatch.setattr(callers, "_LATE_S", 0.2)
+    monkeypatch.setattr(load_loops, "_LATE_S", 0.2)
     with CannedServer(delay_s=30.0) as server:
         with LoadLoops(server.port, [b"body"]) as asking:
             with pytest.raises(TimeoutError, match="3 connections heard nothing"):

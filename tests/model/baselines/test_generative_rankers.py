@@ -30,11 +30,13 @@ def test_what_a_slot_is_worth_is_what_the_list_loses_without_it():
 
     marginal = judge.marginal_rewards(request, lists)
 
-    whole = judge.rewards(request, lists.unsqueeze(1)).squeeze(1)
+    whole = judge.mean_rewards(request, lists.unsqueeze(1)).squeeze(1)
     for slot in range(lists.shape[1]):
         valid = request.slot_valid.clone()
         valid[:, slot] = False
-        without = judge.rewards(request._replace(slot_valid=valid), lists.unsqueeze(1)).squeeze(1)
+        without = judge.mean_rewards(
+            request._replace(slot_valid=valid), lists.unsqueeze(1)
+        ).squeeze(1)
         expected = (whole - without) * request.slot_valid[:, slot]
         assert torch.allclose(marginal[:, slot], expected, atol=1e-5)
 
@@ -81,10 +83,10 @@ def test_nar4rec_avoids_an_item_like_one_already_chosen():
     twins[:, 1] = twins[:, 0]  # the first two candidates are the same to the net
     request = request._replace(candidates=twins)
     net = Nar4Rec(DIMENSIONS).eval()
-    net.tokens.embedding.table.data.mul_(20)  # fresh embeddings are all alike
+    net.tokens.embedding.weight.data.mul_(20)  # fresh embeddings are all alike
 
     def with_both(apart: float) -> int:
-        net.apart = apart
+        net.similarity_penalty = apart
         lists = net.propose(request, 16, rng())
         return int(((lists == 0).any(dim=-1) & (lists == 1).any(dim=-1)).sum())
 
@@ -95,9 +97,11 @@ def test_nar4rec_avoids_an_item_like_one_already_chosen():
 def test_unirank_fills_the_surest_pair_first():
     net, request = UniRank(DIMENSIONS).eval(), make_request(4, seed=6)
     with torch.no_grad():
-        pool = net.among(net.tokens(request), request.cand_valid)
-        open_lists = torch.zeros((4, 1, DIMENSIONS.slots), dtype=torch.int64)
-        logits = net.logits(pool, request, open_lists, torch.zeros_like(open_lists).bool())[:, 0]
+        pool = net.candidate_attention(net.tokens(request), request.cand_valid)
+        open_lists = torch.zeros((4, 1, DIMENSIONS.max_slots), dtype=torch.int64)
+        logits = net.slot_logits(pool, request, open_lists, torch.zeros_like(open_lists).bool())[
+            :, 0
+        ]
     p = torch.softmax(logits.masked_fill(~request.cand_valid[:, None], -1e9), dim=-1)
 
     lists = net.propose(request, 1, rng())[:, 0]
@@ -110,10 +114,10 @@ def test_unirank_fills_the_surest_pair_first():
 
 def test_unirank_does_not_look_at_what_stands_in_open_slots():
     net, batch = UniRank(DIMENSIONS).eval(), make_batch(5, seed=6)
-    pool = net.among(net.tokens(batch.request), batch.request.cand_valid)
-    none = torch.zeros((5, 1, DIMENSIONS.slots), dtype=torch.bool)
-    one = net.logits(pool, batch.request, batch.shown.unsqueeze(1), none)
-    other = net.logits(pool, batch.request, torch.zeros_like(batch.shown).unsqueeze(1), none)
+    pool = net.candidate_attention(net.tokens(batch.request), batch.request.cand_valid)
+    none = torch.zeros((5, 1, DIMENSIONS.max_slots), dtype=torch.bool)
+    one = net.slot_logits(pool, batch.request, batch.shown.unsqueeze(1), none)
+    other = net.slot_logits(pool, batch.request, torch.zeros_like(batch.shown).unsqueeze(1), none)
     assert torch.equal(one, other)
 
 
@@ -143,5 +147,5 @@ def test_without_past_clicks_pier_judges_the_first_of_its_draw():
     lists = net.propose(request._replace(sessions=never), 1, rng())[:, 0]
 
     assert torch.equal(
-        lists, torch.arange(DIMENSIONS.slots).expand(6, -1)
+        lists, torch.arange(DIMENSIONS.max_slots).expand(6, -1)
     )  # the input list opens it

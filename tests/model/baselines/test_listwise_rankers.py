@@ -44,7 +44,7 @@ def trained(
 ) -> Net:
     """Train briefly; `noise_scale` of the first embeddings shortens the slow start of products of two."""
     net = make()
-    net.tokens.embedding.table.data.mul_(scale)
+    net.tokens.embedding.weight.data.mul_(scale)
     train_briefly(net, make_training_batch=make_batch, steps=steps, lr=0.01)
     return net
 
@@ -88,7 +88,7 @@ def test_mir_finds_in_the_history_what_the_user_wants():
 def test_padding_moves_no_score(name: str):
     padded, alone = padded_and_unpadded()
     net = LISTWISE[name]().eval()
-    net.tokens.embedding.table.data.mul_(20)  # fresh embeddings are all alike
+    net.tokens.embedding.weight.data.mul_(20)  # fresh embeddings are all alike
     with torch.no_grad():
         among, own = net.scores(padded), net.scores(alone)
     assert torch.allclose(among[:, :-1], own, atol=1e-5)
@@ -98,7 +98,7 @@ def scores_and_reversed_scores(net: Net) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores of whole requests, and of the same with candidates turned around, turned back."""
     request = make_request(4, seed=2, ragged=False)
     turned: RequestTensors = request._replace(candidates=request.candidates.flip(1))
-    net.tokens.embedding.table.data.mul_(20)  # fresh embeddings are all alike
+    net.tokens.embedding.weight.data.mul_(20)  # fresh embeddings are all alike
     with torch.no_grad():
         return net.scores(request), net.scores(turned).flip(1)
 

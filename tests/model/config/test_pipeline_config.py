@@ -10,7 +10,7 @@ from model.config.pipeline_config import (
 )
 from model.config.toml_reader import ConfigError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[3] / "model" / "config" / "presets").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from model.config.pipeline_config import EvaluatorConfig
 from model.contract.scoring.objective import RewardWeights, select_lists
 from model.nets.build import build_evaluator
 from model.nets.request_tensors import input_list
-from model.search import scorer
+from model.search import scorer as scorer_module
 from model.search.neighbors import all_neighbors
 from model.search.proposals import ProposedLists, append_refined_list, served_list_gain
 from model.search.scorer import EvaluatorScorer, hill_climb_with_restarts, refine_lists
@@ -18,14 +18,14 @@ from tests.random_requests import TOY_FIELDS, TOY_SLOTS, random_request
 WEIGHTS = RewardWeights(click=1.0, conversion=0.5, value=0.2, discount=1.0)
 
 
-def scorer(*, ragged: bool = True) -> EvaluatorScorer:
+def make_scorer(*, ragged: bool = True) -> EvaluatorScorer:
     request = random_request(ragged=ragged)  # if ragged, rows lack slots and candidates
     values = torch.rand(request.cand_valid.shape, generator=torch.Generator().manual_seed(1))
     return EvaluatorScorer(pair_evaluator(members=2), request, WEIGHTS, values)
 
 
 def test_a_refined_list_is_what_a_climb_finds_that_writes_every_neighbor_down():
-    judge = scorer()
+    judge = make_scorer()
     start = input_list(judge.request)
     rng = torch.Generator().manual_seed(0)
     moved = 0
@@ -39,7 +39,7 @@ def test_a_refined_list_is_what_a_climb_finds_that_writes_every_neighbor_down():
 
 
 def test_the_refined_list_stands_before_the_input_list_and_the_choice_never_loses_by_it():
-    judge = scorer(ragged=False)
+    judge = make_scorer(ragged=False)
     given = input_list(judge.request)
     lists = torch.stack([given.roll(1, 1), given.flip(1), given], dim=1)
     before = ProposedLists(lists, judge.member_rewards(lists))
@@ -68,7 +68,7 @@ def test_other_evaluators_are_refused():
 def test_rewards_of_all_neighbors_at_once_are_those_of_the_lists_written_down(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    judge = scorer()  # rows lack slots and candidates
+    judge = make_scorer()  # rows lack slots and candidates
     judge.objective = RewardWeights(click=0.5, conversion=3.0, value=0.2, discount=1.0)
     request = judge.request
     lists = input_list(request)
@@ -78,7 +78,7 @@ def test_rewards_of_all_neighbors_at_once_are_those_of_the_lists_written_down(
         1, (TOY_SLOTS, n)
     )
     at_once = judge.neighbor_rewards(lists)
-    monkeypatch.setattr(search, "_LOGIT_CHUNK_SIZE", 1)  # each request a piece of its own
+    monkeypatch.setattr(scorer_module, "_LOGIT_CHUNK_SIZE", 1)  # each request a piece of its own
     in_pieces = judge.neighbor_rewards(lists)
 
     there = request.slot_valid.unsqueeze(-1) & request.cand_valid.unsqueeze(1)

@@ -56,15 +56,15 @@ def test_training_leaves_a_net_that_says_by_what_it_was_sharpened(tmp_path: Path
     _, plain = trained(tmp_path / "plain", "pair")
     tables, path = trained(tmp_path / "scaled", "pair", temperature=True)
     before, after = read_checkpoint(plain), read_checkpoint(path)
-    factor = after.facts[CLICK_LOGIT_SCALE]
+    factor = after.metadata[CLICK_LOGIT_SCALE]
 
-    assert CLICK_LOGIT_SCALE not in before.facts
+    assert CLICK_LOGIT_SCALE not in before.metadata
     assert abs(math.log(factor)) > 0.01
-    expected = before.evaluator()
+    expected = before.load_evaluator()
     expected.scale_click_logits(factor)
     rows = torch.arange(20)
     want, _ = predict_shown_lists(expected, BatchLoader(tables), rows)
-    got, _ = predict_shown_lists(after.evaluator(), BatchLoader(tables), rows)
+    got, _ = predict_shown_lists(after.load_evaluator(), BatchLoader(tables), rows)
     assert torch.allclose(got, want, atol=1e-5)
 
 

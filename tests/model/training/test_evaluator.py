@@ -106,7 +106,7 @@ def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_
     groups = {id(p): group for group in task.optimizer.param_groups for p in group["params"]}
 
     assert set(groups) == {id(p) for p in task.net.parameters()}
-    for table in (task.net.evaluator.embedding.table, task.net.evaluator.factors.table):
+    for table in (task.net.evaluator.embedding.weight, task.net.evaluator.factor_embedding.weight):
         assert groups[id(table)]["weight_decay"] == 2.0
     for weight in task.net.evaluator.bias_params():
         assert groups[id(weight)]["weight_decay"] == 0.25
@@ -125,7 +125,7 @@ def test_the_checkpoint_holds_the_averaged_weights(tmp_path: Path):
     rows = task.train_rows()
     for _ in range(5):
         task.train_step(rows[:8], 0.0)
-    table = task.net.evaluator.embedding.table
+    table = task.net.evaluator.embedding.weight
     last = table.detach().clone()
 
     task.save_best_checkpoint(task.validate())

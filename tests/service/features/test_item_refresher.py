@@ -72,10 +72,10 @@ def put(server, rows, version=None):
 async def test_item_refresher_new_table_is_installed_once(redis_server):
     fresh = make_item_table([f"i{at}" for at in range(3000)], brand="b")
     async with refresher(redis_server.url) as (items, swapped):
-        assert await items.refresh() == "absent"
+        assert await items.refresh_once() == "absent"
         assert load(redis_server, fresh) is not None
-        assert await items.refresh() == "swapped"
-        assert await items.refresh() == "unchanged"
+        assert await items.refresh_once() == "swapped"
+        assert await items.refresh_once() == "unchanged"
     (table,) = swapped
     at = table.row_indices(fresh.ids)
     assert np.array_equal(table.rows[at], fresh.rows)
@@ -90,13 +90,13 @@ def looks() -> dict[str, float]:
 async def test_item_refresher_each_check_counts_its_outcome(private_redis):
     before = looks()
     async with refresher(private_redis.url) as (items, _):
-        await items.refresh()  # nothing there
+        await items.refresh_once()  # nothing there
         load(private_redis, make_item_table(["i0", "i1"], brand="b"))
-        [await items.refresh() for _ in range(2)]  # swapped, then the same
+        [await items.refresh_once() for _ in range(2)]  # swapped, then the same
         put(private_redis, {b"i0": b"no row"})
-        [await items.refresh() for _ in range(2)]  # and still refused
+        [await items.refresh_once() for _ in range(2)]  # and still refused
         private_redis.stop()
-        await items.refresh()  # unavailable
+        await items.refresh_once()  # unavailable
 
     counted = {outcome: value - before[outcome] for outcome, value in looks().items()}
     assert counted == {"absent": 1, "swapped": 1, "unchanged": 1, "rejected": 2, "unavailable": 1}
@@ -105,7 +105,7 @@ async def test_item_refresher_each_check_counts_its_outcome(private_redis):
 async def test_item_refresher_keeps_numbers_and_display_of_artifact(redis_server):
     load(redis_server, make_item_table(["i2", "i70", "i0"], brand="b"))
     async with refresher(redis_server.url) as (items, swapped):
-        assert await items.refresh() == "swapped"
+        assert await items.refresh_once() == "swapped"
     table = swapped[0]
     places = table.row_indices(["i0", "i2", "i70", "i1"])
     assert places[3] == -1  # not part of the new table
@@ -120,9 +120,9 @@ async def test_item_table_changed_content_expires_old_version(redis_server):
     first = load(redis_server, make_item_table(["i0", "i1"]))
     assert load(redis_server, make_item_table(["i0", "i1"])) is None  # the same content again
     async with refresher(redis_server.url) as (items, swapped):
-        assert await items.refresh() == "swapped"
+        assert await items.refresh_once() == "swapped"
         second = load(redis_server, make_item_table(["i0", "i1"], brand="b"))
-        assert await items.refresh() == "swapped"
+        assert await items.refresh_once() == "swapped"
     assert second != first
     assert len(swapped) == 2
     with Redis.from_url(redis_server.url) as client:
@@ -156,21 +156,21 @@ LAWFUL = BASE.rows[0].astype("<i4").tobytes()
 async def test_item_refresher_invalid_rows_are_rejected_once(redis_server, rows):
     async with refresher(redis_server.url) as (items, swapped):
         put(redis_server, rows)
-        assert await items.refresh() == "rejected"
+        assert await items.refresh_once() == "rejected"
         with Redis.from_url(redis_server.url) as client:
             client.delete(
                 item_table_redis_key(ITEMS_PREFIX, item_table_version(SCHEMA.hash, "by-hand"))
             )
-        assert await items.refresh() == "rejected"  # known by its name
+        assert await items.refresh_once() == "rejected"  # known by its name
         assert swapped == []
         load(redis_server, make_item_table(["i5"]))
-        assert await items.refresh() == "swapped"
+        assert await items.refresh_once() == "swapped"
 
 
 async def test_item_refresher_other_schema_is_rejected(redis_server):
     async with refresher(redis_server.url) as (items, swapped):
         load(redis_server, make_item_table(["i1"]), schema_hash="0" * 16)
-        assert await items.refresh() == "rejected"
+        assert await items.refresh_once() == "rejected"
     assert swapped == []
 
 
@@ -180,7 +180,7 @@ async def test_item_refresher_other_schema_is_rejected(redis_server):
 async def test_item_refresher_oversized_table_is_rejected(redis_server, limits):
     put(redis_server, {f"i{at}": LAWFUL for at in range(3)})  # 3 * (2 + 16) bytes
     async with refresher(redis_server.url, limits=limits) as (items, swapped):
-        assert await items.refresh() == "rejected"
+        assert await items.refresh_once() == "rejected"
     assert swapped == []
 
 
@@ -190,15 +190,15 @@ async def test_item_refresher_missing_hash_keeps_table_and_retries(
     version = item_table_version(SCHEMA.hash, "gone")
     send_inline_command(redis_server, f"SET {item_table_version_redis_key(ITEMS_PREFIX)} {version}")
     async with refresher(redis_server.url) as (items, swapped):
-        assert await items.refresh() == "unavailable"
+        assert await items.refresh_once() == "unavailable"
         send_inline_command(redis_server, f"SET {item_table_redis_key(ITEMS_PREFIX, version)} text")
-        assert await items.refresh() == "unavailable"
+        assert await items.refresh_once() == "unavailable"
         send_inline_command(redis_server, f"DEL {item_table_redis_key(ITEMS_PREFIX, version)}")
         put(redis_server, {b"i0": LAWFUL}, version)
-        assert await items.refresh() == "swapped"
+        assert await items.refresh_once() == "swapped"
         send_inline_command(redis_server, f"DEL {item_table_version_redis_key(ITEMS_PREFIX)}")
         send_inline_command(redis_server, f"LPUSH {item_table_version_redis_key(ITEMS_PREFIX)} x")
-        assert await items.refresh() == "unavailable"
+        assert await items.refresh_once() == "unavailable"
     assert len(swapped) == 1
 
 
@@ -238,7 +238,7 @@ async def test_item_refresher_backoff_grows_and_resets(monkeypatch):
     waits = []
 
     class Watched(ItemRefresher):
-        async def refresh(self):
+        async def refresh_once(self):
             return next(outcomes)
 
     async def note(seconds):
@@ -247,8 +247,14 @@ async def test_item_refresher_backoff_grows_and_resets(monkeypatch):
             raise asyncio.CancelledError
 
     client = open_redis_client("redis://127.0.0.1:1", max_connections=1)
-    items = Watched(client, prefix=ITEMS_PREFIX, schema=SCHEMA, base=BASE, swap=lambda table: None)
-    monkeypatch.setattr("service.features.item_refresh.asyncio.sleep", note)
+    items = Watched(
+        client,
+        prefix=ITEMS_PREFIX,
+        schema=SCHEMA,
+        artifact_items=BASE,
+        install_table=lambda table: None,
+    )
+    monkeypatch.setattr("service.features.item_refresher.asyncio.sleep", note)
     with pytest.raises(asyncio.CancelledError):
         await items.run(interval_s=1.0, rng=random.Random(1))
     expected = [2, 4, 8, 16, 16, 16, 1, 1, 2]

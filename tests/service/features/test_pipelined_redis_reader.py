@@ -66,7 +66,7 @@ async def test_redis_reader_unsolicited_bytes_replace_the_connection(
         writer.write(babble if len(met) == 1 else REPLY[b"a"])
         await reader.read()
 
-    async with loopback_server(first_babbles) as url, reading(url, pause_s=0.0) as reader:
+    async with loopback_server(first_babbles) as url, reading(url, reconnect_pause_s=0.0) as reader:
         with suppress(InvalidResponse):  # in the last case its own reply was right
             assert await reader.get("a", AMPLE_S) == b"A"
         for _ in range(3):
@@ -85,7 +85,7 @@ async def test_redis_reader_stalled_connection_is_replaced():
             if not silent:
                 writer.write(REPLY[b"a"] * sent.count(b"GET"))
 
-    options = {"stale_s": 2.5 * BUDGET_S, "pause_s": 0.0}
+    options = {"stall_timeout_s": 2.5 * BUDGET_S, "reconnect_pause_s": 0.0}
     async with loopback_server(first_is_silent) as url, reading(url, **options) as reader:
         for _ in range(3):  # the last of them knows, and the next connects anew
             assert len(met) < 2
@@ -105,7 +105,7 @@ async def test_redis_reader_slow_server_drops_the_backlog():
                 await asyncio.sleep(each_s)
                 writer.write(REPLY[b"a"])
 
-    async with loopback_server(slow) as url, reading(url, stale_s=1.5 * budget_s) as reader:
+    async with loopback_server(slow) as url, reading(url, stall_timeout_s=1.5 * budget_s) as reader:
         flood = [reader.get("a", budget_s) for _ in range(backlog)]
         ended = await asyncio.gather(*flood, return_exceptions=True)
         assert any(isinstance(end, TimeoutError) for end in ended)

@@ -30,7 +30,7 @@ def test_rerank_dead_cluster_shard_degrades_only_its_users(artifact_folder, arti
             "feature_budget_ms": 300,
         }
         dead = cluster.ports[2]
-        owners = {name: cluster.owner(user_redis_key("relist", name)) for name in USERS}
+        owners = {name: cluster.slot_owner_port(user_redis_key("relist", name)) for name in USERS}
         assert set(owners.values()) == set(cluster.ports)
         with Serving(artifact_folder, **settings) as serving:
             serving.ready()

@@ -66,7 +66,7 @@ def by_node(cluster):
     """Places of the users by the port of the node that holds them."""
     held: dict[int, list[int]] = {}
     for at, user_id in enumerate(USERS):
-        held.setdefault(cluster.owner(user_redis_key(PREFIX, user_id)), []).append(at)
+        held.setdefault(cluster.slot_owner_port(user_redis_key(PREFIX, user_id)), []).append(at)
     return held
 
 
@@ -96,14 +96,14 @@ async def test_redis_cluster_migrating_slot_fails_no_fetch(shared_cluster):
     fill(shared_cluster)
     user_id = USERS[3]
     key = user_redis_key(PREFIX, user_id)
-    home = shared_cluster.owner(key)
+    home = shared_cluster.slot_owner_port(key)
     away = next(port for port in shared_cluster.ports if port != home)
     async with opened(shared_cluster) as store:
         for target in (away, home):
             assert records_equal(
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
             )
-            await asyncio.to_thread(shared_cluster.move, key, target)
+            await asyncio.to_thread(shared_cluster.migrate_slot, key, target)
             # the client still asks where it was, and is told where it is
             assert records_equal(
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
@@ -118,7 +118,7 @@ async def test_redis_cluster_migrating_slots_fail_no_concurrent_fetch(shared_clu
     async with opened(shared_cluster) as store:
         for target in (second, first):
             for key in moving:
-                await asyncio.to_thread(shared_cluster.move, key, target)
+                await asyncio.to_thread(shared_cluster.migrate_slot, key, target)
             found = await asyncio.gather(
                 *(store.fetch_user(user_id, timeout_s=AMPLE_S) for user_id in USERS * 10)
             )

@@ -31,7 +31,7 @@ async def line_to(handle, late_s=AMPLE_S, made=RedisConnection):
         try:
             yield line
         finally:
-            line.drop()
+            line.close()
 
 
 async def say_nothing(reader, writer):
@@ -48,10 +48,10 @@ def test_redis_connection_send_after_close_raises(run):
             lambda _, what: reported.append(what["message"])
         )
         async with line_to(say_nothing) as line:
-            line.drop()
+            line.close()
             for _ in range(3):
                 with pytest.raises(ConnectionResetError):
-                    line.ask(GET)
+                    line.send(GET)
                 await asyncio.sleep(0)
 
     run(scenario())
@@ -81,7 +81,7 @@ def saying(reply):
 async def test_redis_connection_malformed_bulk_string_is_an_error(reply):
     async with line_to(saying(reply)) as line, asyncio.timeout(AMPLE_S):
         with pytest.raises(InvalidResponse):
-            await line.ask(GET)
+            await line.send(GET)
         assert line.closed
 
 
@@ -97,14 +97,14 @@ async def test_redis_connection_largest_user_record_is_read():
     blob = pack_user_record(record, "00" * 8)
     async with line_to(saying(b"$%d\r\n%b\r\n" % (len(blob), blob))) as line:
         async with asyncio.timeout(AMPLE_S):
-            read = await asyncio.gather(line.ask(GET), line.ask(GET))
+            read = await asyncio.gather(line.send(GET), line.send(GET))
     assert list(read) == [blob, blob]
 
 
 async def test_redis_connection_long_reply_is_not_recopied():
     held, piece = 500_000, b"x" * 16
     async with line_to(say_nothing) as line:
-        reply = line.ask(GET)
+        reply = line.send(GET)
         line.data_received(b"$600000\r\n" + b"x" * held)
         line.data_received(piece)
         costs = []
@@ -125,12 +125,12 @@ async def test_redis_connection_long_reply_is_not_recopied():
 @pytest.mark.parametrize(("late_s", "dropped"), [(0.0, True), (AMPLE_S, False)])
 async def test_redis_connection_too_many_pending_commands_raises(late_s, dropped):
     async with line_to(say_nothing, late_s) as line:
-        asked = [line.ask(GET) for _ in range(MAX_PENDING_COMMANDS)]
+        asked = [line.send(GET) for _ in range(MAX_PENDING_COMMANDS)]
         assert not line.closed
         with pytest.raises(RedisError, match=str(MAX_PENDING_COMMANDS)):
-            line.ask(GET)
+            line.send(GET)
         assert line.closed is dropped
-        line.drop()
+        line.close()
         ended = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(error) for error in ended} == {ConnectionResetError}
 
@@ -142,12 +142,12 @@ async def test_redis_connection_commands_time_out_independently():
     async def ask(line, name):
         began = line._loop.time()
         with pytest.raises(TimeoutError):
-            await line.ask(GET, waits[name])
+            await line.send(GET, waits[name])
         assert line._loop.time() - began >= waits[name] - CLOCK_STEP_S
         ended.append(name)
 
     async with line_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
-        unbounded = line.ask(GET)
+        unbounded = line.send(GET)
         await asyncio.gather(*(ask(line, name) for name in waits))
         assert not line.closed
         assert not unbounded.done()
@@ -158,7 +158,7 @@ async def test_redis_connection_commands_time_out_independently():
 
 async def test_redis_connection_cancelled_command_keeps_other_timeouts():
     async with line_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
-        gone, waits = line.ask(GET, 0.01), line.ask(GET, 0.02)
+        gone, waits = line.send(GET, 0.01), line.send(GET, 0.02)
         gone.cancel()
         with pytest.raises(TimeoutError):
             await waits
@@ -171,14 +171,14 @@ def test_redis_connection_timer_never_fires_early(run):
     asks, looks, early = 40, [], []
 
     class Counting(RedisConnection):
-        def _look(self):
+        def _expire_commands(self):
             looks.append(self._loop.time())
-            super()._look()
+            super()._expire_commands()
 
     async def ask(line, wait_s):
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            await line.ask(GET, wait_s)
+            await line.send(GET, wait_s)
         early.append(time.monotonic() - began < wait_s - CLOCK_STEP_S)
 
     async def scenario():

@@ -82,7 +82,7 @@ async def test_redis_user_store_recovers_after_server_restart(
 async def test_redis_user_store_idle_restart_fails_no_fetch(private_redis):
     server = private_redis
     fill(server)
-    async with opened(server.url, connections=8) as store:
+    async with opened(server.url, max_connections=8) as store:
         await asyncio.gather(*(store.fetch_user("ann", timeout_s=AMPLE_S) for _ in range(8)))
         server.stop()
         server.start()
@@ -98,7 +98,7 @@ async def test_redis_user_store_idle_restart_fails_no_fetch(private_redis):
 async def test_redis_user_store_paused_server_times_out(private_redis):
     server = private_redis
     fill(server)
-    async with opened(server.url, connections=4) as store:
+    async with opened(server.url, max_connections=4) as store:
         assert records_equal(await store.fetch_user("ann", timeout_s=AMPLE_S), make_user_record(0))
         pause_redis(server)
         try:
@@ -132,7 +132,7 @@ async def test_redis_user_store_late_reply_is_dropped(private_redis):
             client.set(
                 user_redis_key(PREFIX, user_id), pack_user_record(make_user_record(seed), SCHEMA)
             )
-    async with opened(server.url, connections=1) as store:
+    async with opened(server.url, max_connections=1) as store:
         assert records_equal(await store.fetch_user("ann", timeout_s=AMPLE_S), make_user_record(0))
         pause_redis(server)
         assert await fault_of(store, "ann") == "timeout"
@@ -146,7 +146,7 @@ async def test_redis_user_store_late_reply_is_dropped(private_redis):
 async def test_redis_user_store_cancelled_fetch_keeps_connection_usable(private_redis):
     server = private_redis
     fill(server)
-    async with opened(server.url, connections=1) as store:
+    async with opened(server.url, max_connections=1) as store:
         pause_redis(server)
         waiting = [asyncio.create_task(store.fetch_user("ann", timeout_s=60)) for _ in range(3)]
         await asyncio.sleep(0.02)

@@ -25,7 +25,7 @@ from tests.service.serving import Serving
 ADMIN = "admin-token-of-tests"
 STRANGERS = [f"u{n}" for n in range(40)]
 Metric = MetricWrapperBase | DeferredHistogram
-DECLARED = [m for m in vars(metrics).values() if isinstance(m, Metric)]
+DECLARED = [m for m in vars(service_metrics).values() if isinstance(m, Metric)]
 # The faults of a generator that no real one has; their own test is below.
 NEVER_SEEN = {"rerank_infeasible_lists_total"}
 

@@ -47,7 +47,7 @@ def test_rating_sessions_contain_no_long_pause(made):
     for s in sittings:
         seconds = sorted(rated[s.user, int(i)][1] for i in s.items)
         assert 12 <= len(s.items) <= 50
-        assert s.second == seconds[0]
+        assert s.start_s == seconds[0]
         assert max(np.diff(seconds)) <= 30 * 60
         assert [rated[s.user, int(i)][0] for i in s.items] == s.stars.tolist()
 

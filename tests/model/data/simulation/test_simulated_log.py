@@ -150,7 +150,7 @@ def test_load_click_world_round_trips_or_fails(made, tmp_path):
     log, _, world = made
     again = load_click_world(log)
 
-    assert again.click_model == world.response
+    assert again.click_model == world.click_model
     assert again.form in str(log / "listwise cascade")
     with pytest.raises(DataConfigError, match="this log is not simulated"):
         load_click_world(tmp_path)

@@ -69,7 +69,7 @@ def test_best_true_value_job_small_space_equals_enumeration(scenario: Scenario, 
     run_in_process(job, store)
 
     best = enumerated_values(scenario).max(axis=1)
-    assert store.arrays(job)["best"] == pytest.approx(best, abs=1e-12)
+    assert store.read_arrays(job)["best"] == pytest.approx(best, abs=1e-12)
 
 
 def test_all_list_rewards_follow_enumeration_order(scenario: Scenario):

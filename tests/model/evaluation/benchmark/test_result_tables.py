@@ -39,7 +39,7 @@ def test_served_results_sort_by_number():
         metric_result("served8"),
     ]
 
-    assert [one.lists for one in served_results(rows)] == ["served2", "served8", "served16"]
+    assert [one.list_kind for one in served_results(rows)] == ["served2", "served8", "served16"]
 
 
 def test_format_result_request_shares_are_percent():

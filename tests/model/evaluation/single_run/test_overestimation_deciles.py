@@ -17,18 +17,18 @@ def test_reward_deciles_sort_by_prediction_report_overestimation():
     low, high = reward_deciles(promised, kept, num_groups=2)
 
     # in the order of the promise: 1, 2, 3 | 4, 5, kept 1, 1, 2 | 4, 2
-    assert (low.requests, low.promised) == (3, 2.0)
-    assert low.kept == pytest.approx(4 / 3)
-    assert low.optimism == pytest.approx(2.0 / (4 / 3) - 1)
-    assert (high.requests, high.promised, high.kept) == (2, 4.5, 3.0)
-    assert high.optimism == pytest.approx(0.5)
+    assert (low.num_requests, low.predicted) == (3, 2.0)
+    assert low.actual == pytest.approx(4 / 3)
+    assert low.overestimation == pytest.approx(2.0 / (4 / 3) - 1)
+    assert (high.num_requests, high.predicted, high.actual) == (2, 4.5, 3.0)
+    assert high.overestimation == pytest.approx(0.5)
 
 
 def test_reward_deciles_few_requests_one_each():
     parts = reward_deciles(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
 
-    assert [part.requests for part in parts] == [1, 1]
-    assert math.isnan(parts[0].optimism)
+    assert [part.num_requests for part in parts] == [1, 1]
+    assert math.isnan(parts[0].overestimation)
 
 
 def test_actual_rewards_in_click_world_weigh_slots(tmp_path):

@@ -36,7 +36,7 @@ def test_d_attention_is_the_published_formula():
     x = torch.randn(2, slots, fields, width)
     valid = torch.tensor([[True, True, True, True], [True, False, True, False]])
 
-    got = net.aggregate(net.project(x), valid)
+    got = net.embed_lists(net.project(x), valid)
 
     for b in range(2):
         real = [j for j in range(slots) if valid[b, j]]
@@ -149,7 +149,7 @@ def test_each_member_of_an_ensemble_is_a_net_of_its_own(kind: str):
         alone.load_state_dict(
             {
                 name: value.chunk(2, dim=1)[member]
-                if name.endswith(".table")
+                if name.endswith("embedding.weight")
                 else value[member : member + 1]
                 for name, value in both.state_dict().items()
             }
@@ -180,9 +180,9 @@ def test_a_user_without_sessions_gets_the_learned_vector(kind: str):
     request = random_request(ragged=False)
     nobody = request._replace(sess_valid=torch.zeros_like(request.sess_valid))
 
-    e_u = net.user(net.embedding, nobody)[0, :, : net.embedding.width]
+    e_u = net.user_encoder(net.embedding, nobody)[0, :, : net.embedding.width]
 
-    assert torch.equal(e_u, net.user.no_history_embedding[0].expand(3, -1))
+    assert torch.equal(e_u, net.user_encoder.no_history_embedding[0].expand(3, -1))
 
 
 @every_kind

@@ -212,13 +212,13 @@ def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder()
     )
     assert isinstance(evaluator, PairEvaluator)
     assert isinstance(generator, NlgrGenerator)
-    before = generator.user.no_history_embedding.clone()
+    before = generator.user_encoder.no_history_embedding.clone()
 
     init_from_evaluator(generator, evaluator)
 
     width = generator.width
-    assert torch.equal(generator.embedding.table, evaluator.embedding.weight[:, :width])
-    assert torch.equal(generator.user.no_history_embedding, before)
+    assert torch.equal(generator.embedding.weight, evaluator.embedding.weight[:, :width])
+    assert torch.equal(generator.user_encoder.no_history_embedding, before)
 
 
 def test_sharpening_multiplies_the_logit_of_who_looks_and_leaves_who_looks_alone():

@@ -125,7 +125,9 @@ def test_training_begins_where_serving_does_and_a_share_at_the_input_list(
 
     given = input_lists(scorer.request)
     counts = scorer.reward_weight_tensors(relative=True)
-    order = task.net.order(scorer.encoded_request, counts.click_weight, counts.conversion_weight)
+    order = task.net.relevance_scores(
+        scorer.encoded_request, counts.click_weight, counts.conversion_weight
+    )
     assert order is not None
     there = scorer.request.cand_valid
     own = fill_by_score(order.masked_fill(~there, -1e9), given, scorer.request.slot_valid)

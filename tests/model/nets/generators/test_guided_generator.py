@@ -120,8 +120,8 @@ def test_it_learns_what_a_pair_evaluator_likes():
     evaluator = build_evaluator(config, TOY_FIELDS, TOY_SLOTS).requires_grad_(False).eval()
     assert isinstance(evaluator, PairEvaluator)
     with torch.no_grad():  # likes and dislikes, alone and side by side
-        evaluator.bias.table.mul_(100.0)
-        evaluator.apart[:, 2:].normal_()
+        evaluator.bias_embedding.weight.mul_(100.0)
+        evaluator.pair_residuals[:, 2:].normal_()
     net = build_generator(
         GeneratorConfig(hidden=16, heads=2, starts_from_relevance_order=False),
         config,
@@ -138,7 +138,7 @@ def test_it_learns_what_a_pair_evaluator_likes():
     for step in range(150):
         learned = objective(net, scorer, lists, step / 150)
         optimizer.zero_grad()
-        (learned.item + learned.slot).mean().backward()
+        (learned.item_loss + learned.slot_loss).mean().backward()
         optimizer.step()
 
     once = generate_lists(net, scorer, EditingOptions(edits=1))

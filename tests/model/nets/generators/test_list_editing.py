@@ -113,7 +113,7 @@ def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(net: Generator, own_or
         editable=torch.zeros(2, TOY_SLOTS, dtype=torch.bool)
     )
 
-    assert (propose(net, request, start) == start.given.unsqueeze(1)).all()
+    assert (propose(net, request, start) == start.input_list.unsqueeze(1)).all()
 
 
 def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator, own_order: bool):
@@ -243,7 +243,7 @@ def test_padding_of_candidates_does_not_change_the_lists(net: Generator, own_ord
     )
     loud = start._replace(
         noise_item=torch.cat([start.noise_item, torch.full((3, LISTS, EDITS, 4), 50.0)], dim=-1),
-        order=None
+        relevance_scores=None
         if start.relevance_scores is None
         else torch.cat([start.relevance_scores, torch.full((3, 4), 50.0)], dim=-1),
     )
@@ -261,6 +261,6 @@ def test_the_generator_starts_from_the_embeddings_and_user_encoder_of_the_first_
     init_from_evaluator(net, evaluator)
 
     request = random_request()
-    mine = net.user(net.embedding, request)
-    theirs = evaluator.user(evaluator.embedding, request)[0]
+    mine = net.user_encoder(net.embedding, request)
+    theirs = evaluator.user_encoder(evaluator.embedding, request)[0]
     assert torch.allclose(mine, theirs, atol=1e-6)

@@ -27,8 +27,8 @@ def test_the_generator_is_encoded_as_one_more_member_of_the_evaluator():
         x, user = NlgrJointEncoder(evaluator, generator)(request)
         theirs = evaluator.embedding(request.candidates, TOY_FIELDS.candidate)  # (E, B, N, F, D)
         its = generator.embedding(request.candidates, TOY_FIELDS.candidate)
-        users = [*evaluator.user(evaluator.embedding, request)]
-        users.append(generator.user(generator.embedding, request))
+        users = [*evaluator.user_encoder(evaluator.embedding, request)]
+        users.append(generator.user_encoder(generator.embedding, request))
 
     every = torch.cat([theirs, its.unsqueeze(0)]).flatten(1, 2)
     assert torch.allclose(x, every, atol=TOLERANCE)

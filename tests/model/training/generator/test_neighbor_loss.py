@@ -62,9 +62,9 @@ def test_a_share_of_samples_below_one_leaves_the_other_slots_out_of_both_losses(
     none, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through", samples_per_slot=1e-9))
     every, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through"))
 
-    assert none.item.abs().sum() == 0
-    assert none.slot.abs().sum() == 0
-    assert every.item.abs().sum() > 0
+    assert none.item_loss.abs().sum() == 0
+    assert none.slot_loss.abs().sum() == 0
+    assert every.item_loss.abs().sum() > 0
 
 
 def test_several_samples_a_slot_are_averaged():
@@ -73,7 +73,9 @@ def test_several_samples_a_slot_are_averaged():
     again, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through", samples_per_slot=40.0))
 
     # 50 and 40 draws estimate the same mean, one draw is far noisier
-    assert (often.item - again.item).abs().mean() < (often.item - once.item).abs().mean()
+    assert (often.item_loss - again.item_loss).abs().mean() < (
+        often.item_loss - once.item_loss
+    ).abs().mean()
 
 
 def test_a_few_slots_a_step_estimate_the_expectation_over_all():
@@ -83,9 +85,9 @@ def test_a_few_slots_a_step_estimate_the_expectation_over_all():
         for seed in range(400)
     ]
 
-    mean = torch.stack([one.item for one in few]).mean(dim=0)
-    whole = torch.stack([one.slot for one in few]).mean(dim=0)
-    assert torch.allclose(mean, every.item, rtol=0.2)  # rows have four, three and two slots
+    mean = torch.stack([one.item_loss for one in few]).mean(dim=0)
+    whole = torch.stack([one.slot_loss for one in few]).mean(dim=0)
+    assert torch.allclose(mean, every.item_loss, rtol=0.2)  # rows have four, three and two slots
     assert (whole > 0).all()  # every slot's own neighbor still teaches the PDU
 
 
