@@ -62,12 +62,12 @@ $(READY): $(VENV)/.torch pyproject.toml
 	@$(BIN)/python -m pip install --quiet -e '.[train,embedded-redis,dev,loadtest,otel]'
 	@touch $@
 
-# $(1): folder of the run.  $(2): relist-log's command.  $(3): configuration.
+# $(1): folder of the run.  $(2): the `relist log` subcommand.  $(3): configuration.
 # The environment stands behind `|`: a newer one does not train again.
 define steps
 $(1)/.logged: | $(READY)
 	@mkdir -p $(1)
-	$(BIN)/relist-log $(2) --out $(1)/log
+	$(BIN)/relist log $(2) --out $(1)/log
 	@touch $$@
 
 $(1)/.evaluated: $(1)/.logged $(3) | $(READY)
@@ -83,17 +83,17 @@ $(1)/.exported: $(1)/.trained | $(READY)
 	$(BIN)/relist-export --evaluator $(1)/evaluator --generator $(1)/generator --out $(1)/artifact
 	@touch $$@
 endef
-$(eval $(call steps,$(DATA),movielens,model/configs/movielens.toml))
-$(eval $(call steps,$(WORLD),click-world,model/configs/click_world.toml))
+$(eval $(call steps,$(DATA),movielens,model/config/presets/movielens.toml))
+$(eval $(call steps,$(WORLD),click-world,model/config/presets/click_world.toml))
 
-.PHONY: report report-quick measure latency load
-report: $(READY) ## Train all methods on the same logs, compare them: model/report/ (a night on 2 cores)
-	$(BIN)/relist-report --work $(RUNS)/report
-report-quick: $(READY) ## The same on small logs with one seed, in minutes: RUNS/report/quick
-	$(BIN)/relist-report --quick --work $(RUNS)/report --out $(RUNS)/report/quick
-measure: $(DATA)/.trained ## Measure the demo's pair on later requests, beside simple orders
-	$(BIN)/relist-measure --log $(DATA)/log --evaluator $(DATA)/evaluator \
-		--generator $(DATA)/generator --out $(DATA)/measured
+.PHONY: benchmark benchmark-quick evaluate latency load
+benchmark: $(READY) ## Train all methods on the same logs, compare them: model/report/ (a night on 2 cores)
+	$(BIN)/relist benchmark --work $(RUNS)/benchmark
+benchmark-quick: $(READY) ## The same on small logs with one seed, in minutes: RUNS/benchmark/quick
+	$(BIN)/relist benchmark --quick --work $(RUNS)/benchmark --out $(RUNS)/benchmark/quick
+evaluate: $(DATA)/.trained ## Measure the demo's pair on later requests, beside simple orders
+	$(BIN)/relist evaluate --log $(DATA)/log --evaluator $(DATA)/evaluator \
+		--generator $(DATA)/generator --out $(DATA)/evaluated
 latency: $(READY) ## One request at a time against a started service (RUN, PORT): median and p99
 	$(BIN)/relist-latency --url http://127.0.0.1:$(PORT) --requests $(RUN)/generator/requests.jsonl
 
@@ -108,7 +108,7 @@ LOAD ?=
 BENCH ?=
 load: $(READY) ## Load a started service (URL or PORT, RUN, RATE, DURATION, SHAPE, PROCESSES), verdict
 	@mkdir -p $(RUN)/load
-	@echo 'Loading $(URL) for $(DURATION) s, $(SHAPE), $(RATE) requests a second ..'
+	@echo 'Loading $(URL) for $(DURATION) s, $(SHAPE), $(RATE) requests per second ..'
 	@$(BIN)/locust -f loadtest/locustfile.py --headless --only-summary --loglevel WARNING \
 		--host $(URL) --requests $(RUN)/generator/requests.jsonl --processes $(PROCESSES) \
 		--shape $(SHAPE) --rate $(RATE) --duration $(DURATION) --csv $(RUN)/load/load \
@@ -119,7 +119,7 @@ load: $(READY) ## Load a started service (URL or PORT, RUN, RATE, DURATION, SHAP
 PARTS ?= rounds latency sizes workers memory
 .PHONY: bench
 bench: $(READY) ## Speed on two cores beside a plain reference: loadtest/RESULTS.md (RUN, PARTS, 10 minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench --artifact $(RUN)/artifact \
+	OMP_NUM_THREADS=1 $(BIN)/python -m loadtest.bench --artifact $(RUN)/artifact \
 		--handover $(RUN)/generator --parts $(PARTS) --write loadtest/RESULTS.md $(BENCH)
 
 ##@ Containers
@@ -137,15 +137,15 @@ images: ## Build the images of service, trainer and locust
 compose-test: $(READY) ## Bring it up for real, check it, take it down (COMPOSE)
 	COMPOSE='$(COMPOSE)' $(BIN)/python -m pytest -m compose tests/docker
 locks: $(READY) ## Renew the lock files of the images (LOCK_OPTIONS=--upgrade)
-	$(BIN)/python docker/renew_locks.py $(LOCK_OPTIONS)
+	$(BIN)/python docker/lock_requirements.py $(LOCK_OPTIONS)
 
 .PHONY: dashboards dashboards-test pictures
 dashboards: $(READY) ## Write the dashboards' JSON from their code
-	$(BIN)/python -m docker.grafana.build
+	$(BIN)/python -m docker.grafana.build_dashboards
 dashboards-test: $(READY) ## Alert rules and every panel's queries against a real Prometheus
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m prometheus tests/docker
 pictures: $(READY) ## Play minutes of traffic on RUN and draw the dashboards from it
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.docker.stage --run $(RUN)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.docker.live_stack --run $(RUN)
 
 ##@ Work on the code
 

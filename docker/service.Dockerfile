@@ -12,7 +12,7 @@ RUN python -m venv --without-pip /opt/relist \
 
 FROM ${PYTHON_IMAGE} AS code
 WORKDIR /app
-COPY LICENSE docker/health.py ./
+COPY LICENSE docker/healthcheck.py ./
 COPY model/__init__.py model/
 COPY model/contract model/contract
 COPY service service
@@ -31,7 +31,7 @@ ENV PATH=/opt/relist/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     ORT_DISABLE_TELEMETRY=1 \
-    NUMBA_CACHE_LOCATOR_CLASSES=model.contract.compiled.BesideSource \
+    NUMBA_CACHE_LOCATOR_CLASSES=model.contract.kernels.compilation.ReadOnlySourceLocator \
     NUMBA_CPU_NAME=generic \
     RERANK_HOST=0.0.0.0 \
     RERANK_PORT=8000
@@ -39,7 +39,7 @@ WORKDIR /app
 COPY --from=packages /opt/relist /opt/relist
 COPY --from=code /app /app
 # Machine code too, for any processor of this kind: it would be compiled for 5 s at each start.
-RUN python -c "import model.contract.choice, model.contract.noise"
+RUN python -c "import model.contract.scoring.objective, model.contract.scoring.noise"
 # Whichever container is first gives an empty volume its owner.
 RUN install -d -o 10001 -g 10001 /run/relist
 # By number, so that Kubernetes can see that it is not root.
@@ -47,5 +47,5 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "/app/health.py"]
+    CMD ["python", "/app/healthcheck.py"]
 ENTRYPOINT ["python", "-m", "service.main"]

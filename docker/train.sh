@@ -33,7 +33,7 @@ load() {
 }
 
 if [ ! -e "$run/artifact/current/manifest.json" ]; then
-  step logged relist-log "$data" --out "$run/log"
+  step logged relist log "$data" --out "$run/log"
   step evaluated relist-train-evaluator --log "$run/log" --config "$config" --out "$run/evaluator"
   step trained relist-train-generator --log "$run/log" --evaluator "$run/evaluator" \
     --config "$config" --out "$run/generator"

@@ -42,7 +42,7 @@ ENV PATH=/opt/relist/bin:$PATH \
 WORKDIR /app
 COPY --from=packages /opt/relist /opt/relist
 COPY docker/train.sh LICENSE ./
-COPY model/configs configs
+COPY model/config/presets configs
 RUN --mount=type=bind,from=commands,source=/wheel,target=/wheel \
     python -m pip install --no-cache-dir --no-deps --no-index /wheel/*.whl \
  && install -d -o 10001 -g 10001 /run/relist

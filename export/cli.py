@@ -14,51 +14,51 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from export.external_weights import ExternalWeights
 from export.golden import (
-    Arrays,
-    Choosing,
-    answer,
-    chosen_places,
-    read_inputs,
-    refining,
-    write_golden,
+    NamedArrays,
+    SelectionConfig,
+    pytorch_outputs,
+    read_golden_inputs,
+    refiner_inputs,
+    selected_list_indices,
+    write_golden_batch,
 )
-from export.graph import AXES, KNOWN, REQUEST, graph_specs
-from export.parity import Parity, ParityError, Runner, require_parity
-from export.publish import publish
-from export.tables import TablesFile
+from export.graph_modules import ENCODING_TENSORS, REQUEST_INPUTS, TENSOR_AXES, build_graph_specs
+from export.parity import GraphRunner, ParityError, ParityReport, require_parity
+from export.publish import publish_artifact
 from export.to_onnx import export_graph
 from model.checkpoint import Checkpoint, CheckpointError, read_checkpoint
-from model.contract.choice import Objective
-from model.contract.errors import ManifestError
-from model.contract.manifest import (
-    GOLDEN,
-    ITEMS,
-    TABLES,
-    Lengths,
+from model.contract.artifact.manifest import (
+    EXTERNAL_WEIGHTS_FILE,
+    GOLDEN_BATCH_FILE,
+    ITEM_TABLE_FILE,
+    GoldenTolerance,
+    GraphSizes,
     Manifest,
-    ObjectiveWeights,
-    Tolerance,
+    ManifestObjective,
 )
-from model.nets.evaluator import Evaluator
-from model.nets.inputs import RequestTensors
+from model.contract.errors import ManifestError
+from model.contract.scoring.objective import RewardWeights
+from model.nets.evaluators.abstract_evaluator import Evaluator
+from model.nets.request_tensors import RequestTensors
 
-GOLDEN_INPUTS = "golden_inputs.npz"
+GOLDEN_INPUTS_FILE = "golden_inputs.npz"
 _TOOLS = ("torch", "onnx", "onnxruntime", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedModels:
     """What training left: both checkpoints and the folder of the hand-over."""
 
     evaluator: Checkpoint
     generator: Checkpoint
-    handover: Path
+    serving_bundle: Path
 
 
-def read_trained(evaluator: Path, generator: Path) -> Trained:
+def read_trained_models(evaluator: Path, generator: Path) -> TrainedModels:
     """Read both checkpoints; they must share one schema and have learned from clicks."""
-    trained = Trained(read_checkpoint(evaluator), read_checkpoint(generator), generator)
+    trained = TrainedModels(read_checkpoint(evaluator), read_checkpoint(generator), generator)
     if trained.evaluator.schema.hash != trained.generator.schema.hash:
         raise CheckpointError(f"{evaluator} and {generator} were trained on different schemas")
     if trained.evaluator.config.train_evaluator.labels != "clicks":
@@ -66,7 +66,9 @@ def read_trained(evaluator: Path, generator: Path) -> Trained:
     return trained
 
 
-def export_artifact(trained: Trained, root: Path, say: Callable[[str], object]) -> Path:
+def export_artifact(
+    trained: TrainedModels, root: Path, report_progress: Callable[[str], object]
+) -> Path:
     """Export, verify, publish; returns the artifact's folder.
 
     Raises:
@@ -74,33 +76,39 @@ def export_artifact(trained: Trained, root: Path, say: Callable[[str], object]) 
     """
 
     def build(folder: Path) -> Callable[[str, dict[str, str]], Manifest]:
-        return _build(trained, folder, say)
+        return _build(trained, folder, report_progress)
 
-    return publish(root, build, datetime.now(UTC))
+    return publish_artifact(root, build, datetime.now(UTC))
 
 
 def _build(
-    trained: Trained, folder: Path, say: Callable[[str], object]
+    trained: TrainedModels, folder: Path, say: Callable[[str], object]
 ) -> Callable[[str, dict[str, str]], Manifest]:
     config = trained.generator.config
-    generator, evaluator = trained.generator.generator(), trained.evaluator.evaluator()
+    generator, evaluator = trained.generator.load_generator(), trained.evaluator.load_evaluator()
     stop = config.generator.stop_on_no_change
-    inputs = read_inputs(trained.handover / GOLDEN_INPUTS)
-    graphs, tables = {}, TablesFile(folder / TABLES)
-    how = Choosing.of(config)
-    inputs |= refining(inputs, how.objective)
+    inputs = read_golden_inputs(trained.serving_bundle / GOLDEN_INPUTS_FILE)
+    graphs, tables = {}, ExternalWeights(folder / EXTERNAL_WEIGHTS_FILE)
+    how = SelectionConfig.from_config(config)
+    inputs |= refiner_inputs(inputs, how.objective)
     examples = example_inputs(inputs, evaluator)
-    specs = graph_specs(generator, evaluator, stop_on_no_change=stop, refines=how.rounds > 0)
+    specs = build_graph_specs(
+        generator, evaluator, stop_on_no_change=stop, with_refiner=how.max_refine_steps > 0
+    )
     for spec in specs:
         say(f"exporting {spec.name} ..")
         graphs[spec.name] = export_graph(spec, examples, folder / f"{spec.name}.onnx", tables)
     say("verifying against PyTorch ..")
-    expected = answer(generator, evaluator, inputs, how, stop_on_no_change=stop)
+    expected = pytorch_outputs(generator, evaluator, inputs, how, stop_on_no_change=stop)
     most = config.serving.max_candidates
-    parity = require_parity(Runner(folder, graphs, how), inputs, expected, most)
-    say(f"parity: off by {parity.off:.1e} at most, {parity.same_lists:.2%} of lists equal")
-    write_golden(folder / GOLDEN, inputs, expected, chosen_places(inputs, expected, how))
-    shutil.copyfile(trained.handover / ITEMS, folder / ITEMS)
+    parity = require_parity(GraphRunner(folder, graphs, how), inputs, expected, most)
+    say(
+        f"parity: off by {parity.max_probability_error:.1e} at most, {parity.equal_list_share:.2%} of lists equal"
+    )
+    write_golden_batch(
+        folder / GOLDEN_BATCH_FILE, inputs, expected, selected_list_indices(inputs, expected, how)
+    )
+    shutil.copyfile(trained.serving_bundle / ITEM_TABLE_FILE, folder / ITEM_TABLE_FILE)
 
     def describe(name: str, checksums: dict[str, str]) -> Manifest:
         return Manifest(
@@ -110,25 +118,25 @@ def _build(
             schema_hash=trained.generator.schema.hash,
             graphs=graphs,
             lengths=_lengths(trained, inputs),
-            objective=ObjectiveWeights(**config.as_mapping()["objective"]),
+            objective=ManifestObjective(**config.to_mapping()["objective"]),
             members=trained.evaluator.config.evaluator.members,
-            pessimism=config.serving.pessimism,
-            noise_scale=float(trained.generator.facts["noise_scale"]),
-            refine_rounds=how.rounds,
-            converts=bool(trained.evaluator.facts["converts"]),
+            risk_aversion=config.serving.risk_aversion,
+            noise_scale=float(trained.generator.metadata["noise_scale"]),
+            refine_rounds=how.max_refine_steps,
+            converts=bool(trained.evaluator.metadata["converts"]),
             metrics=_metrics(trained, parity),
-            data={"fingerprint": trained.generator.facts["fingerprint"]},
+            data={"fingerprint": trained.generator.metadata["fingerprint"]},
             checksums=checksums,
-            tolerance=Tolerance(),
+            tolerance=GoldenTolerance(),
             versions={tool: version(tool) for tool in _TOOLS},
         )
 
     return describe
 
 
-def example_inputs(inputs: Arrays, evaluator: Evaluator) -> dict[str, torch.Tensor]:
+def example_inputs(inputs: NamedArrays, evaluator: Evaluator) -> dict[str, torch.Tensor]:
     """Two golden requests to trace with, their encoding, rules and lists of the same sizes."""
-    some = {name: array[:2] for name, array in inputs.items() if name in AXES}
+    some = {name: array[:2] for name, array in inputs.items() if name in TENSOR_AXES}
     n, m, k = some["cand_valid"].shape[1], some["slot_valid"].shape[1], 3
     some["noise_slot"], some["noise_item"] = some["noise_slot"][:, :k], some["noise_item"][:, :k]
     some["rule_member"] = np.ones((2, 2, n), dtype=bool)
@@ -136,19 +144,19 @@ def example_inputs(inputs: Arrays, evaluator: Evaluator) -> dict[str, torch.Tens
     some["rule_min"] = np.zeros((2, 2), dtype=np.float32)
     some["rule_max"] = np.full((2, 2), m, dtype=np.float32)
     some["lists"] = np.repeat(some["start"][:, None], k + 1, axis=1)
-    some |= {"at": some["start"], **refining(some, Objective(conversion=1.0))}
+    some |= {"at": some["start"], **refiner_inputs(some, RewardWeights(conversion=1.0))}
     made = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in some.items()}
     with torch.no_grad():
-        known = evaluator.encode(RequestTensors(*(made[name] for name in REQUEST)))
-    return made | dict(zip(KNOWN, known, strict=True))
+        known = evaluator.encode(RequestTensors(*(made[name] for name in REQUEST_INPUTS)))
+    return made | dict(zip(ENCODING_TENSORS, known, strict=True))
 
 
-def _lengths(trained: Trained, inputs: Arrays) -> Lengths:
+def _lengths(trained: TrainedModels, inputs: NamedArrays) -> GraphSizes:
     made = trained.generator
-    return Lengths(
+    return GraphSizes(
         max_candidates=made.config.serving.max_candidates,
         slots=made.slots,
-        sessions=made.sessions,
+        sessions=made.history_length,
         session_slots=inputs["sess_valid"].shape[2],
         edits=made.config.generator.edits,
         default_list_size=max(made.list_sizes),
@@ -156,10 +164,10 @@ def _lengths(trained: Trained, inputs: Arrays) -> Lengths:
     )
 
 
-def _metrics(trained: Trained, parity: Parity) -> dict[str, float]:
-    out = {"parity_off": parity.off, "parity_same_lists": parity.same_lists}
+def _metrics(trained: TrainedModels, parity: ParityReport) -> dict[str, float]:
+    out = {"parity_off": parity.max_probability_error, "parity_same_lists": parity.equal_list_share}
     for checkpoint in (trained.evaluator, trained.generator):
-        numbers = checkpoint.facts["validation"]
+        numbers = checkpoint.metadata["validation"]
         out |= {f"{checkpoint.kind}_{k}": float(v) for k, v in numbers.items() if v == v}
     return out
 
@@ -172,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of all artifacts")
     given = parser.parse_args(argv)
     try:
-        trained = read_trained(given.evaluator, given.generator)
+        trained = read_trained_models(given.evaluator, given.generator)
         place = export_artifact(trained, given.out, lambda text: sys.stderr.write(text + "\n"))
     except (CheckpointError, ParityError, ManifestError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")

@@ -13,100 +13,106 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.graph import EDITING, REQUEST
-from model.config import Config
-from model.contract.choice import Objective, choose, reward
-from model.contract.refine import WORTH, ascend, fixed_inputs
-from model.nets.ascent import Stand, step
-from model.nets.edit_start import EditStart
-from model.nets.edits import propose
-from model.nets.evaluator import Encoded, Evaluator
-from model.nets.generator import Generator
-from model.nets.inputs import RequestTensors
-from model.nets.layers import take_lists
-from model.nets.neighbor_values import Worth
-from model.nets.pair_evaluator import PairEvaluator
+from export.graph_modules import EDIT_INPUTS, REQUEST_INPUTS
+from model.config.pipeline_config import PipelineConfig
+from model.contract.scoring.local_search import (
+    REWARD_WEIGHT_INPUTS,
+    iterate_local_search,
+    refiner_fixed_inputs,
+)
+from model.contract.scoring.objective import RewardWeights, compute_rewards, select_lists
+from model.nets.blocks.layers import gather_lists
+from model.nets.evaluators.abstract_evaluator import EncodedRequest, Evaluator
+from model.nets.evaluators.pair_evaluator import PairEvaluator
+from model.nets.generators.abstract_generator import Generator
+from model.nets.generators.edit_inputs import EditInputs
+from model.nets.generators.list_editing import encode_and_edit
+from model.nets.local_search.best_neighbor_step import HillClimbState, hill_climb_step
+from model.nets.local_search.neighbor_rewards import RewardWeightTensors
+from model.nets.request_tensors import RequestTensors
 
-Arrays = dict[str, NDArray[Any]]
-INPUT = "in_"  # prefix of a graph input's name
-VALUES = "values"  # (B, N) value of each candidate; only where the objective uses one
+NamedArrays = dict[str, NDArray[Any]]
+INPUT_PREFIX = "in_"  # prefix of a graph input's name
+CANDIDATE_VALUES = "values"  # (B, N) value of each candidate; only where the objective uses one
 
 
-def read_inputs(path: Path) -> Arrays:
-    """Read golden_inputs.npz of the hand-over: arrays under the graphs' input names."""
+def read_golden_inputs(path: Path) -> NamedArrays:
+    """Read build_golden_inputs.npz of the hand-over: arrays under the graphs' input names."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choosing:
+class SelectionConfig:
     """How a list is chosen: what it is worth, lambda, and steps of refinement at most."""
 
-    objective: Objective
-    pessimism: float = 0.0
-    rounds: int = 0
+    objective: RewardWeights
+    risk_aversion: float = 0.0
+    max_refine_steps: int = 0
 
     @classmethod
-    def of(cls, config: Config) -> Self:
+    def from_config(cls, config: PipelineConfig) -> Self:
         """As a configuration says."""
         serving = config.serving
         return cls(
-            objective=config.objective.weights(),
-            pessimism=serving.pessimism,
-            rounds=config.refine_rounds,
+            objective=config.objective.to_reward_weights(),
+            risk_aversion=serving.risk_aversion,
+            max_refine_steps=config.refine_rounds,
         )
 
 
-def refining(inputs: Arrays, objective: Objective) -> Arrays:
+def refiner_inputs(inputs: NamedArrays, objective: RewardWeights) -> NamedArrays:
     """By name, what the refiner's graph takes that no step changes."""
-    return fixed_inputs(inputs, objective, inputs.get(VALUES))
+    return refiner_fixed_inputs(inputs, objective, inputs.get(CANDIDATE_VALUES))
 
 
 @torch.no_grad()
-def answer(
+def pytorch_outputs(
     generator: Generator,
     evaluator: Evaluator,
-    inputs: Arrays,
-    how: Choosing,
+    inputs: NamedArrays,
+    selection: SelectionConfig,
     *,
     stop_on_no_change: bool,
-) -> Arrays:
+) -> NamedArrays:
     """What PyTorch answers: lists (B, L, M), p_click and p_conversion (E, B, L + 1, M).
 
     L is K, and with refinement K + 1: the chosen list after its ascent is the last.
     """
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-    request = RequestTensors(*(tensors[name] for name in REQUEST))
-    start, editable, noise_slot, noise_item = (tensors[name] for name in EDITING)
-    told = {name: torch.from_numpy(a) for name, a in refining(inputs, how.objective).items()}
-    counts = Worth(*(told[name] for name in WORTH))
+    request = RequestTensors(*(tensors[name] for name in REQUEST_INPUTS))
+    start, editable, noise_slot, noise_item = (tensors[name] for name in EDIT_INPUTS)
+    told = {
+        name: torch.from_numpy(a) for name, a in refiner_inputs(inputs, selection.objective).items()
+    }
+    counts = RewardWeightTensors(*(told[name] for name in REWARD_WEIGHT_INPUTS))
     known = evaluator.encode(request)
-    order = generator.order(known, counts.click, counts.conversion)
-    begin = EditStart(start, editable, noise_slot, noise_item, order)
-    lists = propose(generator, request, known, begin, stop_on_no_change=stop_on_no_change)
-    answers = _judged(evaluator, known, request, lists, start)
-    if not how.rounds:
+    order = generator.relevance_scores(known, counts.click_weight, counts.conversion_weight)
+    begin = EditInputs(start, editable, noise_slot, noise_item, order)
+    lists = encode_and_edit(generator, request, known, begin, stop_on_no_change=stop_on_no_change)
+    answers = _scored_lists(evaluator, known, request, lists, start)
+    if not selection.max_refine_steps:
         return answers
     assert isinstance(evaluator, PairEvaluator)
 
     def on(at: torch.Tensor) -> torch.Tensor:
-        here = Stand(at, request.slot_valid, editable, told["movable"])
-        return step(evaluator, known.candidates, here, counts)
+        here = HillClimbState(at, request.slot_valid, editable, told["movable"])
+        return hill_climb_step(evaluator, known.candidates, here, counts)
 
-    begun = torch.from_numpy(chosen_list(inputs, answers, how)).long()
-    refined = ascend(on, begun, how.rounds).unsqueeze(1)
-    return _judged(evaluator, known, request, torch.cat([lists, refined], dim=1), start)
+    begun = torch.from_numpy(selected_lists(inputs, answers, selection)).long()
+    refined = iterate_local_search(on, begun, selection.max_refine_steps).unsqueeze(1)
+    return _scored_lists(evaluator, known, request, torch.cat([lists, refined], dim=1), start)
 
 
-def _judged(
+def _scored_lists(
     evaluator: Evaluator,
-    known: Encoded,
+    known: EncodedRequest,
     request: RequestTensors,
     lists: torch.Tensor,
     start: torch.Tensor,
-) -> Arrays:
+) -> NamedArrays:
     """Lists (B, L, M), and what the evaluator says of them and of the input list."""
-    judged = take_lists(known.candidates, with_input_list(lists, start))
+    judged = gather_lists(known.candidates, append_input_list(lists, start))
     p_click, p_conversion = evaluator.score(known, judged, request.slot_valid)
     return {
         "lists": lists.to(torch.int32).numpy(),
@@ -115,30 +121,36 @@ def _judged(
     }
 
 
-def with_input_list(lists: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+def append_input_list(lists: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
     """Append the input list, last by contract."""
     return torch.cat([lists, start.unsqueeze(1).to(lists.dtype)], dim=1)
 
 
-def chosen_places(inputs: Arrays, answers: Arrays, how: Choosing) -> NDArray[np.int64]:
+def selected_list_indices(
+    inputs: NamedArrays, outputs: NamedArrays, selection: SelectionConfig
+) -> NDArray[np.int64]:
     """Which of its lists each golden request is served, (B,); the last is the input list."""
-    values, objective = None, how.objective
-    if VALUES in inputs and objective.value:
-        lists = np.concatenate([answers["lists"], inputs["start"][:, None]], axis=1)
-        values = np.take_along_axis(inputs[VALUES][:, None, :], lists, axis=2)
-    rewards = reward(
-        answers["p_click"], answers["p_conversion"], values, inputs["slot_valid"], objective
+    values, objective = None, selection.objective
+    if CANDIDATE_VALUES in inputs and objective.value:
+        lists = np.concatenate([outputs["lists"], inputs["start"][:, None]], axis=1)
+        values = np.take_along_axis(inputs[CANDIDATE_VALUES][:, None, :], lists, axis=2)
+    rewards = compute_rewards(
+        outputs["p_click"], outputs["p_conversion"], values, inputs["slot_valid"], objective
     )
-    return choose(rewards, how.pessimism)
+    return select_lists(rewards, selection.risk_aversion)
 
 
-def chosen_list(inputs: Arrays, answers: Arrays, how: Choosing) -> NDArray[np.int32]:
+def selected_lists(
+    inputs: NamedArrays, outputs: NamedArrays, selection: SelectionConfig
+) -> NDArray[np.int32]:
     """(B, M), the list itself."""
-    lists = np.concatenate([answers["lists"], inputs["start"][:, None]], axis=1)
-    return lists[np.arange(len(lists)), chosen_places(inputs, answers, how)]
+    lists = np.concatenate([outputs["lists"], inputs["start"][:, None]], axis=1)
+    return lists[np.arange(len(lists)), selected_list_indices(inputs, outputs, selection)]
 
 
-def write_golden(path: Path, inputs: Arrays, answers: Arrays, chosen: NDArray[np.int64]) -> None:
-    """Write golden.npz: `in_<input>` arrays, the answers, and `chosen`."""
-    named = {INPUT + name: array for name, array in inputs.items()}
-    np.savez_compressed(path, allow_pickle=False, **named, **answers, chosen=chosen)
+def write_golden_batch(
+    path: Path, inputs: NamedArrays, outputs: NamedArrays, selected: NDArray[np.int64]
+) -> None:
+    """Write golden.npz: `in_<input>` arrays, the answers, and `served_lists`."""
+    named = {INPUT_PREFIX + name: array for name, array in inputs.items()}
+    np.savez_compressed(path, allow_pickle=False, **named, **outputs, chosen=selected)

@@ -8,21 +8,27 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from export.golden import VALUES, Arrays, Choosing, chosen_list, refining
-from export.graph import AXES
-from model.contract.choice import Objective
-from model.contract.manifest import (
-    EVALUATOR,
-    GENERATOR,
-    GENERATOR_RULES,
-    REFINER,
-    REFINER_RULES,
-    Graph,
+from export.golden import (
+    CANDIDATE_VALUES,
+    NamedArrays,
+    SelectionConfig,
+    refiner_inputs,
+    selected_lists,
 )
-from model.contract.refine import ascend
+from export.graph_modules import TENSOR_AXES
+from model.contract.artifact.manifest import (
+    EVALUATOR_GRAPH,
+    GENERATOR_GRAPH,
+    GENERATOR_RULES_GRAPH,
+    REFINER_GRAPH,
+    REFINER_RULES_GRAPH,
+    GraphEntry,
+)
+from model.contract.scoring.local_search import iterate_local_search
+from model.contract.scoring.objective import RewardWeights
 
 PROBABILITY_TOLERANCE = 1e-4  # float32 sums in another order; seen: below 1e-6
-SAME_LISTS = 0.99  # share of proposed lists: a tie in float may fall to the other side
+MIN_EQUAL_LISTS = 0.99  # share of proposed lists: a tie in float may fall to the other side
 
 
 class ParityError(Exception):
@@ -30,22 +36,26 @@ class ParityError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Parity:
+class ParityReport:
     """How the graphs compare on the golden batch.
 
     off: largest difference of a probability, on lists that both propose.
     same_lists: share of proposed lists that are equal.
     """
 
-    off: float
-    same_lists: float
+    max_probability_error: float
+    equal_list_share: float
 
 
-class Runner:
+class GraphRunner:
     """The graphs of a folder in ONNX Runtime, one thread, as the service runs them."""
 
-    def __init__(self, folder: Path, graphs: dict[str, Graph], how: Choosing | None = None) -> None:
-        self.how = how or Choosing(objective=Objective())  # of what is proposed alone
+    def __init__(
+        self, folder: Path, graphs: dict[str, GraphEntry], selection: SelectionConfig | None = None
+    ) -> None:
+        self.selection = selection or SelectionConfig(
+            objective=RewardWeights()
+        )  # of what is proposed alone
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -59,37 +69,41 @@ class Runner:
             for name, graph in graphs.items()
         }
 
-    def run(self, graph: str, inputs: Arrays) -> list[np.ndarray]:
+    def run_graph(self, graph: str, inputs: NamedArrays) -> list[np.ndarray]:
         """Outputs of one graph; it takes what it needs from the inputs."""
         session = self.sessions[graph]
         names = [value.name for value in session.get_inputs()]
         return list(session.run(None, {name: inputs[name] for name in names}))
 
-    def answer(self, inputs: Arrays) -> Arrays:
+    def predict(self, inputs: NamedArrays) -> NamedArrays:
         """Same keys as `golden.answer`."""
-        lists, told = proposed(self.sessions[GENERATOR], inputs)
-        made = self._judge(inputs | told, lists)
-        if not self.how.rounds:
+        lists, told = run_generator(self.sessions[GENERATOR_GRAPH], inputs)
+        made = self._score_lists(inputs | told, lists)
+        if not self.selection.max_refine_steps:
             return made
-        refined = self.refine(inputs | told, chosen_list(inputs, made, self.how))
-        return self._judge(inputs | told, np.concatenate([lists, refined[:, None]], axis=1))
+        refined = self.refine_lists(inputs | told, selected_lists(inputs, made, self.selection))
+        return self._score_lists(inputs | told, np.concatenate([lists, refined[:, None]], axis=1))
 
-    def refine(self, inputs: Arrays, start: np.ndarray, graph: str = REFINER) -> np.ndarray:
+    def refine_lists(
+        self, inputs: NamedArrays, start: np.ndarray, graph: str = REFINER_GRAPH
+    ) -> np.ndarray:
         """Lists (B, M) after their ascent; inputs hold what the generator's graph says."""
-        given = inputs | refining(inputs, self.how.objective)
-        return ascend(
-            lambda at: self.run(graph, given | {"at": at})[0],
+        given = inputs | refiner_inputs(inputs, self.selection.objective)
+        return iterate_local_search(
+            lambda at: self.run_graph(graph, given | {"at": at})[0],
             start.astype(np.int32),
-            self.how.rounds,
+            self.selection.max_refine_steps,
         )
 
-    def _judge(self, inputs: Arrays, lists: np.ndarray) -> Arrays:
+    def _score_lists(self, inputs: NamedArrays, lists: np.ndarray) -> NamedArrays:
         judged = np.concatenate([lists, inputs["start"][:, None]], axis=1)
-        p_click, p_conversion = self.run(EVALUATOR, inputs | {"lists": judged})
+        p_click, p_conversion = self.run_graph(EVALUATOR_GRAPH, inputs | {"lists": judged})
         return {"lists": lists, "p_click": p_click, "p_conversion": p_conversion}
 
 
-def proposed(generator: ort.InferenceSession, inputs: Arrays) -> tuple[np.ndarray, Arrays]:
+def run_generator(
+    generator: ort.InferenceSession, inputs: NamedArrays
+) -> tuple[np.ndarray, NamedArrays]:
     """Lists (B, K, M), and by name what else the graph says: inputs of the evaluator's graph."""
     names = [value.name for value in generator.get_inputs()]
     made = generator.run(None, {name: inputs[name] for name in names})
@@ -97,49 +111,57 @@ def proposed(generator: ort.InferenceSession, inputs: Arrays) -> tuple[np.ndarra
     return told.pop("lists"), told
 
 
-def compare(expected: Arrays, found: Arrays) -> Parity:
+def compare_outputs(expected: NamedArrays, actual: NamedArrays) -> ParityReport:
     """Compare answers of the same requests."""
-    same = (expected["lists"] == found["lists"]).all(axis=-1)  # (B, K)
+    same = (expected["lists"] == actual["lists"]).all(axis=-1)  # (B, K)
     both = np.concatenate([same, np.ones((len(same), 1), dtype=bool)], axis=1)  # the input list
     off = max(
-        float(np.abs(expected[name] - found[name])[:, both].max(initial=0.0))
+        float(np.abs(expected[name] - actual[name])[:, both].max(initial=0.0))
         for name in ("p_click", "p_conversion")
     )
-    return Parity(off=off, same_lists=float(same.mean()))
+    return ParityReport(max_probability_error=off, equal_list_share=float(same.mean()))
 
 
-def require_parity(runner: Runner, inputs: Arrays, expected: Arrays, max_candidates: int) -> Parity:
+def require_parity(
+    runner: GraphRunner, inputs: NamedArrays, expected: NamedArrays, max_candidates: int
+) -> ParityReport:
     """Hold the graphs against PyTorch at batch 1, the whole batch, and padded to the maximum.
 
     Raises:
         ParityError: probabilities off by more than PROBABILITY_TOLERANCE, or fewer than
-            SAME_LISTS of the lists equal, or a rule without effect that changes a list.
+            MIN_EQUAL_LISTS of the lists equal, or a rule without effect that changes a list.
     """
-    one = [runner.answer(rows(inputs, slice(at, at + 1))) for at in range(min(32, batch(inputs)))]
+    one = [
+        runner.predict(slice_requests(inputs, slice(at, at + 1)))
+        for at in range(min(32, batch_size(inputs)))
+    ]
     parities = {
-        "batch 1": compare(rows_of_answer(expected, len(one)), joined(one)),
-        "whole batch": compare(expected, runner.answer(inputs)),
-        f"{max_candidates} candidates": compare(
-            rows_of_answer(expected, 8),
-            runner.answer(padded(rows(inputs, slice(0, 8)), max_candidates)),
+        "batch 1": compare_outputs(slice_outputs(expected, len(one)), concat_outputs(one)),
+        "whole batch": compare_outputs(expected, runner.predict(inputs)),
+        f"{max_candidates} candidates": compare_outputs(
+            slice_outputs(expected, 8),
+            runner.predict(pad_candidates(slice_requests(inputs, slice(0, 8)), max_candidates)),
         ),
-        "rules without effect": compare(
+        "rules without effect": compare_outputs(
             expected,
-            {**expected, "lists": lists_under_a_rule_without_effect(runner, inputs, expected)},
+            {**expected, "lists": lists_under_neutral_rule(runner, inputs, expected)},
         ),
     }
     for where, parity in parities.items():
-        if parity.off > PROBABILITY_TOLERANCE or parity.same_lists < SAME_LISTS:
+        if (
+            parity.max_probability_error > PROBABILITY_TOLERANCE
+            or parity.equal_list_share < MIN_EQUAL_LISTS
+        ):
             raise ParityError(
-                f"{where}: probabilities off by {parity.off:.2e} (at most "
-                f"{PROBABILITY_TOLERANCE:.0e}), {parity.same_lists:.1%} of lists equal "
-                f"(at least {SAME_LISTS:.0%})"
+                f"{where}: probabilities off by {parity.max_probability_error:.2e} (at most "
+                f"{PROBABILITY_TOLERANCE:.0e}), {parity.equal_list_share:.1%} of lists equal "
+                f"(at least {MIN_EQUAL_LISTS:.0%})"
             )
     return parities["whole batch"]
 
 
-def lists_under_a_rule_without_effect(
-    runner: Runner, inputs: Arrays, expected: Arrays
+def lists_under_neutral_rule(
+    runner: GraphRunner, inputs: NamedArrays, expected: NamedArrays
 ) -> np.ndarray:
     """Lists (B, L, M) of the rule graphs under a rule that every list obeys.
 
@@ -153,51 +175,51 @@ def lists_under_a_rule_without_effect(
         "rule_min": np.zeros((b, 1), dtype=np.float32),
         "rule_max": np.full((b, 1), m, dtype=np.float32),
     }
-    lists, told = proposed(runner.sessions[GENERATOR_RULES], {**inputs, **rule})
-    if not runner.how.rounds:
+    lists, told = run_generator(runner.sessions[GENERATOR_RULES_GRAPH], {**inputs, **rule})
+    if not runner.selection.max_refine_steps:
         return lists
     generated = {"lists": expected["lists"][:, :-1]}  # without the refined one, the last
     for name in ("p_click", "p_conversion"):
         generated[name] = np.delete(expected[name], -2, axis=2)
-    begun = chosen_list(inputs, generated, runner.how)
-    refined = runner.refine(inputs | rule | told, begun, REFINER_RULES)
+    begun = selected_lists(inputs, generated, runner.selection)
+    refined = runner.refine_lists(inputs | rule | told, begun, REFINER_RULES_GRAPH)
     return np.concatenate([lists, refined[:, None]], axis=1)
 
 
-def batch(inputs: Arrays) -> int:
+def batch_size(inputs: NamedArrays) -> int:
     """Requests in these inputs."""
     return len(inputs["candidates"])
 
 
-def rows(inputs: Arrays, which: slice) -> Arrays:
+def slice_requests(inputs: NamedArrays, selected: slice) -> NamedArrays:
     """Some requests of the inputs."""
-    return {name: array[which] for name, array in inputs.items()}
+    return {name: array[selected] for name, array in inputs.items()}
 
 
-def rows_of_answer(answer: Arrays, count: int) -> Arrays:
+def slice_outputs(outputs: NamedArrays, count: int) -> NamedArrays:
     """The answers to the first requests: predictions carry the members' axis first."""
     return {
         name: array[:count] if name == "lists" else array[:, :count]
-        for name, array in answer.items()
+        for name, array in outputs.items()
         if name in {"lists", "p_click", "p_conversion"}
     }
 
 
-def joined(answers: list[Arrays]) -> Arrays:
+def concat_outputs(outputs: list[NamedArrays]) -> NamedArrays:
     """Answers to single requests as one batch."""
     return {
-        name: np.concatenate([a[name] for a in answers], axis=0 if name == "lists" else 1)
-        for name in answers[0]
+        name: np.concatenate([a[name] for a in outputs], axis=0 if name == "lists" else 1)
+        for name in outputs[0]
     }
 
 
-def candidate_axes(inputs: Arrays) -> dict[str, int]:
+def candidate_axes(inputs: NamedArrays) -> dict[str, int]:
     """By name, which axis of an input is the candidates': all are padded or filled up together."""
-    shapes = AXES | {VALUES: ("B", "N")}
+    shapes = TENSOR_AXES | {CANDIDATE_VALUES: ("B", "N")}
     return {name: shapes[name].index("N") for name in inputs if "N" in shapes.get(name, ())}
 
 
-def padded(inputs: Arrays, candidates: int) -> Arrays:
+def pad_candidates(inputs: NamedArrays, candidates: int) -> NamedArrays:
     """The same requests with padding up to this many candidates."""
     more = candidates - inputs["cand_valid"].shape[1]
     if more <= 0:

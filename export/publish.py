@@ -14,15 +14,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.contract.manifest import (
-    TABLES,
+from model.contract.artifact.manifest import (
+    EXTERNAL_WEIGHTS_FILE,
     Manifest,
-    file_checksum,
-    require_whole,
+    check_artifact_files,
+    file_sha256,
     write_manifest,
 )
 
-CURRENT = "current"
+CURRENT_LINK = "current"
 
 
 def artifact_name(checksums: dict[str, str], now: datetime) -> str:
@@ -31,7 +31,7 @@ def artifact_name(checksums: dict[str, str], now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
 
-def publish(
+def publish_artifact(
     root: Path, build: Callable[[Path], Callable[[str, dict[str, str]], Manifest]], now: datetime
 ) -> Path:
     """Build an artifact under `root` and point `current` at it.
@@ -49,38 +49,38 @@ def publish(
     aside = Path(tempfile.mkdtemp(prefix=".part-", dir=root))
     try:
         describe = build(aside)
-        checksums = {path.name: file_checksum(path) for path in sorted(aside.iterdir())}
+        checksums = {path.name: file_sha256(path) for path in sorted(aside.iterdir())}
         name = artifact_name(checksums, now)
         manifest = describe(name, checksums)
         write_manifest(aside, manifest)
-        require_whole(aside, manifest)
-        _protect(aside)
-        _sync(aside)
+        check_artifact_files(aside, manifest)
+        _make_read_only(aside)
+        _fsync_files(aside)
         place = root / name
         aside.rename(place)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    point_current(root, name)
+    swap_current_link(root, name)
     return place
 
 
-def point_current(root: Path, name: str) -> None:
+def swap_current_link(root: Path, name: str) -> None:
     """Swap the `current` link in one step."""
-    link = root / f".{CURRENT}-{os.getpid()}"
+    link = root / f".{CURRENT_LINK}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(name)
-    link.replace(root / CURRENT)
+    link.replace(root / CURRENT_LINK)
 
 
-def _protect(folder: Path) -> None:
+def _make_read_only(folder: Path) -> None:
     """Readable by all; and nobody writes by accident into what running services have mapped."""
     folder.chmod(0o755)
-    if (folder / TABLES).exists():
-        (folder / TABLES).chmod(0o444)
+    if (folder / EXTERNAL_WEIGHTS_FILE).exists():
+        (folder / EXTERNAL_WEIGHTS_FILE).chmod(0o444)
 
 
-def _sync(folder: Path) -> None:
+def _fsync_files(folder: Path) -> None:
     for path in (*folder.iterdir(), folder):
         fd = os.open(path, os.O_RDONLY)
         try:

@@ -13,9 +13,9 @@ from onnxscript import optimizer
 from torch import Tensor
 from torch.export import Dim
 
-from export.graph import AXES, DYNAMIC, GraphSpec
-from export.tables import TablesFile
-from model.contract import manifest
+from export.external_weights import ExternalWeights
+from export.graph_modules import DYNAMIC_AXES, TENSOR_AXES, GraphSpec
+from model.contract.artifact import manifest
 
 OPSET = 20
 _ANY = 2**31 - 1
@@ -23,8 +23,8 @@ _LIMITS = {"B": 4096, "N": 4096, "K": 1024, "R": 1024, "L": 65536, "H": 4096}
 
 
 def export_graph(
-    spec: GraphSpec, examples: dict[str, Tensor], path: Path, tables: TablesFile
-) -> manifest.Graph:
+    spec: GraphSpec, examples: dict[str, Tensor], path: Path, external_weights: ExternalWeights
+) -> manifest.GraphEntry:
     """Trace, write and describe one graph.
 
     Args:
@@ -36,20 +36,20 @@ def export_graph(
     Returns:
         The graph's entry in the manifest.
     """
-    axes = {letter: Dim(letter, min=1, max=_LIMITS[letter]) for letter in sorted(DYNAMIC)}
+    axes = {letter: Dim(letter, min=1, max=_LIMITS[letter]) for letter in sorted(DYNAMIC_AXES)}
     shapes = {
-        name: {at: axes[a] for at, a in enumerate(AXES[name]) if a in DYNAMIC}
-        for name in spec.inputs
+        name: {at: axes[a] for at, a in enumerate(TENSOR_AXES[name]) if a in DYNAMIC_AXES}
+        for name in spec.input_names
     }
-    with warnings.catch_warnings(), _quiet():
+    with warnings.catch_warnings(), _ExporterWarningsOff():
         warnings.simplefilter("ignore")  # the exporter warns about its own internals
         program = torch.onnx.export(
             spec.module.eval(),
-            kwargs={name: examples[name] for name in spec.inputs},
+            kwargs={name: examples[name] for name in spec.input_names},
             dynamo=True,
             dynamic_shapes=shapes,
-            input_names=list(spec.inputs),
-            output_names=list(spec.outputs),
+            input_names=list(spec.input_names),
+            output_names=list(spec.output_names),
             opset_version=OPSET,
             optimize=False,
             verbose=False,
@@ -58,14 +58,14 @@ def export_graph(
         raise RuntimeError(f"torch.onnx gave nothing for {spec.name}")
     # What hangs on weights alone is computed now, however large.
     optimizer.optimize(program.model, input_size_limit=_ANY, output_size_limit=_ANY)
-    model = held_once(program.model_proto)
+    model = deduplicate_initializers(program.model_proto)
     onnx.checker.check_model(model)
-    taken = tables.take(model)
+    taken = external_weights.move_from(model)
     path.write_bytes(model.SerializeToString())
-    return describe(path, model, taken)
+    return graph_manifest_entry(path, model, taken)
 
 
-def held_once(model: onnx.ModelProto) -> onnx.ModelProto:
+def deduplicate_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
     """Equal weights become one: a table that is looked up twice is written down twice."""
     graph = model.graph
     names: dict[tuple[object, ...], str] = {}
@@ -83,9 +83,11 @@ def held_once(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def describe(path: Path, model: onnx.ModelProto, tables: list[manifest.Table]) -> manifest.Graph:
+def graph_manifest_entry(
+    path: Path, model: onnx.ModelProto, tables: list[manifest.ExternalWeightEntry]
+) -> manifest.GraphEntry:
     """Read names, types and shapes off an ONNX graph."""
-    return manifest.Graph(
+    return manifest.GraphEntry(
         file=path.name,
         inputs=[_tensor(value) for value in model.graph.input],
         outputs=[_tensor(value) for value in model.graph.output],
@@ -94,14 +96,14 @@ def describe(path: Path, model: onnx.ModelProto, tables: list[manifest.Table]) -
     )
 
 
-def _tensor(value: onnx.ValueInfoProto) -> manifest.Tensor:
+def _tensor(value: onnx.ValueInfoProto) -> manifest.TensorEntry:
     kind = value.type.tensor_type
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
     shape: list[int | str] = [d.dim_param or int(d.dim_value) for d in kind.shape.dim]
-    return manifest.Tensor(name=value.name, dtype=dtype, shape=shape)
+    return manifest.TensorEntry(name=value.name, dtype=dtype, shape=shape)
 
 
-class _quiet:
+class _ExporterWarningsOff:
     """The exporter logs its progress at INFO and its fallbacks at WARNING; keep errors."""
 
     def __enter__(self) -> None:

@@ -1,6 +1,6 @@
 """Sends one body and reads one answer over kept connections, at as little cost as Python allows.
 
-The head is the same for all requests and made once. Needs gevent sockets (`station.py`).
+The head is the same for all requests and made once. Needs gevent sockets (`sender.py`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from gevent import socket, ssl
 from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
 
 _BLOCK = 65_536
-_PLAIN = b'"degraded":[]'  # as the service writes it: then nothing else of the answer is needed
+_NOT_DEGRADED = (
+    b'"degraded":[]'  # as the service writes it: then nothing else of the answer is needed
+)
 
 
-class Failed(Exception):
+class RequestFailed(Exception):
     """No list came; `reason` is one of a few words, fit to be counted by."""
 
     def __init__(self, reason: str) -> None:
@@ -24,17 +26,17 @@ class Failed(Exception):
         self.reason = reason
 
 
-class _Stale(Exception):
+class _StaleConnection(Exception):
     """The far end had closed a kept connection before anything was answered."""
 
 
-class Client:
+class RerankClient:
     """Posts bodies to one address; as many connections as there are requests at once."""
 
     def __init__(self, url: str, *, timeout_s: float, token: str | None = None) -> None:
         where = urlsplit(url)
         if where.scheme not in {"http", "https"} or not where.hostname:
-            raise ValueError(f"{url!r} is no address of the form http://host:port")
+            raise ValueError(f"{url!r} is not an address of the form http://host:port")
         self._timeout_s = timeout_s
         self._address = where.hostname, where.port or (443 if where.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if where.scheme == "https" else None
@@ -48,18 +50,18 @@ class Client:
         ]
         self._head = "\r\n".join(lines).encode()
 
-    def ask(self, body: bytes) -> tuple[int, list[str]]:
+    def post_body(self, body: bytes) -> tuple[int, list[str]]:
         """Length of the answer and what it was degraded by; raises Failed."""
         raw = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
         until = time.monotonic() + self._timeout_s
         try:
             status, answer = self._exchange(raw, until)
         except TimeoutError as error:
-            raise Failed("timeout") from error
+            raise RequestFailed("timeout") from error
         except OSError as error:
-            raise Failed(f"connection: {type(error).__name__}") from error
+            raise RequestFailed(f"connection: {type(error).__name__}") from error
         except HTTPParseError as error:
-            raise Failed("no HTTP answer") from error
+            raise RequestFailed("no HTTP answer") from error
         return len(answer), _degraded(status, answer)
 
     def close(self) -> None:
@@ -74,10 +76,10 @@ class Client:
             sock = self._idle.pop() if kept else self._connect(until)
             whole = False
             try:
-                answer = _Answer(sock, raw, until)
-                whole = answer.keeps
+                answer = _Response(sock, raw, until)
+                whole = answer.keep_alive
                 return answer.status, bytes(answer.body)
-            except _Stale as error:
+            except _StaleConnection as error:
                 if not kept:
                     raise ConnectionResetError("closed without an answer") from error
             finally:
@@ -94,7 +96,7 @@ class Client:
         return self._tls.wrap_socket(sock, server_hostname=self._address[0])
 
 
-class _Answer(HTTPResponseParser):
+class _Response(HTTPResponseParser):
     """Sends a request and reads its answer to the end."""
 
     def __init__(self, sock: socket.socket, raw: bytes, until: float) -> None:
@@ -110,7 +112,7 @@ class _Answer(HTTPResponseParser):
         except (ConnectionResetError, BrokenPipeError) as error:
             if self._begun:
                 raise
-            raise _Stale from error
+            raise _StaleConnection from error
 
     @property
     def status(self) -> int:
@@ -118,13 +120,13 @@ class _Answer(HTTPResponseParser):
         return self.get_code()
 
     @property
-    def keeps(self) -> bool:
+    def keep_alive(self) -> bool:
         """Whether the connection takes another request."""
         return bool(self.should_keep_alive())
 
     def _read(self, data: bytes) -> None:
         if not data and not self._begun:
-            raise _Stale
+            raise _StaleConnection
         self._begun = True
         self.feed(data)
         if not data and not self._whole:
@@ -152,7 +154,7 @@ def _left(until: float) -> float:
 
 def _degraded(status: int, answer: bytes) -> list[str]:
     """What the answer went without; raises Failed for one that is no list."""
-    if status == 200 and _PLAIN in answer:
+    if status == 200 and _NOT_DEGRADED in answer:
         return []
     try:
         read = json.loads(answer)
@@ -160,5 +162,5 @@ def _degraded(status: int, answer: bytes) -> list[str]:
             return [str(reason) for reason in read["degraded"]]
         code = str(read["error"]["code"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Failed("no list" if status == 200 else f"HTTP {status}") from error
-    raise Failed(f"HTTP {status} {code}")
+        raise RequestFailed("no list" if status == 200 else f"HTTP {status}") from error
+    raise RequestFailed(f"HTTP {status} {code}")

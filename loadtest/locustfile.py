@@ -13,20 +13,22 @@ from locust import LoadTestShape, User, events, task
 from locust.env import Environment
 from locust.web import WebUI
 
-from loadtest.options import add_options
-from loadtest.run import Run
-from loadtest.station import SOURCES
+from loadtest.load_options import add_options
+from loadtest.locust_process import LocustProcess
+from loadtest.sender import SOURCE_COUNT
 
-_runs: dict[Environment, Run] = {}  # locust makes users and shapes by itself: here they find theirs
+_runs: dict[
+    Environment, LocustProcess
+] = {}  # locust makes users and shapes by itself: here they find theirs
 
 
-class Source(User):
+class ArrivalSource(User):
     """A share of the arrivals."""
 
     @task
-    def arrivals(self) -> None:
+    def send_arrivals(self) -> None:
         """Send until the run's end, then wait to be stopped."""
-        station = _runs[self.environment].station
+        station = _runs[self.environment].sender
         if station is not None:
             station.run_source()
         while True:
@@ -35,18 +37,18 @@ class Source(User):
     def on_stop(self) -> None:
         """Let what is under way come back before this process reports for the last time."""
         run = _runs[self.environment]
-        if run.station is not None:
-            run.station.finished.wait(run.given.timeout + 2.0)
+        if run.sender is not None:
+            run.sender.finished.wait(run.options.timeout + 2.0)
 
 
-class WholeRun(LoadTestShape):
+class ConstantSourcesShape(LoadTestShape):
     """All sources from the first moment until every process has reported for the last time."""
 
     def tick(self) -> tuple[int, float] | None:
         """How many sources there are to be, and how many may start in a second."""
-        if self.runner is None or _runs[self.runner.environment].over:
+        if self.runner is None or _runs[self.runner.environment].finished:
             return None
-        return SOURCES, SOURCES
+        return SOURCE_COUNT, SOURCE_COUNT
 
 
 def _declare(parser: ArgumentParser, **_: object) -> None:
@@ -54,9 +56,9 @@ def _declare(parser: ArgumentParser, **_: object) -> None:
 
 
 def _prepare(environment: Environment, web_ui: WebUI | None, **_: object) -> None:
-    run = _runs[environment] = Run(environment)
-    run.check(web_ui)
-    run.listen(web_ui)
+    run = _runs[environment] = LocustProcess(environment)
+    run.validate(web_ui)
+    run.register_listeners(web_ui)
 
 
 events.init_command_line_parser.add_listener(_declare)

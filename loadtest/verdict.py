@@ -7,123 +7,135 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadtest.shapes import Shape
-from loadtest.tally import NOT_SENT, Tally
+from loadtest.load_shapes import LoadShape
+from loadtest.run_counts import NOT_SENT, RunCounts
 
-PERCENTS = (50, 90, 99, 99.9)
+REPORTED_PERCENTILES = (50, 90, 99, 99.9)
 _SIGMAS = 5.0  # fewer arrivals than this below what is expected are no accident
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
+class LoadObjective:
     """What a run must reach.
 
     achieved: answers within the run, as a share of the arrivals.
-    lag_ms: p99 of the generator's own lateness; above it the run says little about the server.
+    send_lag_ms: p99 of the generator's own lateness; above it the run says little about the server.
     """
 
     p99_ms: float = 50.0
     error_ratio: float = 0.001
     degraded_share: float = 0.01
-    achieved: float = 0.95
-    lag_ms: float = 10.0
+    achieved_share: float = 0.95
+    send_lag_ms: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ObjectiveCheck:
     """One demand: what was found, what is allowed, in the words of the table."""
 
     name: str
-    found: str
+    measured: str
     limit: str
     met: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LoadVerdict:
     """All demands on one run."""
 
-    rows: Sequence[Row]
-    tally: Tally
-    ran_s: float
+    checks: Sequence[ObjectiveCheck]
+    counts: RunCounts
+    duration_s: float
 
     @property
     def met(self) -> bool:
         """Every demand is met."""
-        return all(row.met for row in self.rows)
+        return all(row.met for row in self.checks)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers behind the table."""
-        tally = self.tally
+        tally = self.counts
         return {
             "met": self.met,
-            "seconds": round(self.ran_s, 3),
+            "seconds": round(self.duration_s, 3),
             "arrivals": tally.arrivals,
             "answers": tally.answers,
             "failures": dict(tally.failures),
             "degraded_answers": tally.degraded_answers,
-            "degraded": dict(tally.degraded),
-            "latency_ms": {f"p{p:g}": _ms(tally.latency.percentile(p)) for p in PERCENTS},
-            "generator_lag_ms": {f"p{p:g}": _ms(tally.lag.percentile(p)) for p in PERCENTS},
-            "demands": [
-                {"name": r.name, "found": r.found, "limit": r.limit, "met": r.met}
-                for r in self.rows
+            "degraded": dict(tally.degraded_reasons),
+            "latency_ms": {
+                f"p{p:g}": _ms(tally.latency.percentile(p)) for p in REPORTED_PERCENTILES
+            },
+            "send_lag_ms": {
+                f"p{p:g}": _ms(tally.send_lag.percentile(p)) for p in REPORTED_PERCENTILES
+            },
+            "checks": [
+                {"name": r.name, "found": r.measured, "limit": r.limit, "met": r.met}
+                for r in self.checks
             ],
         }
 
 
-def judge(tally: Tally, shape: Shape, objective: Objective, ran_s: float) -> Verdict:
+def assess_load_run(
+    counts: RunCounts, shape: LoadShape, objective: LoadObjective, duration_s: float
+) -> LoadVerdict:
     """Hold the counts of a whole run against the objective."""
-    seconds = min(ran_s, shape.duration_s)
-    expected = shape.expected(seconds)
-    offered = tally.arrivals / seconds if seconds else 0.0
-    p99 = tally.latency.percentile(99)
-    lag = tally.lag.percentile(99)
-    errors = _share(tally.failed, tally.arrivals)
-    degraded = _share(tally.degraded_answers, tally.answers)
-    achieved = _share(tally.in_time, tally.arrivals)
+    seconds = min(duration_s, shape.duration_s)
+    expected = shape.expected_arrivals(seconds)
+    offered = counts.arrivals / seconds if seconds else 0.0
+    p99 = counts.latency.percentile(99)
+    lag = counts.send_lag.percentile(99)
+    errors = _share(counts.failed, counts.arrivals)
+    degraded = _share(counts.degraded_answers, counts.answers)
+    achieved = _share(counts.answered_in_run, counts.arrivals)
     rows = (
-        Row(
+        ObjectiveCheck(
             "arrivals",
-            f"{tally.arrivals:,}",
+            f"{counts.arrivals:,}",
             f"about {expected:,.0f}",
-            tally.arrivals > 0 and tally.arrivals >= expected - _SIGMAS * math.sqrt(expected),
+            counts.arrivals > 0 and counts.arrivals >= expected - _SIGMAS * math.sqrt(expected),
         ),
         _row("p99 of answers", p99 and p99 * 1e3, objective.p99_ms, "{:.1f} ms".format),
         _row("errors", errors, objective.error_ratio, _percent),
         _row("degraded answers", degraded, objective.degraded_share, _percent),
-        Row(
-            "answers a second",
-            f"{tally.in_time / seconds if seconds else 0:,.1f}",
-            f"at least {offered * objective.achieved:,.1f}",
-            achieved is not None and achieved >= objective.achieved,
+        ObjectiveCheck(
+            "answers per second",
+            f"{counts.answered_in_run / seconds if seconds else 0:,.1f}",
+            f"at least {offered * objective.achieved_share:,.1f}",
+            achieved is not None and achieved >= objective.achieved_share,
         ),
-        _row("generator's lag, p99", lag and lag * 1e3, objective.lag_ms, "{:.1f} ms".format),
+        _row("send lag, p99", lag and lag * 1e3, objective.send_lag_ms, "{:.1f} ms".format),
     )
-    return Verdict(rows, tally, ran_s)
+    return LoadVerdict(rows, counts, duration_s)
 
 
-def table(verdict: Verdict) -> list[str]:
+def verdict_table(verdict: LoadVerdict) -> list[str]:
     """The verdict as lines for a terminal."""
-    tally = verdict.tally
-    lines = ["", f"{'':<22} {'found':>12}   {'objective':<20}"]
-    for row in verdict.rows:
+    tally = verdict.counts
+    lines = ["", f"{'':<22} {'measured':>12}   {'objective':<20}"]
+    for row in verdict.checks:
         lines.append(
-            f"{row.name:<22} {row.found:>12}   {row.limit:<20} {'ok' if row.met else 'MISSED'}"
+            f"{row.name:<22} {row.measured:>12}   {row.limit:<20} {'ok' if row.met else 'MISSED'}"
         )
-    percentiles = [(f"p{p:g}", tally.latency.percentile(p)) for p in PERCENTS]
+    percentiles = [(f"p{p:g}", tally.latency.percentile(p)) for p in REPORTED_PERCENTILES]
     found = ", ".join(f"{name} {s * 1e3:.1f} ms" for name, s in percentiles if s is not None)
     lines += ["", f"latency from the moment a request was due: {found or 'no answers'}"]
-    lines += [f"degraded by {reason}: {n:,}" for reason, n in tally.degraded.most_common()]
-    lines += [f"failed, {_told(reason)}: {n:,}" for reason, n in tally.failures.most_common()]
+    lines += [f"degraded by {reason}: {n:,}" for reason, n in tally.degraded_reasons.most_common()]
+    lines += [
+        f"failed, {_failure_text(reason)}: {n:,}" for reason, n in tally.failures.most_common()
+    ]
     lines += ["", "objective met" if verdict.met else "OBJECTIVE MISSED"]
     return lines
 
 
-def _row(name: str, found: float | None, limit: float, show: Callable[[float], str]) -> Row:
+def _row(
+    name: str, found: float | None, limit: float, show: Callable[[float], str]
+) -> ObjectiveCheck:
     """A demand that something is at most a limit; nothing measured is not met."""
     met = found is not None and found <= limit
-    return Row(name, "-" if found is None else show(found), f"at most {show(limit)}", met)
+    return ObjectiveCheck(
+        name, "-" if found is None else show(found), f"at most {show(limit)}", met
+    )
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -138,5 +150,5 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1e3, 3)
 
 
-def _told(reason: str) -> str:
-    return "not sent because every place was taken" if reason == NOT_SENT else reason
+def _failure_text(reason: str) -> str:
+    return "not sent: too many requests in flight" if reason == NOT_SENT else reason

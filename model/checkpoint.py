@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.config import Config
-from model.contract.fitted import FittedSchema, from_json
+from model.config.pipeline_config import PipelineConfig
+from model.contract.schema.fitted import FittedSchema, fitted_schema_from_json
 from model.nets.build import build_evaluator, build_generator
-from model.nets.evaluator import Evaluator
-from model.nets.generator import Generator
-from model.nets.shape import Fields
+from model.nets.evaluators.abstract_evaluator import Evaluator
+from model.nets.field_layout import FieldLayout
+from model.nets.generators.abstract_generator import Generator
 
-BEST, LAST = "best.pt", "last.pt"
+BEST_FILE, LAST_FILE = "best.pt", "last.pt"
 
 
 class CheckpointError(Exception):
@@ -41,33 +41,35 @@ class Checkpoint:
     """
 
     kind: str
-    config: Config
+    config: PipelineConfig
     schema: FittedSchema
     slots: int
-    sessions: int
+    history_length: int
     max_candidates: int
     list_sizes: list[int]
     weights: dict[str, Tensor]
-    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
-    def evaluator(self) -> Evaluator:
+    def load_evaluator(self) -> Evaluator:
         """Rebuild the evaluator, ready to predict."""
-        self._require("evaluator")
-        net = build_evaluator(self.config.evaluator, Fields.of(self.schema), self.slots)
-        self._fill(net)
+        self._require_kind("evaluator")
+        net = build_evaluator(
+            self.config.evaluator, FieldLayout.from_schema(self.schema), self.slots
+        )
+        self._load_weights(net)
         return net.eval().requires_grad_(False)
 
-    def generator(self) -> Generator:
+    def load_generator(self) -> Generator:
         """Rebuild the generator, ready to propose."""
-        self._require("generator")
+        self._require_kind("generator")
         config = self.config
         net = build_generator(
-            config.generator, config.evaluator, Fields.of(self.schema), self.slots
+            config.generator, config.evaluator, FieldLayout.from_schema(self.schema), self.slots
         )
-        self._fill(net)
+        self._load_weights(net)
         return net.eval().requires_grad_(False)
 
-    def _fill(self, net: torch.nn.Module) -> None:
+    def _load_weights(self, net: torch.nn.Module) -> None:
         try:
             net.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -76,7 +78,7 @@ class Checkpoint:
                 f"train anew: {str(error).splitlines()[0]}"
             ) from error
 
-    def _require(self, kind: str) -> None:
+    def _require_kind(self, kind: str) -> None:
         if self.kind != kind:
             raise CheckpointError(f"this checkpoint holds {self.kind}, not {kind}")
 
@@ -85,24 +87,24 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write one checkpoint file."""
     described = {
         "kind": checkpoint.kind,
-        "config": checkpoint.config.as_mapping(),
+        "config": checkpoint.config.to_mapping(),
         "schema": checkpoint.schema.model_dump(mode="json"),
         "slots": checkpoint.slots,
-        "sessions": checkpoint.sessions,
+        "history_length": checkpoint.history_length,
         "max_candidates": checkpoint.max_candidates,
         "list_sizes": checkpoint.list_sizes,
-        "facts": checkpoint.facts,
+        "metadata": checkpoint.metadata,
     }
     write_state(path, {"described": json.dumps(described), "weights": checkpoint.weights})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what `write_checkpoint` wrote; a folder means its best epoch."""
-    state = read_state(path / BEST if path.is_dir() else path)
+    state = read_state(path / BEST_FILE if path.is_dir() else path)
     try:
         described = json.loads(state["described"])
-        described["config"] = Config.from_mapping(_as_trained(described["config"]))
-        described["schema"] = from_json(described["schema"])
+        described["config"] = PipelineConfig.from_mapping(_as_trained(described["config"]))
+        described["schema"] = fitted_schema_from_json(described["schema"])
         return Checkpoint(**described, weights=state["weights"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of this version: {error}") from error
@@ -110,7 +112,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _as_trained(config: dict[str, Any]) -> dict[str, Any]:
     """With what was so before there was a key for it."""
-    config["generator"].setdefault("by_relevance", False)
+    config["generator"].setdefault("starts_from_relevance_order", False)
     return config
 
 

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-Floats = NDArray[np.floating[Any]]
-Bools = NDArray[np.bool_]
+FloatArray = NDArray[np.floating[Any]]
+BoolArray = NDArray[np.bool_]
 
 
-def auc(p: Floats, label: NDArray[Any]) -> float:
+def auc(p: FloatArray, label: NDArray[Any]) -> float:
     """Area under the ROC curve over all slots; NaN when only one label occurs."""
     if len(np.unique(label)) < 2:
         return float("nan")
     return float(roc_auc_score(label, p))
 
 
-def gauc(p: Floats, label: NDArray[Any], valid: Bools) -> float:
+def gauc(p: FloatArray, label: NDArray[Any], valid: BoolArray) -> float:
     """AUC inside each list, averaged over lists that hold both labels, weighted by valid slots.
 
     Args:
@@ -37,31 +37,33 @@ def gauc(p: Floats, label: NDArray[Any], valid: Bools) -> float:
     return float(np.average(each, weights=valid.sum(axis=1)[has]))
 
 
-def log_loss(p: Floats, label: NDArray[Any]) -> float:
+def log_loss(p: FloatArray, label: NDArray[Any]) -> float:
     """Mean binary cross-entropy in nats."""
     p = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
     return float(-np.mean(np.where(label > 0, np.log(p), np.log1p(-p))))
 
 
-def ece(p: Floats, label: NDArray[Any], bins: int = 15) -> float:
+def ece(p: FloatArray, label: NDArray[Any], bins: int = 15) -> float:
     """Expected calibration error over equal-width bins of p."""
     place = np.minimum((p * bins).astype(np.int64), bins - 1)
     off = np.bincount(place, weights=p - (label > 0), minlength=bins)
     return float(np.abs(off).sum() / len(p))
 
 
-def ece_by_chance(p: Floats, rng: np.random.Generator, bins: int = 15, draws: int = 20) -> float:
+def ece_under_perfect_calibration(
+    p: FloatArray, rng: np.random.Generator, bins: int = 15, draws: int = 20
+) -> float:
     """ECE that predictions as good as perfect would show on as many slots: labels drawn from p."""
     return float(np.mean([ece(p, rng.random(len(p)) < p, bins) for _ in range(draws)]))
 
 
-def dcg(gains: Floats, k: int) -> Floats:
+def dcg(gains: FloatArray, k: int) -> FloatArray:
     """Discounted cumulative gain of the first k places: (R, n) by place -> (R,)."""
     top = gains[:, :k]
     return (top / np.log2(np.arange(2, top.shape[1] + 2))).sum(axis=1)
 
 
-def ndcg(score: Floats, label: Floats, valid: Bools, k: int) -> Floats:
+def ndcg(score: FloatArray, label: FloatArray, valid: BoolArray, k: int) -> FloatArray:
     """NDCG@k of ranking each row by score; NaN for a row without a positive label.
 
     Args:
@@ -79,7 +81,7 @@ def hit_threshold(size: int, share: float) -> int:
     return int(np.ceil(share * size - 1e-9))
 
 
-def rank_in_space(space: Floats, own: Floats) -> NDArray[np.int64]:
+def rank_in_space(space: FloatArray, reward: FloatArray) -> NDArray[np.int64]:
     """Rank of a list's reward among all lists of its space; ties count as the worse rank.
 
     Args:
@@ -88,16 +90,16 @@ def rank_in_space(space: Floats, own: Floats) -> NDArray[np.int64]:
     Returns:
         (R,) ranks, 1 is best.
     """
-    return (space >= own[:, None]).sum(axis=1)
+    return (space >= reward[:, None]).sum(axis=1)
 
 
-def value_ratio(own: Floats, given: Floats, best: Floats) -> float:
+def value_ratio(reward: FloatArray, input_reward: FloatArray, best_reward: FloatArray) -> float:
     """(reward - reward of the input list) / (best reward - the input list's), summed first.
 
     A ratio of sums: requests where the input list is already the best add nothing to either.
     """
-    room = float((best - given).sum())
-    return float((own - given).sum()) / room if room > 0 else float("nan")
+    room = float((best_reward - input_reward).sum())
+    return float((reward - input_reward).sum()) / room if room > 0 else float("nan")
 
 
 def bootstrap_interval(
@@ -126,7 +128,9 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def label_quality(shown: Floats, label: Floats, valid: Bools, k: int) -> dict[str, Floats]:
+def label_metrics_at_k(
+    shown: FloatArray, label: FloatArray, valid: BoolArray, k: int
+) -> dict[str, FloatArray]:
     """How good the first k places of a list are, by the labels of all candidates.
 
     Precision@k, Recall-based F1@k, average precision AP@k (over min(k, relevant)) and NDCG@k (gain
@@ -162,8 +166,8 @@ def label_quality(shown: Floats, label: Floats, valid: Bools, k: int) -> dict[st
     }
 
 
-def ratio_intervals(
-    pairs: Sequence[tuple[Floats, Floats]], groups: NDArray[Any], *, draws: int = 1000
+def mean_ratio_interval(
+    pairs: Sequence[tuple[FloatArray, FloatArray]], groups: NDArray[Any], *, draws: int = 1000
 ) -> tuple[list[float], float, float]:
     """Ratios of sums, one a pair, and a 95 % interval of their mean over resampled groups (users).
 

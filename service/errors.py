@@ -3,22 +3,22 @@
 RerankError
 |- Refusal                the request gets an error answer
 |  |- Unauthorized          no valid token
-|  |- NoSuchPath            no such address
+|  |- PathNotFound            no such address
 |  |- MethodNotAllowed      another method is meant
-|  |- UnsupportedMedia      a content type or encoding that is not read
-|  |- TooManyBytes          HeadTooLarge, BodyTooLarge: over the limit
+|  |- UnsupportedMediaType      a content type or encoding that is not read
+|  |- SizeLimitExceeded          HeadTooLarge, BodyTooLarge: over the limit
 |  |- BodyTooSlow           the body did not arrive in time
 |  |- LimitExceeded         a size of the request is above a limit of this service
 |  |- Overloaded            too many requests in flight and waiting
 |  |- NotReady              no verified artifact yet
 |  |- ShuttingDown          the process is on its way out
-|  |- NothingToRollBack     there is no previous artifact
-|  |- ReloadRunning         another artifact is being loaded
+|  |- NoPreviousArtifact     there is no previous artifact
+|  |- ReloadInProgress         another artifact is being loaded
 |  `- Internal              a fault of ours
-`- Setback                the answer goes without something and says so in `degraded`
+`- Setback                the answer goes without something and says so in `degraded_reasons`
    |- FeaturesUnavailable   the store was late, down or gave unreadable bytes
-   |- BudgetSpent           no time is left for what comes next
-   `- GraphFailed           ONNX Runtime refused a run
+   |- DeadlineExceeded           no time is left for what comes next
+   `- InferenceFailed           ONNX Runtime refused a run
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class RerankError(Exception):
         return {}
 
 
-class Refusal(RerankError):
+class RequestError(RerankError):
     """The request is refused; the api room knows the status of each leaf."""
 
 
-class Setback(RerankError):
+class DegradationError(RerankError):
     """Something is missing; the use case answers without it and names it."""
 
 
-class Unauthorized(Refusal):
+class Unauthorized(RequestError):
     """No token, or not one that this service knows."""
 
     code = "unauthorized"
@@ -56,7 +56,7 @@ class Unauthorized(Refusal):
         super().__init__("a valid bearer token is needed")
 
 
-class NoSuchPath(Refusal):
+class PathNotFound(RequestError):
     """No such address."""
 
     code = "not_found"
@@ -65,7 +65,7 @@ class NoSuchPath(Refusal):
         super().__init__("no such path")
 
 
-class MethodNotAllowed(Refusal):
+class MethodNotAllowed(RequestError):
     """The address exists, with other methods."""
 
     code = "method_not_allowed"
@@ -75,22 +75,22 @@ class MethodNotAllowed(Refusal):
         self.allowed = allowed
 
 
-class MalformedHttp(Refusal):
+class MalformedHttp(RequestError):
     """The bytes are no HTTP request, or none that this service reads."""
 
     code = "malformed_http"
 
-    def __init__(self, why: str = "this is no HTTP request") -> None:
-        super().__init__(why)
+    def __init__(self, reason: str = "this is no HTTP request") -> None:
+        super().__init__(reason)
 
 
-class TooManyBytes(Refusal):
+class SizeLimitExceeded(RequestError):
     """Something is longer than this process reads; the leaves say what."""
 
-    what = "the request"
+    subject = "the request"
 
     def __init__(self, *, limit_bytes: int) -> None:
-        super().__init__(f"{self.what} may have at most {limit_bytes} bytes")
+        super().__init__(f"{self.subject} may have at most {limit_bytes} bytes")
         self.limit_bytes = limit_bytes
 
     @property
@@ -99,34 +99,34 @@ class TooManyBytes(Refusal):
         return {"limit_bytes": self.limit_bytes}
 
 
-class HeadTooLarge(TooManyBytes):
+class HeadTooLarge(SizeLimitExceeded):
     """Request line and headers are over the limit."""
 
-    code, what = "head_too_large", "request line and headers"
+    code, subject = "head_too_large", "request line and headers"
 
 
-class BodyTooLarge(TooManyBytes):
+class BodyTooLarge(SizeLimitExceeded):
     """The body is over the limit, announced or counted."""
 
-    code, what = "body_too_large", "the body"
+    code, subject = "body_too_large", "the body"
 
 
-class UnsupportedMedia(Refusal):
+class UnsupportedMediaType(RequestError):
     """A header announces a body that is not plain JSON."""
 
     code = "unsupported_media"
 
-    def __init__(self, *, header: str, rule: str) -> None:
-        super().__init__(f"{header}: {rule}")
-        self.header, self.rule = header, rule
+    def __init__(self, *, header: str, requirement: str) -> None:
+        super().__init__(f"{header}: {requirement}")
+        self.header, self.requirement = header, requirement
 
     @property
     def details(self) -> dict[str, Any]:
         """The header and its rule."""
-        return {"header": self.header, "rule": self.rule}
+        return {"header": self.header, "rule": self.requirement}
 
 
-class BodyTooSlow(Refusal):
+class BodyTooSlow(RequestError):
     """The body was not whole when its time was over."""
 
     code = "body_too_slow"
@@ -141,22 +141,22 @@ class BodyTooSlow(Refusal):
         return {"limit_ms": self.limit_ms, "received_bytes": self.received_bytes}
 
 
-class LimitExceeded(Refusal):
+class LimitExceeded(RequestError):
     """A size that is right by the contract but above what this process takes."""
 
     code = "limit_exceeded"
 
-    def __init__(self, *, field: str, limit: int, found: int) -> None:
-        super().__init__(f"{field}: at most {limit}, not {found}")
-        self.field, self.limit, self.found = field, limit, found
+    def __init__(self, *, field: str, limit: int, actual: int) -> None:
+        super().__init__(f"{field}: at most {limit}, not {actual}")
+        self.field, self.limit, self.actual = field, limit, actual
 
     @property
     def details(self) -> dict[str, Any]:
         """Field, limit and what was sent."""
-        return {"field": self.field, "limit": self.limit, "found": self.found}
+        return {"field": self.field, "limit": self.limit, "found": self.actual}
 
 
-class Overloaded(Refusal):
+class Overloaded(RequestError):
     """Every place in flight and in the waiting room is taken."""
 
     code = "overloaded"
@@ -171,7 +171,7 @@ class Overloaded(Refusal):
         return {"retry_after_s": self.retry_after_s}
 
 
-class NotReady(Refusal):
+class NotReady(RequestError):
     """No verified, warmed-up artifact yet."""
 
     code = "not_ready"
@@ -180,7 +180,7 @@ class NotReady(Refusal):
         super().__init__("no verified artifact is loaded yet")
 
 
-class ShuttingDown(Refusal):
+class ShuttingDown(RequestError):
     """The process was told to stop and takes no new work."""
 
     code = "shutting_down"
@@ -189,7 +189,7 @@ class ShuttingDown(Refusal):
         super().__init__("this process is shutting down")
 
 
-class NothingToRollBack(Refusal):
+class NoPreviousArtifact(RequestError):
     """No previous artifact stands by."""
 
     code = "nothing_to_roll_back"
@@ -198,7 +198,7 @@ class NothingToRollBack(Refusal):
         super().__init__("no previous artifact stands by")
 
 
-class ReloadRunning(Refusal):
+class ReloadInProgress(RequestError):
     """One change of artifact at a time."""
 
     code = "reload_running"
@@ -207,7 +207,7 @@ class ReloadRunning(Refusal):
         super().__init__("another artifact is being loaded")
 
 
-class Internal(Refusal):
+class InternalError(RequestError):
     """A fault of ours; the log names it, the answer does not."""
 
     code = "internal"
@@ -216,7 +216,7 @@ class Internal(Refusal):
         super().__init__("an internal error; the log names it under this request id")
 
 
-class FeaturesUnavailable(Setback):
+class FeaturesUnavailable(DegradationError):
     """The store answered late, not at all, or with bytes that cannot be read."""
 
     code = "features_unavailable"
@@ -229,21 +229,21 @@ class FeaturesUnavailable(Setback):
         self.waited_ms, self.budget_ms = waited_ms, budget_ms
 
 
-class BudgetSpent(Setback):
+class DeadlineExceeded(DegradationError):
     """The deadline has passed, or the next step would not be done before it."""
 
-    code = "budget_spent"
+    code = "deadline_exceeded"
 
-    def __init__(self, *, stage: str, left_ms: float, needed_ms: float = 0.0) -> None:
-        super().__init__(f"{stage}: {left_ms:.1f} ms left, {needed_ms:.1f} ms needed")
-        self.stage, self.left_ms, self.needed_ms = stage, left_ms, needed_ms
+    def __init__(self, *, stage: str, remaining_ms: float, required_ms: float = 0.0) -> None:
+        super().__init__(f"{stage}: {remaining_ms:.1f} ms left, {required_ms:.1f} ms needed")
+        self.stage, self.remaining_ms, self.required_ms = stage, remaining_ms, required_ms
 
 
-class GraphFailed(Setback):
+class InferenceFailed(DegradationError):
     """ONNX Runtime gave an error where lists or probabilities were due."""
 
-    code = "graph_failed"
+    code = "inference_failed"
 
-    def __init__(self, *, graph: str, why: str) -> None:
-        super().__init__(f"{graph}: {why}")
-        self.graph, self.why = graph, why
+    def __init__(self, *, graph: str, reason: str) -> None:
+        super().__init__(f"{graph}: {reason}")
+        self.graph, self.reason = graph, reason

@@ -15,28 +15,28 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 
-Unit = Literal["s", "reqps", "ops", "percentunit", "bytes", "short", "none"]
+PanelUnit = Literal["s", "reqps", "ops", "percentunit", "bytes", "short", "none"]
 
 # Every expression takes its series through this: one job, some or all of its processes.
-OURS = 'job="$job", instance=~"$instance"'
-EVERY = "$__rate_interval"
-OBJECTIVE_S = 0.05
-WIDTH, STAT_HEIGHT, GRAPH_HEIGHT = 24, 4, 8
+TARGET_SELECTOR = 'job="$job", instance=~"$instance"'
+RATE_INTERVAL = "$__rate_interval"
+LATENCY_OBJECTIVE_S = 0.05
+GRID_WIDTH, STAT_HEIGHT, GRAPH_HEIGHT = 24, 4, 8
 # The same thing has the same color everywhere; other names get Grafana's own.
-COLORS = {
+SERIES_COLORS = {
     "ok": "#73bf69",
     "hit": "#73bf69",
     "degraded": "#ff9830",
-    "unknown": "#8ab8ff",
-    "refused": "#b877d9",
-    "gone": "#a0a0a0",
+    "miss": "#8ab8ff",
+    "rejected": "#b877d9",
+    "disconnected": "#a0a0a0",
     "skipped": "#a0a0a0",
     "timeout": "#ff9830",
     "failed": "#e02f44",
     "down": "#e02f44",
     "unreadable": "#8b4513",
     "current": "#3274d9",
-    "candidate": "#ff9830",
+    "canary": "#ff9830",
     "none": "#a0a0a0",
     "done": "#73bf69",
 }
@@ -46,38 +46,38 @@ _REF_IDS = "ABCDEFGH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
+class PanelSpec:
     """One question, answered by lines over time or (`stat`) by one number.
 
     queries: pairs of an expression and the name of its lines.  limit: drawn in red.
     """
 
     title: str
-    unit: Unit
+    unit: PanelUnit
     description: str
     queries: Sequence[tuple[str, str]]
     span: int = 8
     stat: bool = False
     stacked: bool = False
-    limit: float | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class DashboardSpec:
     """One dashboard: rows of panels, each row with a heading."""
 
     uid: str
     title: str
     description: str
-    rows: Sequence[tuple[str, Sequence[Panel]]]
+    rows: Sequence[tuple[str, Sequence[PanelSpec]]]
 
 
-def to_json(board: Board) -> str:
+def dashboard_json(spec: DashboardSpec) -> str:
     """What Grafana's provisioning reads."""
     built = (
-        dashboard.Dashboard(board.title)
-        .uid(board.uid)
-        .description(board.description)
+        dashboard.Dashboard(spec.title)
+        .uid(spec.uid)
+        .description(spec.description)
         .tags(["relist"])
         .timezone("browser")
         .time("now-1h", "now")
@@ -88,7 +88,7 @@ def to_json(board: Board) -> str:
         .with_variable(_instances())
     )
     numbers = count(1)  # links to a panel name its number
-    for title, panels in board.rows:
+    for title, panels in spec.rows:
         built = built.with_row(dashboard.Row(title))
         for panel in panels:
             drawn = _stat(panel) if panel.stat else _graph(panel)
@@ -116,21 +116,21 @@ def _instances() -> dashboard.QueryVariable:
     )
 
 
-def _targets(panel: Panel) -> list[prometheus.Dataquery]:
+def _targets(panel: PanelSpec) -> list[prometheus.Dataquery]:
     return [
         prometheus.Dataquery().expr(expr).legend_format(legend).ref_id(_REF_IDS[at])
         for at, (expr, legend) in enumerate(panel.queries)
     ]
 
 
-def _limits(panel: Panel) -> dashboard.ThresholdsConfig:
+def _limits(panel: PanelSpec) -> dashboard.ThresholdsConfig:
     steps = [models.Threshold(color="green", value=None)]
-    if panel.limit is not None:
-        steps.append(models.Threshold(color="red", value=panel.limit))
+    if panel.threshold is not None:
+        steps.append(models.Threshold(color="red", value=panel.threshold))
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _stat(panel: Panel) -> stat.Panel:
+def _stat(panel: PanelSpec) -> stat.Panel:
     return (
         stat.Panel()
         .title(panel.title)
@@ -145,7 +145,7 @@ def _stat(panel: Panel) -> stat.Panel:
     )
 
 
-def _graph(panel: Panel) -> timeseries.Panel:
+def _graph(panel: PanelSpec) -> timeseries.Panel:
     legend = (
         common.VizLegendOptions()
         .display_mode(common_models.LegendDisplayMode.LIST)
@@ -155,7 +155,7 @@ def _graph(panel: Panel) -> timeseries.Panel:
     stacking = common_models.StackingMode.NORMAL if panel.stacked else None
     line = (
         common_models.GraphThresholdsStyleMode.OFF
-        if panel.limit is None
+        if panel.threshold is None
         else common_models.GraphThresholdsStyleMode.DASHED
     )
     graph = (
@@ -175,7 +175,7 @@ def _graph(panel: Panel) -> timeseries.Panel:
         .height(GRAPH_HEIGHT)
     )
     colored = {legend for _, legend in panel.queries} & _COLORED
-    for name, color in COLORS.items() if colored else ():
+    for name, color in SERIES_COLORS.items() if colored else ():
         fixed = models.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
         graph = graph.override_by_name(name, [fixed])
     return graph if stacking is None else graph.stacking(common.StackingConfig().mode(stacking))

@@ -15,7 +15,7 @@ _TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TimeSeries:
     """One line of a panel: name as in its legend, times and values without gaps."""
 
     name: str
@@ -24,22 +24,22 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeRange:
     """Which time a dashboard shows, and how finely; all in seconds."""
 
     start: float
     end: float
-    step: float
+    step_s: float
     rate_interval: int
 
 
-def read_panels(path: Path) -> list[dict[str, Any]]:
+def read_dashboard_panels(path: Path) -> list[dict[str, Any]]:
     """Panels of a dashboard's JSON, headings of rows included, in their order."""
     found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["panels"]
     return found
 
 
-def fill_in(expression: str, rate_interval: int, job: str = "relist") -> str:
+def substitute_variables(expression: str, rate_interval: int, job: str = "relist") -> str:
     """An expression as Grafana would send it: every process of one job."""
     values = {"$__rate_interval": f"{rate_interval}s", "$job": job, "$instance": ".*"}
     for name, value in values.items():
@@ -47,17 +47,19 @@ def fill_in(expression: str, rate_interval: int, job: str = "relist") -> str:
     return expression
 
 
-def ask_panel(url: str, panel: Mapping[str, Any], window: Window) -> list[list[Line]]:
+def query_panel(
+    url: str, panel: Mapping[str, Any], time_range: TimeRange
+) -> list[list[TimeSeries]]:
     """The lines of each query of a panel."""
-    return [list(_ask(url, target, window)) for target in panel["targets"]]
+    return [list(_ask(url, target, time_range)) for target in panel["targets"]]
 
 
-def _ask(url: str, target: Mapping[str, str], window: Window) -> Iterator[Line]:
+def _ask(url: str, target: Mapping[str, str], window: TimeRange) -> Iterator[TimeSeries]:
     query = {
-        "query": fill_in(target["expr"], window.rate_interval),
+        "query": substitute_variables(target["expr"], window.rate_interval),
         "start": f"{window.start:.3f}",
         "end": f"{window.end:.3f}",
-        "step": f"{window.step:g}",
+        "step": f"{window.step_s:g}",
     }
     address = f"{url}/api/v1/query_range?{urllib.parse.urlencode(query)}"
     with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer:
@@ -67,7 +69,7 @@ def _ask(url: str, target: Mapping[str, str], window: Window) -> Iterator[Line]:
         points = [(at, value) for at, value in points if math.isfinite(value)]
         if points:
             times, values = zip(*points, strict=True)
-            yield Line(_legend(target["legendFormat"], series["metric"]), [*times], [*values])
+            yield TimeSeries(_legend(target["legendFormat"], series["metric"]), [*times], [*values])
 
 
 def _legend(pattern: str, labels: Mapping[str, str]) -> str:

@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-from docker.grafana.panels import EVERY, OURS
+from docker.grafana.panels import RATE_INTERVAL, TARGET_SELECTOR
 
-REQUESTS = "rerank_request_seconds"
-ANSWERED = 'outcome=~"ok|degraded"'
+REQUEST_DURATION = "rerank_request_seconds"
+ANSWERED_SELECTOR = 'outcome=~"ok|degraded"'
 
 
-def per_second(metric: str, matching: str = "", by: str = "") -> str:
+def counter_rate(metric: str, selector: str = "", by: str = "") -> str:
     """Rate of a counter, summed over processes."""
     group = f" by ({by})" if by else ""
-    inside = f"{OURS}, {matching}" if matching else OURS
-    return f"sum{group} (rate({metric}{{{inside}}}[{EVERY}]))"
+    inside = f"{TARGET_SELECTOR}, {selector}" if selector else TARGET_SELECTOR
+    return f"sum{group} (rate({metric}{{{inside}}}[{RATE_INTERVAL}]))"
 
 
-def requests(matching: str = "", by: str = "") -> str:
+def request_rate(selector: str = "", by: str = "") -> str:
     """Rate of rerank requests."""
-    return per_second(f"{REQUESTS}_count", matching, by)
+    return counter_rate(f"{REQUEST_DURATION}_count", selector, by)
 
 
-def share(part: str, whole: str) -> str:
+def rate_ratio(numerator: str, denominator: str) -> str:
     """One rate as a share of another one with the same labels, or with none."""
-    return f"{part} / {whole}"
+    return f"{numerator} / {denominator}"
 
 
-def shares(parts: str, whole: str) -> str:
+def grouped_rate_ratio(numerators: str, denominator: str) -> str:
     """Each of several rates as a share of a single one."""
-    return f"{parts} / on () group_left {whole}"
+    return f"{numerators} / on () group_left {denominator}"
 
 
-def quantile(q: float, histogram: str, matching: str = "", by: str = "") -> str:
+def histogram_quantile(q: float, histogram: str, selector: str = "", by: str = "") -> str:
     """Quantile of a histogram over all processes."""
     group = f"le, {by}" if by else "le"
-    return f"histogram_quantile({q}, {per_second(histogram + '_bucket', matching, group)})"
+    return f"histogram_quantile({q}, {counter_rate(histogram + '_bucket', selector, group)})"
 
 
-def mean(histogram: str, matching: str = "", by: str = "") -> str:
+def histogram_mean(histogram: str, selector: str = "", by: str = "") -> str:
     """Mean of what a histogram has seen."""
-    total = per_second(histogram + "_sum", matching, by)
-    return share(total, per_second(histogram + "_count", matching, by))
+    total = counter_rate(histogram + "_sum", selector, by)
+    return rate_ratio(total, counter_rate(histogram + "_count", selector, by))
 
 
-def at_most(bound: str, histogram: str, matching: str = "", by: str = "") -> str:
+def share_at_or_below(bound: str, histogram: str, selector: str = "", by: str = "") -> str:
     """Share of the observations up to a bound that is a bucket: exact, nothing is interpolated."""
-    inside = f'{matching}, le="{bound}"' if matching else f'le="{bound}"'
-    below = per_second(histogram + "_bucket", inside, by)
-    return share(below, per_second(histogram + "_count", matching, by))
+    inside = f'{selector}, le="{bound}"' if selector else f'le="{bound}"'
+    below = counter_rate(histogram + "_bucket", inside, by)
+    return rate_ratio(below, counter_rate(histogram + "_count", selector, by))

@@ -15,40 +15,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.baselines.list_losses import attention_rank_loss, of_shown
-from model.baselines.ranker import NetSize, ScoringRanker
-from model.baselines.tokens import CandidateTokens
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense
+from model.baselines.ranker import NetDimensions, ScoringRanker
+from model.baselines.shown_slot_losses import attention_rank_loss, gather_shown
+from model.baselines.token_blocks import CandidateEncoder
+from model.data.tables.batches import Batch
+from model.nets.blocks.layers import Dense
+from model.nets.request_tensors import RequestTensors
 
 
 class Dlcm(ScoringRanker):
     """Local context by a GRU."""
 
-    def __init__(self, size: NetSize) -> None:
+    def __init__(self, size: NetDimensions) -> None:
         super().__init__()
-        self.tokens = CandidateTokens(size)
-        self.gru = nn.GRU(size.hidden, size.hidden, batch_first=True)
-        self.context = Dense(size.hidden, size.hidden)
-        self.out = Dense(size.hidden, 1, bias=False)
+        self.tokens = CandidateEncoder(size)
+        self.gru = nn.GRU(size.hidden_dim, size.hidden_dim, batch_first=True)
+        self.context_projection = Dense(size.hidden_dim, size.hidden_dim)
+        self.out = Dense(size.hidden_dim, 1, bias=False)
 
     def scores(self, request: RequestTensors) -> Tensor:
         """See `ScoringRanker.scores`."""
-        back = _backwards(request.cand_valid).unsqueeze(-1)  # (B, N, 1)
+        back = _reversed_indices(request.cand_valid).unsqueeze(-1)  # (B, N, 1)
         tokens = self.tokens(request)
         read, _ = self.gru(tokens.gather(1, back.expand_as(tokens)))
         last = (request.cand_valid.sum(dim=1) - 1).clamp(min=0)
         summary = read[torch.arange(len(last), device=last.device), last]  # (B, hidden)
         own = read.gather(1, back.expand_as(read))  # turning twice restores the places
-        return self.out(own * torch.tanh(self.context(summary)).unsqueeze(1)).squeeze(-1)
+        return self.out(own * torch.tanh(self.context_projection(summary)).unsqueeze(1)).squeeze(-1)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Attention rank loss over the shown slots."""
-        return attention_rank_loss(of_shown(self.scores(batch.request), batch), batch)
+        return attention_rank_loss(gather_shown(self.scores(batch.request), batch), batch)
 
 
-def _backwards(valid: Tensor) -> Tensor:
+def _reversed_indices(valid: Tensor) -> Tensor:
     """(B, N) places that turn the valid ones around and leave padding at the end."""
     count = valid.sum(dim=1, keepdim=True)
     place = torch.arange(valid.shape[1], device=valid.device).expand(valid.shape)

@@ -18,46 +18,57 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.baselines.judge import Judge
-from model.baselines.list_losses import log_softmax
-from model.baselines.pointer import Pointed, PointerNet
-from model.baselines.ranker import LearnedRanker, NetSize, gumbel, noise_but_first
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
+from model.baselines.frozen_evaluator import FrozenEvaluator
+from model.baselines.pointer_network import PointerNetwork, PointerOutput
+from model.baselines.ranker import (
+    LearnedRanker,
+    NetDimensions,
+    noise_except_first_list,
+    standard_gumbel,
+)
+from model.baselines.shown_slot_losses import masked_log_softmax
+from model.data.tables.batches import Batch
+from model.nets.request_tensors import RequestTensors
 
 
 class Grn(LearnedRanker):
     """The pointer network with policy gradients."""
 
-    def __init__(self, size: NetSize, judge: Judge) -> None:
+    def __init__(self, size: NetDimensions, evaluator: FrozenEvaluator) -> None:
         super().__init__()
-        self.net = PointerNet(size, bidirectional=True)
-        self.judge = judge
+        self.pointer_net = PointerNetwork(size, bidirectional=True)
+        self.evaluator = evaluator
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Policy gradient on one sampled list a request."""
         request = batch.request
         (b, n), m = request.cand_valid.shape, request.slot_valid.shape[1]
-        made = self._write(request, gumbel((b, 1, m, n), rng).to(request.cand_valid.device))
+        made = self._write_lists(
+            request, standard_gumbel((b, 1, m, n), rng).to(request.cand_valid.device)
+        )
         lists = made.lists[:, 0]
-        reward = self.judge.marginal_rewards(request, lists)
+        reward = self.evaluator.marginal_rewards(request, lists)
         valid = request.slot_valid
         mean = (reward * valid).sum(dim=0) / valid.sum(dim=0).clamp(min=1)
-        log_p = log_softmax(made.logits, made.free)[:, 0].gather(2, lists.unsqueeze(-1)).squeeze(-1)
+        log_p = (
+            masked_log_softmax(made.logits, made.available)[:, 0]
+            .gather(2, lists.unsqueeze(-1))
+            .squeeze(-1)
+        )
         return -((reward - mean) * log_p * valid).sum(dim=1).mean()
 
     @torch.no_grad()
     def validation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Minus the mean reward of list 0: the policy gradient's loss does not compare epochs."""
         lists = self.propose(batch.request, 1, rng)
-        return -self.judge.rewards(batch.request, lists).mean()
+        return -self.evaluator.mean_rewards(batch.request, lists).mean()
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`; further lists are sampled step by step."""
         (b, n), m = request.cand_valid.shape, request.slot_valid.shape[1]
-        noise = noise_but_first((b, num_lists, m, n), rng, request.cand_valid.device)
-        return self._write(request, noise).lists
+        noise = noise_except_first_list((b, num_lists, m, n), rng, request.cand_valid.device)
+        return self._write_lists(request, noise).lists
 
-    def _write(self, request: RequestTensors, noise: Tensor) -> Pointed:
-        return self.net(request, request.cand_valid, noise, slots=noise.shape[2])
+    def _write_lists(self, request: RequestTensors, noise: Tensor) -> PointerOutput:
+        return self.pointer_net(request, request.cand_valid, noise, slots=noise.shape[2])

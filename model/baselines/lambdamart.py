@@ -17,25 +17,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.baselines.ranker import top_lists, with_noise
+from model.baselines.ranker import perturb_scores, top_scored_lists
 from model.baselines.tree_features import TreeFeatures
-from model.data.batches import Gatherer
-from model.data.log_tables import LogTables
-from model.data.split import TRAIN, VALIDATION
-from model.nets.inputs import RequestTensors
+from model.data.tables.batches import BatchLoader
+from model.data.tables.log_tables import LogTables
+from model.data.tables.split import TRAIN, VALIDATION
+from model.nets.request_tensors import RequestTensors
 
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TreeSettings:
+class LambdaMartSettings:
     """How the trees grow; the number of trees is chosen on validation."""
 
-    trees: int = 500
+    num_trees: int = 500
     patience: int = 30
-    leaves: int = 31
-    rate: float = 0.05
-    smallest_leaf: int = 50
+    num_leaves: int = 31
+    learning_rate: float = 0.05
+    min_leaf_size: int = 50
     seed: int = 0
 
 
@@ -46,7 +46,7 @@ class LambdaMart:
         self._booster, self._features = booster, features
 
     @classmethod
-    def fit(cls, tables: LogTables, settings: TreeSettings, folder: Path) -> LambdaMart:
+    def fit(cls, tables: LogTables, settings: LambdaMartSettings, folder: Path) -> LambdaMart:
         """Grow trees on the training part, as many as the validation part likes.
 
         The trees are kept in the folder; those of the same log and settings are only read.
@@ -55,7 +55,7 @@ class LambdaMart:
         kept, identity = folder / "trees.txt", f"{tables.fingerprint} {settings}"
         if kept.exists() and (folder / "identity.txt").read_text(encoding="utf-8") == identity:
             return cls(lightgbm.Booster(model_file=kept), features)
-        booster = _grow(tables, settings, features)
+        booster = _train_booster(tables, settings, features)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "identity.txt").write_text(identity, encoding="utf-8")
         booster.save_model(kept)
@@ -64,28 +64,32 @@ class LambdaMart:
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`."""
         scores = self._scores(request)
-        return top_lists(with_noise(scores, num_lists, rng), request)
+        return top_scored_lists(perturb_scores(scores, num_lists, rng), request)
 
     def _scores(self, request: RequestTensors) -> Tensor:
         valid = request.cand_valid.cpu().numpy()
         scores = np.zeros(valid.shape, dtype=np.float32)
-        scores[valid] = self._booster.predict(self._features.table(request)[valid], num_threads=1)
+        scores[valid] = self._booster.predict(
+            self._features.feature_table(request)[valid], num_threads=1
+        )
         return torch.from_numpy(scores).to(request.cand_valid.device)
 
 
-def _grow(tables: LogTables, settings: TreeSettings, features: TreeFeatures) -> lightgbm.Booster:
-    gatherer = Gatherer(tables)
-    train = _shown(gatherer, features, tables.rows_of(TRAIN))
-    later = _shown(gatherer, features, tables.rows_of(VALIDATION), reference=train)
+def _train_booster(
+    tables: LogTables, settings: LambdaMartSettings, features: TreeFeatures
+) -> lightgbm.Booster:
+    gatherer = BatchLoader(tables)
+    train = _shown_dataset(gatherer, features, tables.part_rows(TRAIN))
+    later = _shown_dataset(gatherer, features, tables.part_rows(VALIDATION), reference=train)
     return lightgbm.train(
         {
             "objective": "lambdarank",
             "metric": "ndcg",
             "eval_at": [tables.slots],
             "lambdarank_truncation_level": tables.slots,
-            "num_leaves": settings.leaves,
-            "learning_rate": settings.rate,
-            "min_data_in_leaf": settings.smallest_leaf,
+            "num_leaves": settings.num_leaves,
+            "learning_rate": settings.learning_rate,
+            "min_data_in_leaf": settings.min_leaf_size,
             "seed": settings.seed,
             "deterministic": True,
             "force_row_wise": True,
@@ -93,14 +97,14 @@ def _grow(tables: LogTables, settings: TreeSettings, features: TreeFeatures) -> 
             "verbosity": -1,
         },
         train,
-        num_boost_round=settings.trees,
+        num_boost_round=settings.num_trees,
         valid_sets=[later],
         callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
     )
 
 
-def _shown(
-    gatherer: Gatherer,
+def _shown_dataset(
+    gatherer: BatchLoader,
     features: TreeFeatures,
     rows: NDArray[np.int64],
     reference: lightgbm.Dataset | None = None,
@@ -110,7 +114,7 @@ def _shown(
     for at in range(0, len(rows), _ROWS_AT_ONCE):
         batch = gatherer.gather(rows[at : at + _ROWS_AT_ONCE])
         valid = batch.request.slot_valid.numpy()
-        every = features.table(batch.request)
+        every = features.feature_table(batch.request)
         table = np.take_along_axis(every, batch.shown.numpy()[..., None], axis=1)
         tables.append(table[valid])
         labels.append(batch.clicks.numpy()[valid].astype(np.int32))
@@ -119,7 +123,7 @@ def _shown(
         np.concatenate(tables),
         np.concatenate(labels),
         group=np.concatenate(groups),
-        categorical_feature=features.categorical,
+        categorical_feature=features.categorical_columns,
         reference=reference,
         params={"verbosity": -1},
     )

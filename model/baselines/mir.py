@@ -23,64 +23,66 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.baselines.list_losses import of_shown, pointwise_loss
-from model.baselines.ranker import NetSize, ScoringRanker
-from model.baselines.tokens import AttentionBlock, CandidateTokens, ToLogit
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense, masked_softmax
+from model.baselines.ranker import NetDimensions, ScoringRanker
+from model.baselines.shown_slot_losses import gather_shown, pointwise_loss
+from model.baselines.token_blocks import CandidateEncoder, LogitMlp, TransformerBlock
+from model.data.tables.batches import Batch
+from model.nets.blocks.layers import Dense, masked_softmax
+from model.nets.request_tensors import RequestTensors
 
 
 class Mir(ScoringRanker):
     """Set-to-list attention between candidates and history."""
 
-    def __init__(self, size: NetSize) -> None:
+    def __init__(self, size: NetDimensions) -> None:
         super().__init__()
-        hidden, width, fields = size.hidden, size.width, size.fields
-        self.tokens = CandidateTokens(size)
-        self.among = AttentionBlock(hidden)
-        self.past_item = Dense(width * len(fields.session), hidden)
-        self.past = nn.GRU(hidden, hidden, batch_first=True)
-        self.by_item = Dense(hidden, hidden, bias=False)
-        self.by_field = Dense(
+        hidden, width, fields = size.hidden_dim, size.embedding_dim, size.fields
+        self.tokens = CandidateEncoder(size)
+        self.candidate_attention = TransformerBlock(hidden)
+        self.past_item_projection = Dense(width * len(fields.session), hidden)
+        self.history_encoder = nn.GRU(hidden, hidden, batch_first=True)
+        self.item_affinity = Dense(hidden, hidden, bias=False)
+        self.field_affinity = Dense(
             width * len(fields.candidate), width * len(fields.session), bias=False
         )
-        self.decay = Dense(self.tokens.user.size, 1)
-        self.from_set = Dense(hidden, hidden, bias=False)
-        self.from_list = Dense(hidden, hidden, bias=False)
-        self.pick = Dense(hidden, 1, bias=False)
-        self.score = ToLogit(3 * hidden, hidden)
+        self.decay = Dense(self.tokens.user_encoder.output_width, 1)
+        self.candidate_projection = Dense(hidden, hidden, bias=False)
+        self.history_projection = Dense(hidden, hidden, bias=False)
+        self.history_pooling = Dense(hidden, 1, bias=False)
+        self.score = LogitMlp(3 * hidden, hidden)
 
     def scores(self, request: RequestTensors) -> Tensor:
         """See `ScoringRanker.scores`."""
-        user = self.tokens.who(request)
-        items = self.among(self.tokens(request, user), request.cand_valid)  # (B, N, hidden)
+        user = self.tokens.encode_user(request)
+        items = self.candidate_attention(
+            self.tokens(request, user), request.cand_valid
+        )  # (B, N, hidden)
         raw, there = self._oldest_first(request)  # (B, P, Fs * D), (B, P)
-        history, _ = self.past(self.past_item(raw) * there.unsqueeze(-1))
-        affinity = self._by_field(request, raw) + self._by_item(items, history)
-        affinity = affinity * self._decay(user, there).unsqueeze(1)
-        theirs, ours = self.from_list(history), self.from_set(items)
+        history, _ = self.history_encoder(self.past_item_projection(raw) * there.unsqueeze(-1))
+        affinity = self._field_affinity(request, raw) + self._item_affinity(items, history)
+        affinity = affinity * self._personal_decay(user, there).unsqueeze(1)
+        theirs, ours = self.history_projection(history), self.candidate_projection(items)
         seen = torch.tanh(ours + masked_softmax(affinity, there.unsqueeze(1)) @ theirs)
         turned = masked_softmax(affinity.transpose(1, 2), request.cand_valid.unsqueeze(1))
         back = torch.tanh(theirs + turned @ ours)  # (B, P, hidden)
-        weight = masked_softmax(self.pick(back).squeeze(-1), there)
+        weight = masked_softmax(self.history_pooling(back).squeeze(-1), there)
         summary = (weight.unsqueeze(1) @ back).expand(-1, items.shape[1], -1)
         return self.score(torch.cat([items, seen, summary], dim=-1))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean over shown slots."""
-        return pointwise_loss(of_shown(self.scores(batch.request), batch), batch)
+        return pointwise_loss(gather_shown(self.scores(batch.request), batch), batch)
 
-    def _by_item(self, items: Tensor, history: Tensor) -> Tensor:
+    def _item_affinity(self, items: Tensor, history: Tensor) -> Tensor:
         """(B, N, P), affinity of candidates and past items."""
-        return self.by_item(items) @ history.transpose(1, 2) / math.sqrt(items.shape[-1])
+        return self.item_affinity(items) @ history.transpose(1, 2) / math.sqrt(items.shape[-1])
 
-    def _by_field(self, request: RequestTensors, raw: Tensor) -> Tensor:
+    def _field_affinity(self, request: RequestTensors, raw: Tensor) -> Tensor:
         """(B, N, P), affinity summed over all pairs of fields."""
         x = self.tokens.embedding(request.candidates, self.tokens.candidate_fields).flatten(-2)
-        return self.by_field(x) @ raw.transpose(1, 2)
+        return self.field_affinity(x) @ raw.transpose(1, 2)
 
-    def _decay(self, user: Tensor, there: Tensor) -> Tensor:
+    def _personal_decay(self, user: Tensor, there: Tensor) -> Tensor:
         """(B, P), 1 for the newest item and less for older ones."""
         count = there.sum(dim=1, keepdim=True)
         age = count - 1 - torch.arange(there.shape[1], device=there.device)
@@ -94,5 +96,5 @@ class Mir(ScoringRanker):
         order = there.to(torch.int8).argsort(dim=1, descending=True, stable=True)
         rows = sessions.gather(1, order.unsqueeze(-1).expand_as(sessions))
         there = there.gather(1, order)
-        embedded = self.tokens.embedding(rows, self.tokens.user.session_fields).flatten(-2)
+        embedded = self.tokens.embedding(rows, self.tokens.user_encoder.session_fields).flatten(-2)
         return embedded * there.unsqueeze(-1), there

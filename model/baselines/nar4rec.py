@@ -23,43 +23,43 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.baselines.list_losses import log_softmax
-from model.baselines.ranker import LearnedRanker, NetSize, noise_but_first
-from model.baselines.tokens import AttentionBlock, CandidateTokens
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
+from model.baselines.ranker import LearnedRanker, NetDimensions, noise_except_first_list
+from model.baselines.shown_slot_losses import masked_log_softmax
+from model.baselines.token_blocks import CandidateEncoder, TransformerBlock
+from model.data.tables.batches import Batch
+from model.nets.request_tensors import RequestTensors
 
-_SMALLEST = 1e-6
+_MIN_PROBABILITY = 1e-6
 
 
 class Nar4Rec(LearnedRanker):
     """Matching of candidates to slots, and decoding that keeps items apart."""
 
-    def __init__(self, size: NetSize, *, apart: float = 0.1) -> None:
+    def __init__(self, size: NetDimensions, *, similarity_penalty: float = 0.1) -> None:
         """Args: size of the net; apart: a, weight of the similarity to items already chosen."""
         super().__init__()
-        self.apart = apart
-        self.tokens = CandidateTokens(size)
-        self.among = AttentionBlock(size.hidden)
-        self.slots = nn.Parameter(torch.randn(size.slots, size.hidden) * 0.5)
-        self.between_slots = AttentionBlock(size.hidden)
-        self.to_pool = AttentionBlock(size.hidden)
+        self.similarity_penalty = similarity_penalty
+        self.tokens = CandidateEncoder(size)
+        self.candidate_attention = TransformerBlock(size.hidden_dim)
+        self.slot_embedding = nn.Parameter(torch.randn(size.max_slots, size.hidden_dim) * 0.5)
+        self.slot_attention = TransformerBlock(size.hidden_dim)
+        self.candidate_cross_attention = TransformerBlock(size.hidden_dim)
 
-    def matching(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
+    def slot_logits(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
         """Logits (B, M, N) and candidates X (B, N, hidden)."""
-        pool = self.among(self.tokens(request), request.cand_valid)
-        slots = self.slots.expand(len(pool), -1, -1)
-        slots = self.between_slots(slots, request.slot_valid)
-        slots = self.to_pool(slots, request.cand_valid, pool)
+        pool = self.candidate_attention(self.tokens(request), request.cand_valid)
+        slots = self.slot_embedding.expand(len(pool), -1, -1)
+        slots = self.slot_attention(slots, request.slot_valid)
+        slots = self.candidate_cross_attention(slots, request.cand_valid, pool)
         return slots @ pool.transpose(1, 2) / math.sqrt(pool.shape[-1]), pool
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Likelihood of good lists and unlikelihood of poor ones, mean over lists."""
         request = batch.request
-        logits, _ = self.matching(request)
-        log_p = log_softmax(logits, request.cand_valid.unsqueeze(1))
+        logits, _ = self.slot_logits(request)
+        log_p = masked_log_softmax(logits, request.cand_valid.unsqueeze(1))
         chosen = log_p.gather(2, batch.shown.unsqueeze(-1)).squeeze(-1)  # (B, M)
-        avoided = torch.log1p(-chosen.exp().clamp(max=1.0 - _SMALLEST))
+        avoided = torch.log1p(-chosen.exp().clamp(max=1.0 - _MIN_PROBABILITY))
         valid = request.slot_valid
         share = batch.clicks.sum(dim=1) / valid.sum(dim=1).clamp(min=1)
         good = share > batch.clicks.sum() / valid.sum().clamp(min=1)
@@ -69,9 +69,9 @@ class Nar4Rec(LearnedRanker):
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`; further lists add Gumbel noise to the logits."""
-        logits, pool = self.matching(request)
+        logits, pool = self.slot_logits(request)
         b, m, n = logits.shape
-        noise = noise_but_first((b, num_lists, m, n), rng, logits.device)
+        noise = noise_except_first_list((b, num_lists, m, n), rng, logits.device)
         p = torch.softmax(
             (logits.unsqueeze(1) + noise).masked_fill(~request.cand_valid[:, None, None], -1e9), -1
         )
@@ -81,8 +81,10 @@ class Nar4Rec(LearnedRanker):
         nearest = torch.full_like(p[:, :, 0], -1.0)
         lists = torch.zeros((b, num_lists, m), dtype=torch.int64, device=logits.device)
         for slot in range(m):
-            apart = self.apart * nearest if slot else 0.0
-            score = ((1.0 - self.apart) * p[:, :, slot] - apart).masked_fill(taken, -torch.inf)
+            apart = self.similarity_penalty * nearest if slot else 0.0
+            score = ((1.0 - self.similarity_penalty) * p[:, :, slot] - apart).masked_fill(
+                taken, -torch.inf
+            )
             item = score.argmax(dim=-1)  # (B, K)
             lists[..., slot] = item
             taken = taken.scatter(2, item.unsqueeze(-1), True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.baselines.list_losses import of_shown, pointwise_loss
-from model.baselines.ranker import NetSize, ScoringRanker
-from model.baselines.tokens import CandidateTokens, ToLogit
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
+from model.baselines.ranker import NetDimensions, ScoringRanker
+from model.baselines.shown_slot_losses import gather_shown, pointwise_loss
+from model.baselines.token_blocks import CandidateEncoder, LogitMlp
+from model.data.tables.batches import Batch
+from model.nets.request_tensors import RequestTensors
 
 
 class Pointwise(ScoringRanker):
@@ -19,10 +19,10 @@ class Pointwise(ScoringRanker):
     averaged into it, as in every ranker trained on clicks without a correction.
     """
 
-    def __init__(self, size: NetSize) -> None:
+    def __init__(self, size: NetDimensions) -> None:
         super().__init__()
-        self.tokens = CandidateTokens(size)
-        self.score = ToLogit(size.hidden, size.hidden)
+        self.tokens = CandidateEncoder(size)
+        self.score = LogitMlp(size.hidden_dim, size.hidden_dim)
 
     def scores(self, request: RequestTensors) -> Tensor:
         """See `ScoringRanker.scores`."""
@@ -30,4 +30,4 @@ class Pointwise(ScoringRanker):
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean over shown slots."""
-        return pointwise_loss(of_shown(self.scores(batch.request), batch), batch)
+        return pointwise_loss(gather_shown(self.scores(batch.request), batch), batch)

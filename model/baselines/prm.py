@@ -16,32 +16,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.baselines.list_losses import of_shown, softmax_loss
-from model.baselines.ranker import NetSize, ScoringRanker
-from model.baselines.tokens import AttentionBlock, CandidateTokens
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense
+from model.baselines.ranker import NetDimensions, ScoringRanker
+from model.baselines.shown_slot_losses import gather_shown, softmax_loss
+from model.baselines.token_blocks import CandidateEncoder, TransformerBlock
+from model.data.tables.batches import Batch
+from model.nets.blocks.layers import Dense
+from model.nets.request_tensors import RequestTensors
 
 
 class Prm(ScoringRanker):
     """Self-attention over the incoming list."""
 
-    def __init__(self, size: NetSize, blocks: int = 2) -> None:
+    def __init__(self, size: NetDimensions, num_blocks: int = 2) -> None:
         super().__init__()
-        self.tokens = CandidateTokens(size)
-        self.place = nn.Parameter(torch.randn(size.candidates, size.hidden) * 0.05)
-        self.blocks = nn.ModuleList(AttentionBlock(size.hidden) for _ in range(blocks))
-        self.out = Dense(size.hidden, 1, bias=False)
+        self.tokens = CandidateEncoder(size)
+        self.position_embedding = nn.Parameter(
+            torch.randn(size.max_candidates, size.hidden_dim) * 0.05
+        )
+        self.blocks = nn.ModuleList(TransformerBlock(size.hidden_dim) for _ in range(num_blocks))
+        self.out = Dense(size.hidden_dim, 1, bias=False)
 
     def scores(self, request: RequestTensors) -> Tensor:
         """See `ScoringRanker.scores`."""
         x = self.tokens(request)
-        x = x + self.place[: x.shape[1]]
+        x = x + self.position_embedding[: x.shape[1]]
         for block in self.blocks:
             x = block(x, request.cand_valid)
         return self.out(x).squeeze(-1)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Softmax cross-entropy of the clicks."""
-        return softmax_loss(of_shown(self.scores(batch.request), batch), batch)
+        return softmax_loss(gather_shown(self.scores(batch.request), batch), batch)

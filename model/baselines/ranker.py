@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.config import EvaluatorConfig
-from model.contract.fitted import FIRST_VALUE
-from model.contract.schema import CLICKED
-from model.data.batches import Batch
-from model.data.log_tables import LogTables
-from model.nets.inputs import RequestTensors
-from model.nets.shape import Fields
+from model.config.pipeline_config import EvaluatorConfig
+from model.contract.schema.declared import CLICKED
+from model.contract.schema.fitted import FIRST_VALUE_OFFSET
+from model.data.tables.batches import Batch
+from model.data.tables.log_tables import LogTables
+from model.nets.field_layout import FieldLayout
+from model.nets.request_tensors import RequestTensors
 
 
 class Ranker(Protocol):
@@ -41,7 +41,7 @@ class Ranker(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetSize:
+class NetDimensions:
     """What the nets of this room are built from.
 
     candidates, slots: N and M, the longest of the log.
@@ -49,23 +49,23 @@ class NetSize:
     clicked_row: embedding row by which a session says that an item was clicked.
     """
 
-    fields: Fields
-    candidates: int
-    slots: int
-    width: int
-    hidden: int
+    fields: FieldLayout
+    max_candidates: int
+    max_slots: int
+    embedding_dim: int
+    hidden_dim: int
     clicked_row: int
 
     @classmethod
-    def of(cls, tables: LogTables, config: EvaluatorConfig) -> Self:
+    def from_tables(cls, tables: LogTables, config: EvaluatorConfig) -> Self:
         """Of a log, as wide as the evaluator."""
         return cls(
-            fields=Fields.of(tables.schema),
-            candidates=tables.max_candidates,
-            slots=tables.slots,
-            width=config.width,
-            hidden=config.hidden,
-            clicked_row=tables.schema.first_row[CLICKED] + FIRST_VALUE + 1,
+            fields=FieldLayout.from_schema(tables.schema),
+            max_candidates=tables.max_candidates,
+            max_slots=tables.slots,
+            embedding_dim=config.width,
+            hidden_dim=config.hidden,
+            clicked_row=tables.schema.block_starts[CLICKED] + FIRST_VALUE_OFFSET + 1,
         )
 
 
@@ -95,29 +95,31 @@ class ScoringRanker(LearnedRanker):
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`: Gumbel noise on the scores is Plackett-Luce sampling."""
-        return top_lists(with_noise(self.scores(request), num_lists, rng), request)
+        return top_scored_lists(perturb_scores(self.scores(request), num_lists, rng), request)
 
 
-def gumbel(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+def standard_gumbel(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """Standard Gumbel noise."""
     uniform = torch.rand(shape, generator=rng, device=rng.device).clamp(1e-7, 1.0 - 1e-7)
     return -torch.log(-torch.log(uniform))
 
 
-def noise_but_first(shape: tuple[int, ...], rng: torch.Generator, device: torch.device) -> Tensor:
+def noise_except_first_list(
+    shape: tuple[int, ...], rng: torch.Generator, device: torch.device
+) -> Tensor:
     """Gumbel noise of shape (B, K, ...), zero for list 0."""
-    noise = gumbel(shape, rng)
+    noise = standard_gumbel(shape, rng)
     noise[:, 0] = 0.0
     return noise.to(device)
 
 
-def with_noise(scores: Tensor, num_lists: int, rng: torch.Generator) -> Tensor:
+def perturb_scores(scores: Tensor, num_lists: int, rng: torch.Generator) -> Tensor:
     """(B, N) scores -> (B, K, N), all but the first perturbed."""
     b, n = scores.shape
-    return scores.unsqueeze(1) + noise_but_first((b, num_lists, n), rng, scores.device)
+    return scores.unsqueeze(1) + noise_except_first_list((b, num_lists, n), rng, scores.device)
 
 
-def top_lists(scores: Tensor, request: RequestTensors) -> Tensor:
+def top_scored_lists(scores: Tensor, request: RequestTensors) -> Tensor:
     """Lists of the highest scores, ties in upstream order: (B, K, N) -> (B, K, M) int64."""
     slots, n = request.slot_valid.shape[1], scores.shape[-1]
     held = scores.masked_fill(~request.cand_valid.unsqueeze(1), float("-inf"))

@@ -15,19 +15,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.baselines.list_losses import log_softmax
-from model.baselines.pointer import PointerNet
-from model.baselines.ranker import LearnedRanker, NetSize, noise_but_first
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
+from model.baselines.pointer_network import PointerNetwork
+from model.baselines.ranker import LearnedRanker, NetDimensions, noise_except_first_list
+from model.baselines.shown_slot_losses import masked_log_softmax
+from model.data.tables.batches import Batch
+from model.nets.request_tensors import RequestTensors
 
 
 class Seq2Slate(LearnedRanker):
     """The pointer network with per-step cross-entropy."""
 
-    def __init__(self, size: NetSize) -> None:
+    def __init__(self, size: NetDimensions) -> None:
         super().__init__()
-        self.net = PointerNet(size, bidirectional=False)
+        self.pointer_net = PointerNetwork(size, bidirectional=False)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Per-step cross-entropy against clicked items that are left, mean over lists."""
@@ -37,11 +37,11 @@ class Seq2Slate(LearnedRanker):
         shown = torch.zeros((b, n), device=slots.device).scatter_add(1, batch.shown, slots) > 0
         clicked = torch.zeros((b, n), device=slots.device).scatter_add(1, batch.shown, batch.clicks)
         noise = torch.zeros((b, 1, m, n), device=slots.device)
-        made = self.net(request, shown, noise, slots=m)
-        free = made.free.squeeze(1)  # (B, M, N)
+        made = self.pointer_net(request, shown, noise, slots=m)
+        free = made.available.squeeze(1)  # (B, M, N)
         left = clicked.unsqueeze(1) * free
         target = left / left.sum(dim=-1, keepdim=True).clamp(min=1.0)
-        cross = -(target * log_softmax(made.logits.squeeze(1), free)).sum(dim=-1)  # (B, M)
+        cross = -(target * masked_log_softmax(made.logits.squeeze(1), free)).sum(dim=-1)  # (B, M)
         weight = 1.0 / torch.log2(torch.arange(2, m + 2, device=cross.device))
         return (cross * weight * slots).sum(dim=1).mean()
 
@@ -49,5 +49,5 @@ class Seq2Slate(LearnedRanker):
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`; further lists are sampled step by step."""
         (b, n), m = request.cand_valid.shape, request.slot_valid.shape[1]
-        noise = noise_but_first((b, num_lists, m, n), rng, request.cand_valid.device)
-        return self.net(request, request.cand_valid, noise, slots=m).lists
+        noise = noise_except_first_list((b, num_lists, m, n), rng, request.cand_valid.device)
+        return self.pointer_net(request, request.cand_valid, noise, slots=m).lists

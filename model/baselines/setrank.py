@@ -17,38 +17,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.baselines.list_losses import attention_rank_loss, of_shown
-from model.baselines.ranker import NetSize, ScoringRanker
-from model.baselines.tokens import AttentionBlock, CandidateTokens, ToLogit
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
+from model.baselines.ranker import NetDimensions, ScoringRanker
+from model.baselines.shown_slot_losses import attention_rank_loss, gather_shown
+from model.baselines.token_blocks import CandidateEncoder, LogitMlp, TransformerBlock
+from model.data.tables.batches import Batch
+from model.nets.request_tensors import RequestTensors
 
 
-class InducedBlock(nn.Module):
+class InducedAttentionBlock(nn.Module):
     """Candidates look at a few learned points that have looked at the candidates."""
 
-    def __init__(self, hidden: int, points: int) -> None:
+    def __init__(self, hidden: int, num_points: int) -> None:
         super().__init__()
-        self.points = nn.Parameter(torch.randn(points, hidden) * 0.5)
-        self.gather = AttentionBlock(hidden)
-        self.spread = AttentionBlock(hidden)
+        self.inducing_points = nn.Parameter(torch.randn(num_points, hidden) * 0.5)
+        self.to_points = TransformerBlock(hidden)
+        self.from_points = TransformerBlock(hidden)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
         """(B, N, hidden) -> the same."""
-        points = self.points.expand(len(x), -1, -1)
-        seen = self.gather(points, valid, x)
+        points = self.inducing_points.expand(len(x), -1, -1)
+        seen = self.to_points(points, valid, x)
         every = torch.ones(seen.shape[:2], dtype=torch.bool, device=x.device)
-        return self.spread(x, every, seen)
+        return self.from_points(x, every, seen)
 
 
 class SetRank(ScoringRanker):
     """Induced self-attention blocks over an unordered set."""
 
-    def __init__(self, size: NetSize, blocks: int = 2, points: int = 8) -> None:
+    def __init__(self, size: NetDimensions, num_blocks: int = 2, num_points: int = 8) -> None:
         super().__init__()
-        self.tokens = CandidateTokens(size)
-        self.blocks = nn.ModuleList(InducedBlock(size.hidden, points) for _ in range(blocks))
-        self.score = ToLogit(size.hidden, size.hidden)
+        self.tokens = CandidateEncoder(size)
+        self.blocks = nn.ModuleList(
+            InducedAttentionBlock(size.hidden_dim, num_points) for _ in range(num_blocks)
+        )
+        self.score = LogitMlp(size.hidden_dim, size.hidden_dim)
 
     def scores(self, request: RequestTensors) -> Tensor:
         """See `ScoringRanker.scores`."""
@@ -59,4 +61,4 @@ class SetRank(ScoringRanker):
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Attention rank loss over the shown slots."""
-        return attention_rank_loss(of_shown(self.scores(batch.request), batch), batch)
+        return attention_rank_loss(gather_shown(self.scores(batch.request), batch), batch)

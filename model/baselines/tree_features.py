@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.fitted import FIRST_VALUE, PADDING_ROW, FittedSchema
-from model.contract.schema import CLICKED, Kind, Scope
-from model.nets.inputs import RequestTensors
+from model.contract.schema.declared import CLICKED, FieldKind, FieldScope
+from model.contract.schema.fitted import FIRST_VALUE_OFFSET, PADDING_INDEX, FittedSchema
+from model.nets.request_tensors import RequestTensors
 
-Numbers = NDArray[np.float32]
+FeatureTable = NDArray[np.float32]
 
 
 class TreeFeatures:
@@ -20,29 +20,31 @@ class TreeFeatures:
     def __init__(self, schema: FittedSchema) -> None:
         candidate = [f for f in schema.candidate_fields for _ in range(f.width)]
         user = [f for f in schema.user_fields for _ in range(f.width)]
-        self._offset = np.array([schema.first_row[f.name] for f in candidate])
-        self._user_offset = np.array([schema.first_row[f.name] for f in user])
-        self._clicked = schema.first_row[CLICKED] + FIRST_VALUE + 1
+        self._offset = np.array([schema.block_starts[f.name] for f in candidate])
+        self._user_offset = np.array([schema.block_starts[f.name] for f in user])
+        self._clicked = schema.block_starts[CLICKED] + FIRST_VALUE_OFFSET + 1
         self._shared, self._clicked_column = [], 0
         at = 0
         for field in schema.session_fields:
             if field.name == CLICKED:
                 self._clicked_column = at
-            elif field.scope is Scope.ITEM:
+            elif field.scope is FieldScope.ITEM:
                 self._shared.append((at, field.width))  # item scope stands first in candidates too
             at += field.width
-        coded = [f.kind is not Kind.NUMERIC and not f.rank_buckets for f in [*candidate, *user]]
-        self.categorical = [1 + at for at, is_coded in enumerate(coded) if is_coded]
+        coded = [
+            f.kind is not FieldKind.NUMERIC and not f.rank_buckets for f in [*candidate, *user]
+        ]
+        self.categorical_columns = [1 + at for at, is_coded in enumerate(coded) if is_coded]
 
-    def table(self, request: RequestTensors) -> Numbers:
+    def feature_table(self, request: RequestTensors) -> FeatureTable:
         """(B, N, columns): codes inside each field's block; unused columns of a multi are -1."""
         candidates = request.candidates.cpu().numpy()
         b, n, _ = candidates.shape
         place = np.broadcast_to(np.arange(n)[None, :, None], (b, n, 1))
-        user = _local(request.user.cpu().numpy(), self._user_offset)
+        user = _codes_in_field(request.user.cpu().numpy(), self._user_offset)
         parts: list[NDArray[Any]] = [
             place,
-            _local(candidates, self._offset),
+            _codes_in_field(candidates, self._offset),
             np.broadcast_to(user[:, None], (b, n, user.shape[1])),
             self._past(candidates, request),
         ]
@@ -60,10 +62,10 @@ class TreeFeatures:
             for mine in range(at, at + width):
                 for other in range(at, at + width):
                     value = candidates[:, :, mine, None]
-                    same |= (value == past[:, None, :, other]) & (value != PADDING_ROW)
+                    same |= (value == past[:, None, :, other]) & (value != PADDING_INDEX)
             counts += [(same & mask[:, None]).sum(axis=-1) for mask in (there, clicked)]
         return np.stack(counts, axis=-1)
 
 
-def _local(rows: NDArray[np.int32], offset: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.where(rows == PADDING_ROW, -1, rows - offset)
+def _codes_in_field(rows: NDArray[np.int32], offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(rows == PADDING_INDEX, -1, rows - offset)

@@ -9,7 +9,7 @@ arXiv 2605.10527):
     decode: p = softmax_k(s) of all open slots; fill the most probable (slot, candidate); repeat
 
 Departures: an item is a projection of its field embeddings (the paper fuses semantic tokens); how
-many slots are masked is uniform in 1..M; w is 1 for a clicked slot and `unclicked` for others.
+many slots are masked is uniform in 1..M; w is 1 for a clicked slot and `unclicked_weight` for others.
 """
 
 from __future__ import annotations
@@ -19,30 +19,36 @@ import math
 import torch
 from torch import Tensor, nn
 
-from model.baselines.list_losses import log_softmax
-from model.baselines.ranker import LearnedRanker, NetSize, noise_but_first
-from model.baselines.tokens import AttentionBlock, CandidateTokens
-from model.data.batches import Batch
-from model.nets.inputs import RequestTensors
-from model.nets.layers import Dense, take_lists
+from model.baselines.ranker import LearnedRanker, NetDimensions, noise_except_first_list
+from model.baselines.shown_slot_losses import masked_log_softmax
+from model.baselines.token_blocks import CandidateEncoder, TransformerBlock
+from model.data.tables.batches import Batch
+from model.nets.blocks.layers import Dense, gather_lists
+from model.nets.request_tensors import RequestTensors
 
 
 class UniRank(LearnedRanker):
     """Iterative denoising of a slate against its pool."""
 
-    def __init__(self, size: NetSize, *, blocks: int = 1, unclicked: float = 0.1) -> None:
+    def __init__(
+        self, size: NetDimensions, *, num_blocks: int = 1, unclicked_weight: float = 0.1
+    ) -> None:
         """Args: size and attention blocks; unclicked: weight of a slot that was not clicked."""
         super().__init__()
-        self.unclicked = unclicked
-        self.tokens = CandidateTokens(size)
-        self.among = AttentionBlock(size.hidden)
-        self.open = nn.Parameter(torch.randn(size.hidden) * 0.5)
-        self.position = nn.Parameter(torch.randn(size.slots, size.hidden) * 0.5)
-        self.slots = nn.ModuleList(AttentionBlock(size.hidden) for _ in range(blocks))
-        self.to_pool = nn.ModuleList(AttentionBlock(size.hidden) for _ in range(blocks))
-        self.match = Dense(size.hidden, size.hidden, bias=False)
+        self.unclicked_weight = unclicked_weight
+        self.tokens = CandidateEncoder(size)
+        self.candidate_attention = TransformerBlock(size.hidden_dim)
+        self.mask_embedding = nn.Parameter(torch.randn(size.hidden_dim) * 0.5)
+        self.position_embedding = nn.Parameter(torch.randn(size.max_slots, size.hidden_dim) * 0.5)
+        self.slot_blocks = nn.ModuleList(
+            TransformerBlock(size.hidden_dim) for _ in range(num_blocks)
+        )
+        self.candidate_cross_blocks = nn.ModuleList(
+            TransformerBlock(size.hidden_dim) for _ in range(num_blocks)
+        )
+        self.match_projection = Dense(size.hidden_dim, size.hidden_dim, bias=False)
 
-    def logits(
+    def slot_logits(
         self, pool: Tensor, request: RequestTensors, lists: Tensor, filled: Tensor
     ) -> Tensor:
         """S (B, K, M, N) of lists of which only filled slots are seen.
@@ -53,39 +59,41 @@ class UniRank(LearnedRanker):
             lists: (B, K, M) places in the candidates; read where filled.
             filled: (B, K, M) bool.
         """
-        items = take_lists(pool, lists)
-        x = torch.where(filled.unsqueeze(-1), items, self.open) + self.position
-        for among, to_pool in zip(self.slots, self.to_pool, strict=True):
+        items = gather_lists(pool, lists)
+        x = torch.where(filled.unsqueeze(-1), items, self.mask_embedding) + self.position_embedding
+        for among, to_pool in zip(self.slot_blocks, self.candidate_cross_blocks, strict=True):
             x = among(x, request.slot_valid.unsqueeze(1))
             x = to_pool(x, request.cand_valid.unsqueeze(1), pool.unsqueeze(1))
         keys = pool.unsqueeze(1).transpose(-1, -2)  # (B, 1, hidden, N)
-        return self.match(x) @ keys / math.sqrt(pool.shape[-1])
+        return self.match_projection(x) @ keys / math.sqrt(pool.shape[-1])
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Cross-entropy of masked slots, weighted by feedback; mean over lists."""
         request = batch.request
-        masked = _some_slots(request.slot_valid, rng)
+        masked = _random_slot_mask(request.slot_valid, rng)
         filled = (request.slot_valid & ~masked).unsqueeze(1)
-        pool = self.among(self.tokens(request), request.cand_valid)
-        logits = self.logits(pool, request, batch.shown.unsqueeze(1), filled).squeeze(1)
-        free = request.cand_valid & ~_standing(batch.shown, filled.squeeze(1), logits.shape[-1])
-        log_p = log_softmax(logits, free.unsqueeze(1))
+        pool = self.candidate_attention(self.tokens(request), request.cand_valid)
+        logits = self.slot_logits(pool, request, batch.shown.unsqueeze(1), filled).squeeze(1)
+        free = request.cand_valid & ~_in_filled_slots(
+            batch.shown, filled.squeeze(1), logits.shape[-1]
+        )
+        log_p = masked_log_softmax(logits, free.unsqueeze(1))
         chosen = log_p.gather(2, batch.shown.unsqueeze(-1)).squeeze(-1)
-        weight = (batch.clicks + self.unclicked * (1.0 - batch.clicks)) * masked
+        weight = (batch.clicks + self.unclicked_weight * (1.0 - batch.clicks)) * masked
         return -(weight * chosen).sum() / len(chosen)
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`; further lists add Gumbel noise to the logits."""
-        pool = self.among(self.tokens(request), request.cand_valid)
+        pool = self.candidate_attention(self.tokens(request), request.cand_valid)
         (b, n), m = request.cand_valid.shape, request.slot_valid.shape[1]
-        noise = noise_but_first((b, num_lists, m, n), rng, pool.device)
+        noise = noise_except_first_list((b, num_lists, m, n), rng, pool.device)
         slot_valid = request.slot_valid.unsqueeze(1).expand(-1, num_lists, -1)
         lists = torch.zeros((b, num_lists, m), dtype=torch.int64, device=pool.device)
         filled = torch.zeros_like(lists, dtype=torch.bool)
         taken = ~request.cand_valid.unsqueeze(1).repeat(1, num_lists, 1)  # (B, K, N)
         for _ in range(m):
-            logits = self.logits(pool, request, lists, filled) + noise
+            logits = self.slot_logits(pool, request, lists, filled) + noise
             p = torch.softmax(logits.masked_fill(taken.unsqueeze(2), -1e9), dim=-1)
             p = p.masked_fill(taken.unsqueeze(2), -1.0)
             p = p.masked_fill((filled | ~slot_valid).unsqueeze(-1), -2.0)
@@ -98,7 +106,7 @@ class UniRank(LearnedRanker):
         return lists
 
 
-def _some_slots(slot_valid: Tensor, rng: torch.Generator) -> Tensor:
+def _random_slot_mask(slot_valid: Tensor, rng: torch.Generator) -> Tensor:
     """(B, M) bool: a uniform number of slots, at least one, chosen at random."""
     draw = torch.rand(slot_valid.shape, generator=rng, device=rng.device).to(slot_valid.device)
     rank = draw.masked_fill(~slot_valid, 2.0).argsort(dim=1).argsort(dim=1)
@@ -107,7 +115,7 @@ def _some_slots(slot_valid: Tensor, rng: torch.Generator) -> Tensor:
     return (rank < 1 + (uniform * count).long()) & slot_valid
 
 
-def _standing(lists: Tensor, filled: Tensor, candidates: int) -> Tensor:
+def _in_filled_slots(lists: Tensor, filled: Tensor, candidates: int) -> Tensor:
     """(B, N) bool: candidates that stand in a filled slot."""
     counts = torch.zeros((len(lists), candidates), device=lists.device)
     return counts.scatter_add(1, lists, filled.to(counts.dtype)) > 0

@@ -8,7 +8,7 @@ ContractError
 |- RulesUnsatisfiable rules that no list can meet (proven)
 |- RulesUndecided     rules for which a bounded search found no list
 |- ManifestError      an artifact that is not what its manifest says
-`- BlobError          bytes of the store that cannot be read
+`- UserRecordError          bytes of the store that cannot be read
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class MalformedJson(ContractError):
 
     code = "malformed_json"
 
-    def __init__(self, *, why: str) -> None:
-        super().__init__(f"the body is not JSON: {why}")
-        self.why = why
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the body is not JSON: {reason}")
+        self.reason = reason
 
 
 class RequestRejected(ContractError):
@@ -47,11 +47,11 @@ class RequestRejected(ContractError):
 
     code = "invalid_request"
 
-    def __init__(self, *, broken: Sequence[tuple[str, str]]) -> None:
-        first = f"{broken[0][0]}: {broken[0][1]}"
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+    def __init__(self, *, violations: Sequence[tuple[str, str]]) -> None:
+        first = f"{violations[0][0]}: {violations[0][1]}"
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         super().__init__(first + more)
-        self.broken = list(broken)
+        self.violations = list(violations)
 
 
 class ValueRejected(ContractError):
@@ -69,9 +69,9 @@ class RulesUnsatisfiable(ContractError):
 
     code = "rules_unsatisfiable"
 
-    def __init__(self, *, rules: Sequence[str], why: str) -> None:
-        super().__init__(f"no list can meet {', '.join(rules)}: {why}")
-        self.rules, self.why = list(rules), why
+    def __init__(self, *, constraints: Sequence[str], reason: str) -> None:
+        super().__init__(f"no list can meet {', '.join(constraints)}: {reason}")
+        self.constraints, self.reason = list(constraints), reason
 
 
 class RulesUndecided(ContractError):
@@ -79,9 +79,11 @@ class RulesUndecided(ContractError):
 
     code = "rules_undecided"
 
-    def __init__(self, *, rules: Sequence[str], tried: int) -> None:
-        super().__init__(f"no list that meets {', '.join(rules)} was found in {tried} steps")
-        self.rules, self.tried = list(rules), tried
+    def __init__(self, *, constraints: Sequence[str], work_done: int) -> None:
+        super().__init__(
+            f"no list that meets {', '.join(constraints)} was found in {work_done} steps"
+        )
+        self.constraints, self.work_done = list(constraints), work_done
 
 
 class ManifestError(ContractError):
@@ -89,16 +91,16 @@ class ManifestError(ContractError):
 
     code = "manifest_error"
 
-    def __init__(self, *, artifact: str, what: str) -> None:
-        super().__init__(f"artifact {artifact}: {what}")
-        self.artifact, self.what = artifact, what
+    def __init__(self, *, artifact: str, reason: str) -> None:
+        super().__init__(f"artifact {artifact}: {reason}")
+        self.artifact, self.reason = artifact, reason
 
 
-class BlobError(ContractError):
+class UserRecordError(ContractError):
     """A user blob that is truncated, of another version or of another schema."""
 
     code = "blob_error"
 
-    def __init__(self, *, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

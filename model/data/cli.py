@@ -1,4 +1,4 @@
-"""`relist-log`: builds, checks and prepares canonical logs from the command line."""
+"""`relist log`: builds, checks and prepares canonical logs from the command line."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from model.contract.errors import ContractError
-from model.data.canonical import read_log
-from model.data.checks import Limits
-from model.data.click_world import WorldConfig, write_click_world
-from model.data.download import cache_folder, wheel
-from model.data.errors import ConfigError, DataError
-from model.data.movielens import MovielensConfig, write_movielens
-from model.data.prepare import SESSIONS
-from model.data.tables import load_tables
-from model.data.toml_config import read_toml
+from model.data.errors import DataConfigError, DataError
+from model.data.log.checks import ListLimits
+from model.data.log.log_reader import read_log
+from model.data.movielens.download import download_cache_dir, fetch_wheel
+from model.data.movielens.movielens_log import MovieLensConfig, write_movielens_log
+from model.data.simulation.simulated_log import ClickWorldConfig, write_click_world_log
+from model.data.tables.table_builder import DEFAULT_HISTORY_LENGTH
+from model.data.tables.table_cache import load_log_tables
+from model.data.toml_config import read_flat_toml
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _HERE = Path(__file__).parent
-Config = TypeVar("Config", bound="DataclassInstance")
-Writer = Callable[[Path, Path, Config], int]
+ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
+LogWriter = Callable[[Path, Path, ConfigT], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,23 +37,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         sys.stdout.write(given.run(given) + "\n")
     except (DataError, ContractError) as error:
-        sys.stderr.write(f"relist-log: {error}\n")
+        sys.stderr.write(f"relist log: {error}\n")
         return 2
     except OSError as error:
-        sys.stderr.write(f"relist-log: {error.filename or ''}: {error.strerror}\n")
+        sys.stderr.write(f"relist log: {error.filename or ''}: {error.strerror}\n")
         return 2
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="relist-log", description=__doc__)
+    parser = argparse.ArgumentParser(prog="relist log", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    text = "ML-100K sittings, every label known (small, real feedback)"
+    text = "ML-100K rating sessions, every label known (small, real feedback)"
     movielens = _adapter(commands, "movielens", text, ["movielens"])
     movielens.set_defaults(run=_movielens)
     presets = [
         "click_world_4of12", "click_world_5of5", "click_world_10of50", "cascade_world_4of12",
-        "habit_world_4of12",
+        "systematic_bias_world_4of12",
     ]  # fmt: skip
     text = "simulated clicks whose true value is known"
     world = _adapter(commands, "click-world", text, presets)
@@ -62,12 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     check = _reader(
         commands, "check", "check a canonical log; name the first row that breaks a rule"
     )
-    limits = Limits()
-    check.add_argument("--max-candidates", type=int, default=limits.candidates)
-    check.add_argument("--max-shown", type=int, default=limits.shown)
+    limits = ListLimits()
+    check.add_argument("--max-candidates", type=int, default=limits.max_candidates)
+    check.add_argument("--max-shown", type=int, default=limits.max_shown)
     check.set_defaults(run=_check)
     prepare = _reader(commands, "prepare", "encode a canonical log ahead of training")
-    prepare.add_argument("--sessions", type=int, default=SESSIONS, help="past lists a row sees")
+    prepare.add_argument(
+        "--sessions", type=int, default=DEFAULT_HISTORY_LENGTH, help="past lists a row sees"
+    )
     prepare.set_defaults(run=_prepare)
     return parser
 
@@ -96,39 +98,39 @@ def _reader(
 
 
 def _movielens(given: argparse.Namespace) -> str:
-    config = _changed(_configured(MovielensConfig, given), "seed", given.seed)
-    return _build(given, config, write_movielens)
+    config = _changed(_configured(MovieLensConfig, given), "seed", given.seed)
+    return _build(given, config, write_movielens_log)
 
 
 def _click_world(given: argparse.Namespace) -> str:
-    config = _changed(_configured(WorldConfig, given), "lists", given.lists)
-    return _build(given, _changed(config, "seed", given.seed), write_click_world)
+    config = _changed(_configured(ClickWorldConfig, given), "lists", given.lists)
+    return _build(given, _changed(config, "seed", given.seed), write_click_world_log)
 
 
-def _configured(kind: type[Config], given: argparse.Namespace) -> Config:
+def _configured(kind: type[ConfigT], given: argparse.Namespace) -> ConfigT:
     if given.config is None:
         return kind()
-    packaged = _HERE / f"{given.config}.toml"
-    return read_toml(kind, packaged if str(given.config) in given.presets else given.config)
+    packaged = _HERE / "presets" / f"{given.config}.toml"
+    return read_flat_toml(kind, packaged if str(given.config) in given.presets else given.config)
 
 
-def _changed(config: Config, key: str, value: int | None) -> Config:
+def _changed(config: ConfigT, key: str, value: int | None) -> ConfigT:
     """The config with what the command line says instead."""
     if value is None:
         return config
     try:
         return replace(config, **{key: value})
     except ValueError as error:
-        raise ConfigError(file="command line", key=f"--{key}", rule=str(error)) from error
+        raise DataConfigError(file="command line", key=f"--{key}", rule=str(error)) from error
 
 
-def _build(given: argparse.Namespace, config: Config, write: Writer[Config]) -> str:
-    source = wheel(given.wheel, cache_folder(os.environ))
+def _build(given: argparse.Namespace, config: ConfigT, write: LogWriter[ConfigT]) -> str:
+    source = fetch_wheel(given.wheel, download_cache_dir(os.environ))
     return f"{given.out}: {write(source, given.out, config)} requests"
 
 
 def _check(given: argparse.Namespace) -> str:
-    limits = Limits(candidates=given.max_candidates, shown=given.max_shown)
+    limits = ListLimits(max_candidates=given.max_candidates, max_shown=given.max_shown)
     log = read_log(given.log, limits)
     rows = log.impressions
     return (
@@ -138,10 +140,10 @@ def _check(given: argparse.Namespace) -> str:
 
 
 def _prepare(given: argparse.Namespace) -> str:
-    tables = load_tables(given.log, sessions=given.sessions)
+    tables = load_log_tables(given.log, history_length=given.sessions)
     train, validation, test = np.bincount(tables.part, minlength=3)
     return (
         f"{given.log}: {train} training, {validation} validation, {test} test requests; "
-        f"N={tables.max_candidates} M={tables.slots} H={tables.history}, "
-        f"{tables.schema.table_rows} embedding rows, schema {tables.schema.hash}"
+        f"N={tables.max_candidates} M={tables.slots} H={tables.history_length}, "
+        f"{tables.schema.num_embeddings} embedding rows, schema {tables.schema.hash}"
     )

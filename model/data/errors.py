@@ -162,7 +162,7 @@ class RepeatedId(LogError):
     code = "repeated_id"
 
 
-class ConfigError(DataError):
+class DataConfigError(DataError):
     """A TOML file whose key or value is not one that is known or possible."""
 
     code = "config_error"
@@ -177,6 +177,6 @@ class DownloadFailed(DataError):
 
     code = "download_failed"
 
-    def __init__(self, *, what: str, why: str) -> None:
-        super().__init__(f"{what}: {why}")
-        self.what, self.why = what, why
+    def __init__(self, *, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source, self.reason = source, reason

@@ -11,40 +11,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
-from model.data.errors import ConfigError
+from model.data.errors import DataConfigError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Config = TypeVar("Config", bound="DataclassInstance")
+ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
 
-def read_toml(kind: type[Config], path: Path) -> Config:
-    """Read one TOML file into `kind`; raises ConfigError naming file, key and rule."""
+def read_flat_toml(config_type: type[ConfigT], path: Path) -> ConfigT:
+    """Read one TOML file into `list_kind`; raises ConfigError naming file, key and rule."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(file=str(path), key="-", rule="no readable file") from error
+        raise DataConfigError(file=str(path), key="-", rule="no readable file") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(file=str(path), key="-", rule=f"not TOML: {error}") from error
-    return from_mapping(kind, raw, file=path.name)
+        raise DataConfigError(file=str(path), key="-", rule=f"not TOML: {error}") from error
+    return config_from_mapping(config_type, raw, file=path.name)
 
 
-def from_mapping(kind: type[Config], raw: Mapping[str, Any], *, file: str) -> Config:
-    """Build `kind` from parsed TOML."""
-    hints = get_type_hints(kind)
-    names = {f.name for f in dataclasses.fields(kind)}
+def config_from_mapping(
+    config_type: type[ConfigT], raw: Mapping[str, Any], *, file: str
+) -> ConfigT:
+    """Build `list_kind` from parsed TOML."""
+    hints = get_type_hints(config_type)
+    names = {f.name for f in dataclasses.fields(config_type)}
     for key in raw:
         if key not in names:
             known = ", ".join(sorted(names))
-            raise ConfigError(file=file, key=key, rule=f"unknown key; known are {known}")
+            raise DataConfigError(file=file, key=key, rule=f"unknown key; known are {known}")
     values = {key: _typed(hints[key], value, file, key) for key, value in raw.items()}
     try:
-        return kind(**values)
+        return config_type(**values)
     except ValueError as error:
-        raise ConfigError(file=file, key="-", rule=str(error)) from error
+        raise DataConfigError(file=file, key="-", rule=str(error)) from error
     except TypeError as error:
-        raise ConfigError(file=file, key="-", rule=f"a key is missing: {error}") from error
+        raise DataConfigError(file=file, key="-", rule=f"a key is missing: {error}") from error
 
 
 def _typed(hint: object, value: object, file: str, key: str) -> object:
@@ -53,8 +55,8 @@ def _typed(hint: object, value: object, file: str, key: str) -> object:
         return float(value)
     if hint in (bool, int, float, str):
         if type(value) is not hint:
-            raise ConfigError(file=file, key=key, rule=f"takes {hint.__name__}, not {value!r}")
+            raise DataConfigError(file=file, key=key, rule=f"takes {hint.__name__}, not {value!r}")
         return value
     if isinstance(value, list):
         return tuple(_typed(float, x, file, key) for x in value)
-    raise ConfigError(file=file, key=key, rule=f"takes an array of numbers, not {value!r}")
+    raise DataConfigError(file=file, key=key, rule=f"takes an array of numbers, not {value!r}")

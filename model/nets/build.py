@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from model.config import EvaluatorConfig, GeneratorConfig
-from model.nets.context_evaluator import ContextEvaluator
-from model.nets.evaluator import Evaluator
-from model.nets.generator import Generator
-from model.nets.guided_generator import GuidedGenerator
-from model.nets.nlgr_evaluator import NlgrEvaluator
-from model.nets.nlgr_generator import NlgrGenerator
-from model.nets.pair_evaluator import PairEvaluator
-from model.nets.shape import Fields
+from model.config.pipeline_config import EvaluatorConfig, GeneratorConfig
+from model.nets.evaluators.abstract_evaluator import Evaluator
+from model.nets.evaluators.context_evaluator import ContextEvaluator
+from model.nets.evaluators.nlgr_evaluator import NlgrEvaluator
+from model.nets.evaluators.pair_evaluator import PairEvaluator
+from model.nets.field_layout import FieldLayout
+from model.nets.generators.abstract_generator import Generator
+from model.nets.generators.guided_generator import GuidedGenerator
+from model.nets.generators.nlgr_generator import NlgrGenerator
 
 
-def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Evaluator:
+def build_evaluator(config: EvaluatorConfig, fields: FieldLayout, slots: int) -> Evaluator:
     """An evaluator of the configured kind with fresh weights."""
     if config.kind == "nlgr":
         return NlgrEvaluator(
@@ -33,8 +33,8 @@ def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Eval
             hidden=config.hidden,
             members=config.members,
             dropout=config.dropout,
-            factors=config.factors,
-            interplay=config.interplay,
+            factor_width=config.factor_width,
+            item_interactions=config.item_interactions,
         )
     return ContextEvaluator(
         fields,
@@ -48,7 +48,7 @@ def build_evaluator(config: EvaluatorConfig, fields: Fields, slots: int) -> Eval
 
 
 def build_generator(
-    config: GeneratorConfig, evaluator: EvaluatorConfig, fields: Fields, slots: int
+    config: GeneratorConfig, evaluator: EvaluatorConfig, fields: FieldLayout, slots: int
 ) -> Generator:
     """A generator with fresh weights, for an evaluator of this configuration.
 
@@ -60,17 +60,17 @@ def build_generator(
         judge = build_evaluator(evaluator, fields, slots)
     return GuidedGenerator(
         members=judge.members,
-        known=judge.known,
-        shared=judge.shared,
+        candidate_width=judge.candidate_width,
+        context_width=judge.context_width,
         slots=slots,
         hidden=config.hidden,
         heads=config.heads,
         head_width=config.head_width,
-        by_relevance=config.by_relevance and evaluator.kind == "pair",
+        starts_from_relevance_order=config.starts_from_relevance_order and evaluator.kind == "pair",
     )
 
 
-def start_from_evaluator(generator: Generator, evaluator: Evaluator) -> None:
+def init_from_evaluator(generator: Generator, evaluator: Evaluator) -> None:
     """Copy embeddings, and the user encoder if it has one, of the evaluator's first member.
 
     A generator that reads what the evaluator encodes has nothing to start from.
@@ -80,7 +80,7 @@ def start_from_evaluator(generator: Generator, evaluator: Evaluator) -> None:
     width = generator.width
     mine = generator.state_dict()
     for name, value in evaluator.state_dict().items():
-        if name == "embedding.table":
+        if name == "embedding.weight":
             mine[name].copy_(value[:, :width])
-        elif name.startswith("user."):
+        elif name.startswith("user_encoder."):
             mine[name].copy_(value[0])

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.nets.inputs import RequestTensors
+from model.nets.request_tensors import RequestTensors
 
 
-class Rules(NamedTuple):
+class RuleTensors(NamedTuple):
     """Rules of a batch of requests as counts (contract/rule_arrays.py); a start list obeys them.
 
     member: (B, R, N) bool; slots: (B, R, M) bool; minimum, maximum: (B, R) float.
@@ -26,7 +26,7 @@ class Rules(NamedTuple):
     maximum: Tensor
 
 
-class Counts(NamedTuple):
+class RuleCounts(NamedTuple):
     """Rules as numbers, made once a request.
 
     member: (B, 1, R, N); by_row: (B * N, R), the same of each row; slots: (B, 1, R, M).
@@ -34,13 +34,13 @@ class Counts(NamedTuple):
     """
 
     member: Tensor
-    by_row: Tensor
+    member_by_row: Tensor
     slots: Tensor
     minimum: Tensor
     maximum: Tensor
 
     @classmethod
-    def of(cls, rules: Rules, request: RequestTensors) -> Counts:
+    def from_rules(cls, rules: RuleTensors, request: RequestTensors) -> RuleCounts:
         """Slots that are not there count nothing."""
         member = rules.member.to(torch.float32)
         slots = (rules.slots & request.slot_valid.unsqueeze(1)).to(torch.float32)
@@ -53,13 +53,15 @@ class Counts(NamedTuple):
         )
 
 
-def obeyed(counts: Counts, rows: Tensor) -> Tensor:
+def satisfies_rules(counts: RuleCounts, rows: Tensor) -> Tensor:
     """(B, L) bool: whether lists (B, L, M) of rows keep every count in its bounds."""
-    count = _counted(counts, rows)[1]
+    count = _count_rules(counts, rows)[1]
     return ((count >= counts.minimum) & (count <= counts.maximum)).flatten(2).all(dim=-1)
 
 
-def broken_by_edit(counts: Counts, rows: Tensor, first: Tensor, chosen: Tensor) -> Tensor:
+def edit_rule_violations(
+    counts: RuleCounts, rows: Tensor, row_offset: Tensor, edited_slot: Tensor
+) -> Tensor:
     """(B, K, N) float: 0 where the counts stay in their bounds, by candidate for the slot.
 
     Putting k into slot j and, when k stood in slot l, the old item o into l changes count r by
@@ -71,10 +73,10 @@ def broken_by_edit(counts: Counts, rows: Tensor, first: Tensor, chosen: Tensor) 
         chosen: (B, K, 1), the slot j.
     """
     n, m = counts.member.shape[-1], rows.shape[-1]
-    candidates = torch.arange(n, device=rows.device) + first  # (B, 1, N)
+    candidates = torch.arange(n, device=rows.device) + row_offset  # (B, 1, N)
     standing = (rows.unsqueeze(-1) == candidates.unsqueeze(-2)).to(torch.float32)
-    in_slot, count = _counted(counts, rows)
-    slot = functional.embedding(chosen, torch.eye(m, device=rows.device)).transpose(-1, -2)
+    in_slot, count = _count_rules(counts, rows)
+    slot = functional.embedding(edited_slot, torch.eye(m, device=rows.device)).transpose(-1, -2)
     old = in_slot @ slot  # (B, K, R, 1): member_ro
     came_from = counts.slots @ standing  # (B, K, R, N): slots_rl, 0 if k is in no slot
     after = count + (counts.slots @ slot - came_from) * (counts.member - old)  # (B, K, R, N)
@@ -82,7 +84,7 @@ def broken_by_edit(counts: Counts, rows: Tensor, first: Tensor, chosen: Tensor) 
     return torch.relu(beyond.amax(dim=2))
 
 
-def _counted(counts: Counts, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _count_rules(counts: RuleCounts, rows: Tensor) -> tuple[Tensor, Tensor]:
     """(B, L, R, M) which rules the item of each slot counts for, (B, L, R, 1) what they count."""
-    in_slot = functional.embedding(rows, counts.by_row).transpose(-1, -2)
+    in_slot = functional.embedding(rows, counts.member_by_row).transpose(-1, -2)
     return in_slot, (in_slot * counts.slots).sum(dim=-1, keepdim=True)

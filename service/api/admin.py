@@ -14,10 +14,10 @@ from service.api.tokens import Tokens
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,
-    NothingToRollBack,
-    ReloadRunning,
+    NoPreviousArtifact,
+    ReloadInProgress,
     Unauthorized,
-    UnsupportedMedia,
+    UnsupportedMediaType,
 )
 
 _MAX_BODY_BYTES = 1024
@@ -27,9 +27,9 @@ _RESPONSES: dict[int | str, dict[str, object]] = {
     400: error_response([MalformedJson]),
     401: error_response([Unauthorized]),
     408: error_response([BodyTooSlow]),
-    409: error_response([ManifestError, NothingToRollBack, ReloadRunning]),
+    409: error_response([ManifestError, NoPreviousArtifact, ReloadInProgress]),
     413: error_response([BodyTooLarge]),
-    415: error_response([UnsupportedMedia]),
+    415: error_response([UnsupportedMediaType]),
     422: error_response([RequestRejected]),
 }
 
@@ -57,7 +57,7 @@ _BODY = {
 
 
 class Rollout(Protocol):
-    """Whoever can change the artifact; raises ManifestError, NothingToRollBack, ReloadRunning."""
+    """Whoever can change the artifact; raises ManifestError, NoPreviousArtifact, ReloadInProgress."""
 
     async def reload(self) -> None:
         """Verify, warm up and serve what the artifact folder holds now."""
@@ -96,10 +96,10 @@ async def _read_order(request: Request) -> ArtifactOrder:
         )
         return ArtifactOrder.model_validate_json(raw or b"{}")
     except ClientGone as error:
-        raise MalformedJson(why="the client hung up") from error
+        raise MalformedJson(reason="the client hung up") from error
     except ValidationError as error:
         lines = error.errors(include_url=False, include_input=False)
         if lines[0]["type"] == "json_invalid":
-            raise MalformedJson(why=lines[0]["msg"]) from error
+            raise MalformedJson(reason=lines[0]["msg"]) from error
         broken = [(".".join(map(str, line["loc"])) or "body", line["msg"]) for line in lines]
-        raise RequestRejected(broken=broken) from error
+        raise RequestRejected(violations=broken) from error

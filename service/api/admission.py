@@ -10,7 +10,7 @@ from collections import deque
 from types import TracebackType
 
 from service.errors import Overloaded, ShuttingDown
-from service.telemetry import metrics
+from service.telemetry import service_metrics
 
 
 class Admission:
@@ -18,15 +18,15 @@ class Admission:
 
     def __init__(self, *, max_inflight: int, max_waiting: int) -> None:
         self._max_inflight, self._max_waiting = max_inflight, max_waiting
-        metrics.PLACES.labels("in_flight").set(max_inflight)
-        metrics.PLACES.labels("waiting").set(max_waiting)
+        service_metrics.MAX_REQUESTS.labels("in_flight").set(max_inflight)
+        service_metrics.MAX_REQUESTS.labels("waiting").set(max_waiting)
         self._admitted = 0  # in flight or waiting
         self._in_flight = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._closed = False
         # read when somebody looks, not written three times a request
-        metrics.IN_FLIGHT.set_function(lambda: self._in_flight)
-        metrics.WAITING.set_function(lambda: self._admitted - self._in_flight)
+        service_metrics.IN_FLIGHT_REQUESTS.set_function(lambda: self._in_flight)
+        service_metrics.WAITING_REQUESTS.set_function(lambda: self._admitted - self._in_flight)
 
     @property
     def in_flight(self) -> int:

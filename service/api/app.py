@@ -18,9 +18,9 @@ from service.api.front import RERANK_PATH
 from service.api.openapi import describe
 from service.api.rerank import RerankEndpoint
 from service.api.trace import trace_id
-from service.errors import Internal, MethodNotAllowed, NoSuchPath
-from service.telemetry import metrics
-from service.telemetry.logs import event
+from service.errors import InternalError, MethodNotAllowed, PathNotFound
+from service.telemetry import service_metrics
+from service.telemetry.structured_logs import log_event
 
 TITLE, VERSION = "Relist", "0.1.0"
 
@@ -60,7 +60,7 @@ def _document(app: FastAPI, *, example: Mapping[str, Any] | None, secured: bool)
 
 async def _answer(request: Request, error: Exception) -> Response:
     status, headers, body = render(error)
-    metrics.REFUSED.labels(code_of(error)).inc()
+    service_metrics.REJECTED_REQUESTS.labels(code_of(error)).inc()
     response = Response(body, status_code=status)
     response.raw_headers.extend(headers)
     return response
@@ -69,23 +69,23 @@ async def _answer(request: Request, error: Exception) -> Response:
 async def _answer_http(request: Request, error: Exception) -> Response:
     http = error if isinstance(error, HTTPException) else HTTPException(500)
     if http.status_code == 404:
-        return await _answer(request, NoSuchPath())
+        return await _answer(request, PathNotFound())
     if http.status_code == 405:
         allowed = (http.headers or {}).get("Allow", "")
         return await _answer(request, MethodNotAllowed(allowed=allowed))
     if http.status_code == 400:
-        return await _answer(request, MalformedJson(why="it cannot be read"))
+        return await _answer(request, MalformedJson(reason="it cannot be read"))
     return await _answer_unknown(request, error)
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     lines = error.errors() if isinstance(error, RequestValidationError) else []
     if any(line["type"] == "json_invalid" for line in lines):
-        return await _answer(request, MalformedJson(why="it cannot be read"))
+        return await _answer(request, MalformedJson(reason="it cannot be read"))
     broken = [(".".join(map(str, line["loc"][1:])) or "body", line["msg"]) for line in lines]
-    return await _answer(request, RequestRejected(broken=broken or [("body", "is not right")]))
+    return await _answer(request, RequestRejected(violations=broken or [("body", "is not right")]))
 
 
 async def _answer_unknown(request: Request, error: Exception) -> Response:
-    event("error", "failed", error, trace_id=trace_id(request.headers))
-    return await _answer(request, Internal())
+    log_event("error", "request_failed", error, trace_id=trace_id(request.headers))
+    return await _answer(request, InternalError())

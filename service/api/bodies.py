@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from starlette.types import Receive
 
 from service.api.interrupt import Interruptible
-from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMedia
+from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
 
 _JSON_TYPES = frozenset({"application/json", ""})
 
@@ -21,10 +21,12 @@ def check_headers(headers: Mapping[str, str], max_bytes: int) -> None:
     """Refuse by the headers what need not be read."""
     given = headers.get("content-type", "")
     if given not in _JSON_TYPES and given.partition(";")[0].strip().lower() not in _JSON_TYPES:
-        raise UnsupportedMedia(header="content-type", rule="is application/json")
+        raise UnsupportedMediaType(header="content-type", requirement="is application/json")
     coding = headers.get("content-encoding")
     if coding is not None and coding.strip().lower() not in {"identity", ""}:
-        raise UnsupportedMedia(header="content-encoding", rule="bodies are not compressed")
+        raise UnsupportedMediaType(
+            header="content-encoding", requirement="bodies are not compressed"
+        )
     length = headers.get("content-length", "")
     if length.isdigit() and int(length[:20]) > max_bytes:
         raise BodyTooLarge(limit_bytes=max_bytes)

@@ -14,14 +14,14 @@ from service.errors import (
     BodyTooSlow,
     MethodNotAllowed,
     Overloaded,
-    Refusal,
+    RequestError,
     Unauthorized,
 )
 
 Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 
-# Setbacks never reach HTTP: the use case turns them into `degraded`. Of the contract's errors those
+# Setbacks never reach HTTP: the use case turns them into `degraded_reasons`. Of the contract's errors those
 # are missing that speak of an artifact's or a store's bytes while nobody asked over HTTP.
 STATUS: dict[type[Exception], HTTPStatus] = {
     contract.MalformedJson: HTTPStatus.BAD_REQUEST,
@@ -31,20 +31,20 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     contract.RulesUndecided: HTTPStatus.UNPROCESSABLE_ENTITY,
     contract.ManifestError: HTTPStatus.CONFLICT,  # only POST /admin/artifact meets it
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
-    errors.NoSuchPath: HTTPStatus.NOT_FOUND,
+    errors.PathNotFound: HTTPStatus.NOT_FOUND,
     errors.MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     errors.MalformedHttp: HTTPStatus.BAD_REQUEST,
     errors.HeadTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.LimitExceeded: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Overloaded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ShuttingDown: HTTPStatus.SERVICE_UNAVAILABLE,
-    errors.NothingToRollBack: HTTPStatus.CONFLICT,
-    errors.ReloadRunning: HTTPStatus.CONFLICT,
-    errors.Internal: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.NoPreviousArtifact: HTTPStatus.CONFLICT,
+    errors.ReloadInProgress: HTTPStatus.CONFLICT,
+    errors.InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 ANSWERED = tuple(STATUS)
 
@@ -56,19 +56,19 @@ def codes() -> list[str]:
 
 def code_of(error: type[Exception] | Exception) -> str:
     """The stable code of an error of the table."""
-    return str(getattr(error, "code", errors.Internal.code))
+    return str(getattr(error, "code", errors.InternalError.code))
 
 
 def details_of(error: Exception) -> dict[str, Any]:
     """Facts of an error for the caller."""
-    if isinstance(error, Refusal):
+    if isinstance(error, RequestError):
         return error.details
     if isinstance(error, contract.RequestRejected):
-        return {"broken": [{"field": f, "rule": r} for f, r in error.broken]}
+        return {"broken": [{"field": f, "rule": r} for f, r in error.violations]}
     if isinstance(error, contract.ValueRejected):
         return {"broken": [{"field": error.field, "rule": error.rule}]}
     if isinstance(error, contract.RulesUnsatisfiable | contract.RulesUndecided):
-        return {"rules": error.rules}
+        return {"rules": error.constraints}
     return {}
 
 

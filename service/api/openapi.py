@@ -9,15 +9,20 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from model.contract.answer import ErrorBody, RerankAnswer
-from model.contract.request import RerankBody
+from model.contract.wire.request import RerankRequestBody
+from model.contract.wire.response import ErrorResponse, RerankResponse
 from service import errors
 from service.api.errors import STATUS, code_of
 
 _REF = "#/components/schemas/{model}"
 # Errors of other doors than /rerank.
 _ELSEWHERE: frozenset[type[Exception]] = frozenset(
-    {errors.NoSuchPath, errors.MethodNotAllowed, errors.NothingToRollBack, errors.ReloadRunning}
+    {
+        errors.PathNotFound,
+        errors.MethodNotAllowed,
+        errors.NoPreviousArtifact,
+        errors.ReloadInProgress,
+    }
 )
 
 
@@ -27,9 +32,9 @@ def describe(
     """Add /rerank, the error shape and the wire models to FastAPI's document."""
     _, definitions = models_json_schema(
         [
-            (RerankBody, "validation"),
-            (RerankAnswer, "serialization"),
-            (ErrorBody, "serialization"),
+            (RerankRequestBody, "validation"),
+            (RerankResponse, "serialization"),
+            (ErrorResponse, "serialization"),
         ],
         ref_template=_REF,
     )
@@ -45,12 +50,12 @@ def error_response(kinds: Sequence[type[Exception]]) -> dict[str, Any]:
     """An answer of the one error shape, naming the codes it may carry."""
     return {
         "description": ", ".join(sorted({code_of(kind) for kind in kinds})),
-        "content": _json(ErrorBody),
+        "content": _json(ErrorResponse),
     }
 
 
 def _operation(example: Mapping[str, Any] | None, secured: bool) -> dict[str, Any]:
-    body = _json(RerankBody)
+    body = _json(RerankRequestBody)
     if example:
         body["application/json"]["example"] = example
     by_status: dict[HTTPStatus, list[type[Exception]]] = {}
@@ -58,7 +63,7 @@ def _operation(example: Mapping[str, Any] | None, secured: bool) -> dict[str, An
         if kind not in _ELSEWHERE and code_of(kind) != "manifest_error":
             by_status.setdefault(status, []).append(kind)
     responses: dict[str, Any] = {
-        "200": {"description": "the list to show", "content": _json(RerankAnswer)}
+        "200": {"description": "the list to show", "content": _json(RerankResponse)}
     }
     responses |= {str(int(s)): error_response(kinds) for s, kinds in sorted(by_status.items())}
     operation: dict[str, Any] = {

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from model.contract.manifest import Manifest
-from model.contract.schema import Kind
+from model.contract.artifact.manifest import Manifest
+from model.contract.schema.declared import FieldKind
 from service.api.errors import render
 from service.api.openapi import error_response
 from service.api.readiness import Readiness
@@ -90,11 +90,11 @@ def _described(manifest: Manifest) -> dict[str, Any]:
         "fields": [
             {"name": f.name, "scope": f.scope.value, "kind": f.kind.value, "values": f.size}
             for f in manifest.features.fields
-            if f.kind is not Kind.ID
+            if f.kind is not FieldKind.ID
         ],
         "objective": manifest.objective.model_dump(),
         "members": manifest.members,
-        "pessimism": manifest.pessimism,
+        "risk_aversion": manifest.risk_aversion,
         "converts": manifest.converts,
         "lengths": manifest.lengths.model_dump(),
         "metrics": manifest.metrics,

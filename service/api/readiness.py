@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from service.errors import NotReady, Refusal, ShuttingDown
+from service.errors import NotReady, RequestError, ShuttingDown
 from service.rerank.model import ModelHolder
-from service.telemetry import metrics
+from service.telemetry import service_metrics
 
 
 class Readiness:
@@ -17,9 +17,9 @@ class Readiness:
     def stop(self) -> None:
         """Ask load balancers to send nothing more."""
         self._stopping = True
-        metrics.READY.set(0)
+        service_metrics.PROCESS_READY.set(0)
 
-    def fault(self) -> Refusal | None:
+    def fault(self) -> RequestError | None:
         """Why it is not ready; None when it is."""
         if self._stopping:
             return ShuttingDown()

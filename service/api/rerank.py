@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import json
 from starlette.types import Receive, Scope, Send
 
-from model.contract.request import RerankRequest, parse_request
+from model.contract.wire.request import RerankRequest, parse_request
 from service.api.admission import Admission
 from service.api.bodies import ClientGone, check_headers, read_body
 from service.api.errors import ANSWERED, code_of, render
@@ -21,13 +21,13 @@ from service.api.interrupt import Interruptible
 from service.api.tokens import Tokens
 from service.api.trace import trace_headers, trace_id
 from service.api.whole import answer_json, send_whole, whole_body
-from service.errors import Internal, NotReady
+from service.errors import InternalError, NotReady
 from service.rerank.deadline import Clock, Deadline
 from service.rerank.reranker import Reranker, Visit
-from service.telemetry import metrics
-from service.telemetry.histogram import fold_all
-from service.telemetry.logs import event
-from service.telemetry.traces import Journey, Traces
+from service.telemetry import service_metrics
+from service.telemetry.deferred_histogram import flush_histograms
+from service.telemetry.structured_logs import log_event
+from service.telemetry.tracing import RequestTrace, RequestTracer
 
 _FOLD_EVERY = 16  # requests: enough to find the caches full, too few to be a pause
 
@@ -41,7 +41,7 @@ class Door:
     max_body_bytes: int
     body_timeout_ms: int
     clock: Clock
-    traces: Traces | None = None
+    traces: RequestTracer | None = None
 
 
 class RerankEndpoint:
@@ -55,35 +55,35 @@ class RerankEndpoint:
         """Answer one request; an error of ours becomes a 500 that says nothing."""
         began = self._door.clock()
         headers = header_texts(scope)
-        journey = Journey(began, headers.get("traceparent"))
-        outcome: metrics.Outcome = "failed"
+        journey = RequestTrace(began, headers.get("traceparent"))
+        outcome: service_metrics.RequestOutcome = "failed"
         try:
             body, degraded = await self._answer(scope, headers, receive, journey)
             outcome = "degraded" if degraded else "ok"
             if not answer_json(scope, body, more := trace_headers(headers)):
                 await send_whole(send, 200, [(b"content-type", b"application/json"), *more], body)
         except ClientGone:
-            outcome = "gone"
+            outcome = "disconnected"
         except asyncio.CancelledError:
-            outcome = "gone"
+            outcome = "disconnected"
             raise
         except ANSWERED as error:
-            outcome = "refused"
+            outcome = "rejected"
             await self._refuse(error, headers, send, journey)
         except Exception as error:  # noqa: BLE001  # the last line before the client
-            event("error", "failed", error, trace_id=trace_id(headers))
-            await self._refuse(Internal(), headers, send, journey)
+            log_event("error", "request_failed", error, trace_id=trace_id(headers))
+            await self._refuse(InternalError(), headers, send, journey)
         finally:
             ended = self._door.clock()
-            metrics.REQUEST_SECONDS.series[journey.artifact, outcome].observe(ended - began)
+            service_metrics.REQUEST_SECONDS.series[journey.artifact, outcome].observe(ended - began)
             self._count()
             if self._door.traces is not None:
-                journey.facts["rerank.outcome"] = outcome
+                journey.attributes["rerank.outcome"] = outcome
                 journey.failed = outcome == "failed"
                 self._door.traces.record(journey, ended)
 
     async def _answer(
-        self, scope: Scope, headers: Mapping[str, str], receive: Receive, journey: Journey
+        self, scope: Scope, headers: Mapping[str, str], receive: Receive, journey: RequestTrace
     ) -> tuple[bytes, bool]:
         """The answer's bytes, and whether it went without something."""
         door = self._door
@@ -111,9 +111,9 @@ class RerankEndpoint:
                     unwatch()
             return self._written(request, answer, visit, journey), bool(answer["degraded"])
 
-    def _arrive(self, raw: bytes, journey: Journey) -> tuple[RerankRequest, Visit]:
+    def _arrive(self, raw: bytes, journey: RequestTrace) -> tuple[RerankRequest, Visit]:
         """Parsed before the turn: the request says how long that may be waited for."""
-        clock, began = self._door.clock, journey.began
+        clock, began = self._door.clock, journey.start_s
         arrived = clock()
         request = parse_request(raw)
         parsed = clock()
@@ -121,25 +121,25 @@ class RerankEndpoint:
         visit = Visit(
             request_id=request.body.request_id or os.urandom(16).hex(),
             deadline=Deadline(began, began + budget_s, clock),
-            laps=None if self._door.traces is None else journey.laps,
+            laps=None if self._door.traces is None else journey.stages,
             mark=parsed,
         )
         visit.stage("parse", arrived, parsed)
         return request, visit
 
     def _written(
-        self, request: RerankRequest, answer: Mapping[str, Any], visit: Visit, journey: Journey
+        self, request: RerankRequest, answer: Mapping[str, Any], visit: Visit, journey: RequestTrace
     ) -> bytes:
         """The answer's JSON, its stages counted and told."""
         if self._door.traces is not None:
-            journey.facts |= {
+            journey.attributes |= {
                 "http.response.status_code": 200,
                 "rerank.artifact": answer["artifact"],
                 "rerank.candidates": len(request),
                 "rerank.degraded": answer["degraded"],
                 "rerank.lists_evaluated": answer["lists_evaluated"],
             }
-        stages, artifact = metrics.STAGE_SECONDS.series, visit.artifact
+        stages, artifact = service_metrics.STAGE_SECONDS.series, visit.artifact
         for stage, seconds in visit.seconds.items():
             stages[artifact, stage].observe(seconds)
         return json.encode(answer)
@@ -148,13 +148,16 @@ class RerankEndpoint:
         self._uncounted += 1
         if self._uncounted >= _FOLD_EVERY:
             self._uncounted = 0
-            fold_all()
+            flush_histograms()
 
     async def _refuse(
-        self, error: Exception, headers: Mapping[str, str], send: Send, journey: Journey
+        self, error: Exception, headers: Mapping[str, str], send: Send, journey: RequestTrace
     ) -> None:
         status, own, body = render(error)
-        journey.facts |= {"http.response.status_code": int(status), "error.type": code_of(error)}
-        metrics.REFUSED.labels(code_of(error)).inc()
-        event("debug", "refused", code=code_of(error), trace_id=trace_id(headers))
+        journey.attributes |= {
+            "http.response.status_code": int(status),
+            "error.type": code_of(error),
+        }
+        service_metrics.REJECTED_REQUESTS.labels(code_of(error)).inc()
+        log_event("debug", "request_rejected", code=code_of(error), trace_id=trace_id(headers))
         await send_whole(send, status, [*own, *trace_headers(headers)], body)

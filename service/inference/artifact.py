@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.contract.errors import ManifestError
-from model.contract.items import ItemTable
-from model.contract.manifest import (
-    EVALUATOR,
-    GENERATOR,
-    ITEMS,
+from model.contract.artifact.manifest import (
+    EVALUATOR_GRAPH,
+    GENERATOR_GRAPH,
+    ITEM_TABLE_FILE,
     Manifest,
+    check_artifact_files,
     read_manifest,
-    require_whole,
 )
+from model.contract.errors import ManifestError
+from model.contract.schema.item_table import ItemTable
 from service.inference.graphs import ORT_ERRORS, OrtGraphs, open_session
 from service.inference.tables import MappedTables
 
@@ -41,23 +41,23 @@ def resolve_folder(path: Path) -> Path:
     try:
         return (link if link.exists() else path).resolve(strict=True)
     except OSError as error:
-        raise ManifestError(artifact=str(path), what="no such folder") from error
+        raise ManifestError(artifact=str(path), reason="no such folder") from error
 
 
 def read_artifact(path: Path) -> Artifact:
     """Read and check manifest, checksums, graphs and items; raises ManifestError."""
     folder = resolve_folder(path)
     manifest = read_manifest(folder)
-    missing = {GENERATOR, EVALUATOR} - set(manifest.graphs)
+    missing = {GENERATOR_GRAPH, EVALUATOR_GRAPH} - set(manifest.graphs)
     if missing:
-        raise ManifestError(artifact=str(folder), what=f"no graph {sorted(missing)[0]}")
-    require_whole(folder, manifest)
-    items = ItemTable.read(folder / ITEMS)
+        raise ManifestError(artifact=str(folder), reason=f"no graph {sorted(missing)[0]}")
+    check_artifact_files(folder, manifest)
+    items = ItemTable.read(folder / ITEM_TABLE_FILE)
     width = sum(f.width for f in manifest.features.fields if f.scope == "item")
     if items.rows.shape[1:] != (width,) or items.default_row.shape != (width,):
         raise ManifestError(
             artifact=str(folder),
-            what=f"{ITEMS} has rows of {items.rows.shape[1:]}, the schema needs {width}",
+            reason=f"{ITEM_TABLE_FILE} has rows of {items.rows.shape[1:]}, the schema needs {width}",
         )
     return Artifact(folder, manifest, _open_graphs(folder, manifest), items)
 
@@ -69,13 +69,14 @@ def _open_graphs(folder: Path, manifest: Manifest) -> OrtGraphs:
             sessions[name] = open_session(folder / graph.file, mapped.values(graph.tables))
         except LOAD_ERRORS as error:
             raise ManifestError(
-                artifact=str(folder), what=f"{graph.file} cannot be loaded: {error}"
+                artifact=str(folder), reason=f"{graph.file} cannot be loaded: {error}"
             ) from error
         found = {i.name for i in sessions[name].get_inputs()}
         listed = {tensor.name for tensor in graph.inputs}
         if found != listed:
             odd = sorted(found ^ listed)[0]
             raise ManifestError(
-                artifact=str(folder), what=f"{graph.file} and its manifest disagree on input {odd}"
+                artifact=str(folder),
+                reason=f"{graph.file} and its manifest disagree on input {odd}",
             )
     return OrtGraphs(manifest, sessions)

@@ -16,17 +16,17 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_state
 
-from model.contract.manifest import (
-    EVALUATOR,
-    GENERATOR,
-    GENERATOR_RULES,
-    REFINER,
-    REFINER_RULES,
+from model.contract.artifact.manifest import (
+    EVALUATOR_GRAPH,
+    GENERATOR_GRAPH,
+    GENERATOR_RULES_GRAPH,
+    REFINER_GRAPH,
+    REFINER_RULES_GRAPH,
     Manifest,
 )
-from service.errors import BudgetSpent, GraphFailed
+from service.errors import DeadlineExceeded, InferenceFailed
 from service.inference.session import DirectSession
-from service.telemetry import metrics
+from service.telemetry import service_metrics
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -92,7 +92,7 @@ class OrtGraphs:
         self,
         manifest: Manifest,
         sessions: Mapping[str, DirectSession],
-        role: metrics.Role | None = None,
+        role: service_metrics.ArtifactRole | None = None,
     ) -> None:
         self.manifest, self.role, self.shares = manifest, role, False
         self.sessions = dict(sessions)
@@ -105,7 +105,7 @@ class OrtGraphs:
             name: [o.name for o in session.get_outputs()] for name, session in sessions.items()
         }
 
-    def counted_as(self, role: metrics.Role) -> OrtGraphs:
+    def counted_as(self, role: service_metrics.ArtifactRole) -> OrtGraphs:
         """The same sessions, their runs timed as those of this role.
 
         Before that (verification, warm-up) they are not: those runs are no request's.
@@ -143,19 +143,19 @@ class OrtRun:
 
     def generate(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
         """(B, K, M) places in the candidates."""
-        made = self.outputs(GENERATOR_RULES if rules else GENERATOR, arrays)
+        made = self.outputs(GENERATOR_RULES_GRAPH if rules else GENERATOR_GRAPH, arrays)
         lists = made.pop("lists")
         self._known = made
         return np.asarray(lists)
 
     def evaluate(self, arrays: Arrays) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """p_click and p_conversion, each (E, B, L, M)."""
-        p_click, p_conversion = self._run(EVALUATOR, {**arrays, **self._known})[:2]
+        p_click, p_conversion = self._run(EVALUATOR_GRAPH, {**arrays, **self._known})[:2]
         return p_click, p_conversion if self._graphs.manifest.converts else None
 
     def refine(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
         """(B, M) lists one step on."""
-        name = REFINER_RULES if rules else REFINER
+        name = REFINER_RULES_GRAPH if rules else REFINER_GRAPH
         return np.asarray(self._run(name, {**arrays, **self._known})[0])
 
     def outputs(self, name: str, arrays: Arrays, *, requests: int = 1) -> dict[str, NDArray[Any]]:
@@ -172,22 +172,24 @@ class OrtRun:
 
     def _run(self, name: str, arrays: Arrays, requests: int = 1) -> list[NDArray[Any]]:
         if self._stopped:
-            raise BudgetSpent(stage=name, left_ms=0.0)
+            raise DeadlineExceeded(stage=name, remaining_ms=0.0)
         session = self._graphs.sessions[name]
         try:
             feeds = {key: arrays[key] for key in self._graphs.inputs[name]}
         except KeyError as error:
-            raise GraphFailed(graph=name, why=f"nothing was given for input {error}") from error
+            raise InferenceFailed(
+                graph=name, reason=f"nothing was given for input {error}"
+            ) from error
         began = time.perf_counter()
         try:
             return session.run(self._graphs.outputs[name], feeds, self._options)
         except ORT_ERRORS as error:
             if self._stopped:
-                raise BudgetSpent(stage=name, left_ms=0.0) from error
-            raise GraphFailed(graph=name, why=str(error)) from error
+                raise DeadlineExceeded(stage=name, remaining_ms=0.0) from error
+            raise InferenceFailed(graph=name, reason=str(error)) from error
         finally:
             role = self._graphs.role
             if role is not None:
-                spent_s, series = time.perf_counter() - began, metrics.GRAPH_SECONDS.series
+                spent_s, series = time.perf_counter() - began, service_metrics.GRAPH_SECONDS.series
                 for _ in range(requests):
                     series[role, name].observe(spent_s / requests)

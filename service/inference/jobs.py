@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from service.errors import BudgetSpent
+from service.errors import DeadlineExceeded
 from service.inference.watchdog import Stoppable
 
 
@@ -64,7 +64,7 @@ class Waiting:
 
     def expire(self) -> None:
         """The deadline has passed: answer the caller."""
-        self.settle(None, BudgetSpent(stage="model", left_ms=0.0))
+        self.settle(None, DeadlineExceeded(stage="model", remaining_ms=0.0))
 
     def settle(self, result: object, error: BaseException | None) -> None:
         """Hand over what came of it, unless nobody waits any more."""
@@ -103,10 +103,10 @@ def sharing(first: W, others: Iterable[W], most: int) -> list[W]:
 
 
 def left_s(deadline: Deadline) -> float:
-    """Seconds left; raises BudgetSpent where there are none."""
+    """Seconds left; raises DeadlineExceeded where there are none."""
     left = deadline.left_s()
     if left <= 0:
-        raise BudgetSpent(stage="model", left_ms=left * 1e3)
+        raise DeadlineExceeded(stage="model", remaining_ms=left * 1e3)
     return left
 
 

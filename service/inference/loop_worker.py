@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from service.errors import BudgetSpent
+from service.errors import DeadlineExceeded
 from service.inference.jobs import Bindable, Deadline, Waiting, left_s, sharing
 from service.inference.together import run_together
 from service.inference.watchdog import Watchdog
@@ -39,7 +39,7 @@ class LoopWorker:
         self._awake = False  # whether the next turn of the loop is ours
 
     async def run(self, graphs: Bindable, job: Callable[[Any], T], deadline: Deadline) -> T:
-        """The job's result, or BudgetSpent once the deadline has passed."""
+        """The job's result, or DeadlineExceeded once the deadline has passed."""
         left = left_s(deadline)
         loop = asyncio.get_running_loop()
         mine = Waiting(graphs, job, deadline, loop.create_future())
@@ -84,7 +84,7 @@ class LoopWorker:
     def _alone(self, first: Waiting) -> tuple[Any, BaseException | None]:
         try:
             left, bound = left_s(first.deadline), first.graphs.bind()
-        except BudgetSpent as error:
+        except DeadlineExceeded as error:
             return None, error
         self._watchdog.guard(bound, left)
         try:

@@ -16,8 +16,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from model.contract.artifact.manifest import EXTERNAL_WEIGHTS_FILE, ExternalWeightEntry, Manifest
 from model.contract.errors import ManifestError
-from model.contract.manifest import TABLES, Manifest, Table
 
 
 class MappedTables:
@@ -30,23 +30,23 @@ class MappedTables:
         if not named:
             return
         try:
-            self._bytes = np.memmap(folder / TABLES, mode="r")
+            self._bytes = np.memmap(folder / EXTERNAL_WEIGHTS_FILE, mode="r")
         except (OSError, ValueError) as error:  # ValueError: an empty file
-            raise self._refused(f"{TABLES} cannot be mapped: {error}") from error
+            raise self._refused(f"{EXTERNAL_WEIGHTS_FILE} cannot be mapped: {error}") from error
 
-    def values(self, tables: Iterable[Table]) -> dict[str, ort.OrtValue]:
+    def values(self, tables: Iterable[ExternalWeightEntry]) -> dict[str, ort.OrtValue]:
         """Name -> value over the mapped bytes; raises ManifestError beyond the file's end."""
         return {table.name: self._value(table) for table in tables}
 
-    def _value(self, table: Table) -> ort.OrtValue:
+    def _value(self, table: ExternalWeightEntry) -> ort.OrtValue:
         try:
             dtype = np.dtype(table.dtype)
             end = table.offset + math.prod(table.shape) * dtype.itemsize
             held = self._bytes[table.offset : end].view(dtype).reshape(table.shape)
         except (TypeError, ValueError) as error:
-            why = f"table {table.name} is not in {TABLES} ({len(self._bytes)} bytes): {error}"
+            why = f"table {table.name} is not in {EXTERNAL_WEIGHTS_FILE} ({len(self._bytes)} bytes): {error}"
             raise self._refused(why) from error
         return ort.OrtValue.ortvalue_from_numpy(held)
 
     def _refused(self, what: str) -> ManifestError:
-        return ManifestError(artifact=str(self._folder), what=what)
+        return ManifestError(artifact=str(self._folder), reason=what)

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.manifest import EVALUATOR, GENERATOR, REFINER
-from service.errors import BudgetSpent, GraphFailed
+from model.contract.artifact.manifest import EVALUATOR_GRAPH, GENERATOR_GRAPH, REFINER_GRAPH
+from service.errors import DeadlineExceeded, InferenceFailed
 from service.inference.graphs import OrtGraphs, OrtRun
 from service.inference.jobs import Guard, Waiting
-from service.telemetry import metrics
+from service.telemetry import service_metrics
 
 Arrays = dict[str, NDArray[Any]]
 # without rules: requests that have some share with nobody
-_GRAPHS = {"generate": GENERATOR, "evaluate": EVALUATOR, "refine": REFINER}
+_GRAPHS = {"generate": GENERATOR_GRAPH, "evaluate": EVALUATOR_GRAPH, "refine": REFINER_GRAPH}
 _SIZED_BY = {"generate": "noise_item", "evaluate": "lists", "refine": "at"}
 
 
@@ -99,9 +99,9 @@ def _ask(graphs: OrtGraphs, group: list[_Member], guard: Guard) -> None:
         if left_s <= 0 or any(member.waiting.gone for member in group):
             return _end_late(group)
         answers = _answers(graphs, run, group)
-    except BudgetSpent:
+    except DeadlineExceeded:
         return _end_late(group)
-    except GraphFailed as error:
+    except InferenceFailed as error:
         if len(group) == 1:
             return group[0].throw(error)
         for member in group:
@@ -119,7 +119,7 @@ def _end_late(group: Sequence[_Member]) -> None:
     left = {member: member.waiting.deadline.left_s() for member in group}
     late = [member for member in group if left[member] <= 0 or member.waiting.gone]
     for member in late or [min(group, key=left.__getitem__)]:
-        member.throw(BudgetSpent(stage=member.asked.call, left_ms=left[member] * 1e3))
+        member.throw(DeadlineExceeded(stage=member.asked.call, remaining_ms=left[member] * 1e3))
 
 
 def _answers(graphs: OrtGraphs, run: OrtRun, group: Sequence[_Member]) -> list[Any]:
@@ -133,7 +133,7 @@ def _answers(graphs: OrtGraphs, run: OrtRun, group: Sequence[_Member]) -> list[A
         if conversions is None or not graphs.manifest.converts:
             return [(clicks[:, row : row + 1], None) for row in rows]
         return [(clicks[:, row : row + 1], conversions[:, row : row + 1]) for row in rows]
-    metrics.SHARED_RUN.observe(len(group))
+    service_metrics.BATCH_SIZE.observe(len(group))
     lists = made.pop("lists")
     for row, member in enumerate(group):
         member.told, member.row = made, row

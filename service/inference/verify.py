@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.choice import choose, reward
-from model.contract.errors import ManifestError
-from model.contract.manifest import (
-    EVALUATOR,
-    GENERATOR,
-    GOLDEN,
-    REFINER,
-    SESSIONS,
+from model.contract.artifact.manifest import (
+    EVALUATOR_GRAPH,
+    GENERATOR_GRAPH,
+    GOLDEN_BATCH_FILE,
+    REFINER_GRAPH,
+    SESSIONS_INPUT,
     Manifest,
 )
-from model.contract.refine import ascend, fixed_inputs
-from service.errors import GraphFailed
+from model.contract.errors import ManifestError
+from model.contract.scoring.local_search import iterate_local_search, refiner_fixed_inputs
+from model.contract.scoring.objective import compute_rewards, select_lists
+from service.errors import InferenceFailed
 from service.inference.artifact import Artifact
 from service.inference.graphs import OrtRun
 
 GOLDEN_ROWS = 256  # bounds the time of a start, whatever the file holds
 BATCH = 4  # 16 take as long, and the runtime keeps what its largest run needed: 67 MB more
 SAME_SHARE = 0.99  # rows whose lists and choice must be the same: ties in float may flip an argmax
-_HISTORY = (SESSIONS, "sess_valid")  # (B, H, ..)
+_HISTORY = (SESSIONS_INPUT, "sess_valid")  # (B, H, ..)
 _VALUES = "values"  # (B, N), beside the graphs' inputs; only where the objective uses a value
 
 Rows = dict[str, NDArray[Any]]
@@ -37,7 +37,7 @@ def verify(artifact: Artifact, rows: int = GOLDEN_ROWS) -> int:
     name = str(artifact.folder)
     total = min(rows, len(golden["chosen"]))
     if total == 0:
-        raise ManifestError(artifact=name, what=f"{GOLDEN} is empty")
+        raise ManifestError(artifact=name, reason=f"{GOLDEN_BATCH_FILE} is empty")
     same_lists = same_choice = 0
     for at in range(0, total, BATCH):
         part = {
@@ -46,14 +46,15 @@ def verify(artifact: Artifact, rows: int = GOLDEN_ROWS) -> int:
         }
         try:
             lists, chosen = _compare(artifact, part)
-        except (GraphFailed, KeyError, ValueError) as error:
-            raise ManifestError(artifact=name, what=f"golden batch: {error}") from error
+        except (InferenceFailed, KeyError, ValueError) as error:
+            raise ManifestError(artifact=name, reason=f"golden batch: {error}") from error
         same_lists += lists
         same_choice += chosen
     for what, same in (("lists", same_lists), ("choice", same_choice)):
         if same < SAME_SHARE * total:
             raise ManifestError(
-                artifact=name, what=f"golden batch: {what} differ in {total - same} of {total} rows"
+                artifact=name,
+                reason=f"golden batch: {what} differ in {total - same} of {total} rows",
             )
     return total
 
@@ -70,8 +71,8 @@ def same_together(artifact: Artifact) -> bool:
     rows = held.argsort(kind="stable")[np.linspace(0, len(held) - 1, BATCH).astype(int)]
     inputs, held = {k: v[rows] for k, v in inputs.items()}, held[rows]
     each = [{k: v[row : row + 1] for k, v in inputs.items()} for row in range(BATCH)]
-    lengths, vary = artifact.manifest.lengths, artifact.manifest.sessions_vary
-    counts = [lengths.sessions_of(count, vary=vary) for count in held.tolist()]
+    lengths, vary = artifact.manifest.lengths, artifact.manifest.has_dynamic_sessions
+    counts = [lengths.padded_session_count(count, dynamic=vary) for count in held.tolist()]
     each = [_with_sessions(one, count) for one, count in zip(each, counts, strict=True)]
     together, alone = _asked(artifact, inputs), [_asked(artifact, one) for one in each]
     return all(
@@ -83,13 +84,16 @@ def same_together(artifact: Artifact) -> bool:
 def _asked(artifact: Artifact, inputs: Rows) -> dict[str, tuple[NDArray[Any], int]]:
     """All that the graphs say of these requests, with the axis that has one entry a request."""
     manifest, graphs, run = artifact.manifest, artifact.graphs, artifact.graphs.bind()
-    told = run.outputs(GENERATOR, inputs)
+    told = run.outputs(GENERATOR_GRAPH, inputs)
     lists = np.concatenate([told["lists"], inputs["start"][:, None]], axis=1)
-    said = {GENERATOR: told, EVALUATOR: run.outputs(EVALUATOR, inputs | told | {"lists": lists})}
+    said = {
+        GENERATOR_GRAPH: told,
+        EVALUATOR_GRAPH: run.outputs(EVALUATOR_GRAPH, inputs | told | {"lists": lists}),
+    }
     if manifest.refine_rounds:
-        given = fixed_inputs(inputs, manifest.objective.weights, inputs.get(_VALUES))
+        given = refiner_fixed_inputs(inputs, manifest.objective.reward_weights, inputs.get(_VALUES))
         at = {"at": inputs["start"]}
-        said[REFINER] = run.outputs(REFINER, inputs | told | given | at)
+        said[REFINER_GRAPH] = run.outputs(REFINER_GRAPH, inputs | told | given | at)
     return {
         f"{graph}.{name}": (value, graphs.batch_axes[graph][name])
         for graph, values in said.items()
@@ -123,13 +127,13 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
     _require_close(manifest, "p_click", p_click, part["p_click"], slots)
     if p_conversion is not None:
         _require_close(manifest, "p_conversion", p_conversion, part["p_conversion"], slots)
-    rewards = reward(
-        p_click, p_conversion, _values(inputs, compared), slots, manifest.objective.weights
+    rewards = compute_rewards(
+        p_click, p_conversion, _values(inputs, compared), slots, manifest.objective.reward_weights
     )
-    chosen = choose(rewards, manifest.pessimism)
+    chosen = select_lists(rewards, manifest.risk_aversion)
     if manifest.refine_rounds:
         generated = np.delete(rewards, -2, axis=-1)  # what the ascent starts from is one of these
-        place = choose(generated, manifest.pessimism)
+        place = select_lists(generated, manifest.risk_aversion)
         begun = np.delete(compared, -2, axis=1)[np.arange(len(place)), place]
         refined = _refined(manifest, run, inputs, begun.astype(np.int32))
         same &= np.where(slots, refined == part["lists"][:, -1], True).all(axis=1)
@@ -138,9 +142,9 @@ def _compare(artifact: Artifact, part: Rows) -> tuple[int, int]:
 
 def _refined(manifest: Manifest, run: OrtRun, inputs: Rows, start: NDArray[Any]) -> NDArray[Any]:
     """Lists (B, M) after their ascent from the start, under the artifact's own objective."""
-    own = manifest.objective.weights
-    given = inputs | fixed_inputs(inputs, own, inputs.get(_VALUES))
-    return ascend(
+    own = manifest.objective.reward_weights
+    given = inputs | refiner_fixed_inputs(inputs, own, inputs.get(_VALUES))
+    return iterate_local_search(
         lambda at: run.refine(given | {"at": at}, rules=False), start, manifest.refine_rounds
     )
 
@@ -166,12 +170,12 @@ def _require_close(
 
 def _read_golden(artifact: Artifact) -> Rows:
     try:
-        with np.load(artifact.folder / GOLDEN, allow_pickle=False) as file:
+        with np.load(artifact.folder / GOLDEN_BATCH_FILE, allow_pickle=False) as file:
             held = {name: file[name] for name in file.files}
         held["chosen"], held["lists"], held["p_click"]  # KeyError when one is missing
     except (OSError, KeyError, ValueError) as error:
         raise ManifestError(
-            artifact=str(artifact.folder), what=f"{GOLDEN} cannot be read: {error}"
+            artifact=str(artifact.folder), reason=f"{GOLDEN_BATCH_FILE} cannot be read: {error}"
         ) from error
     return held
 

@@ -80,7 +80,7 @@ class ThreadWorker:
         self._thread.start()
 
     async def run(self, graphs: Bindable, job: Callable[[Any], T], deadline: Deadline) -> T:
-        """The job's result, or BudgetSpent once the deadline has passed."""
+        """The job's result, or DeadlineExceeded once the deadline has passed."""
         left, loop = left_s(deadline), asyncio.get_running_loop()
         future = loop.create_future()
         item = _Job(graphs, job, deadline, future, bound=graphs.bind(), loop=loop)

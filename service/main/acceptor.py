@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from service.telemetry.logs import event
+from service.telemetry.structured_logs import log_event
 
 MOST_A_TURN = 16  # more, and of several workers the first to wake up would take a whole burst
 _PAUSE_S = 1.0  # after an error that is not one connection's, such as no more descriptors
@@ -50,7 +50,7 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return  # none is left, or another worker has it
             except OSError as error:
-                event("error", "cannot_accept", error, why=str(error.strerror))
+                log_event("error", "cannot_accept", error, why=str(error.strerror))
                 self._loop.remove_reader(self._listening)
                 self._paused = self._loop.call_later(_PAUSE_S, self._resume)
                 return

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from service.main.process import serve
 from service.main.supervisor import supervise
 from service.settings import PREFIX, Settings
-from service.telemetry import logs
-from service.telemetry.traces import TracingNotInstalledError, require_extra
+from service.telemetry import structured_logs
+from service.telemetry.tracing import TracingNotInstalledError, require_otel_extra
 
 _BACKLOG = 2048
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         settings = Settings.from_environment(os.environ)
-        require_extra(settings.otel_endpoint)
+        require_otel_extra(settings.otel_endpoint)
     except ValidationError as error:
         for line in error.errors(include_url=False):
             name = PREFIX + str(line["loc"][0]).upper() + ": " if line["loc"] else ""
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TracingNotInstalledError) as error:
         _complain(str(error))
         return 2
-    logs.configure(settings.log_level)
+    structured_logs.configure_logging(settings.log_level)
     if arguments.worker is not None:
         return serve(settings, socket.socket(fileno=arguments.fd), arguments.worker)
     try:

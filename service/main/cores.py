@@ -8,7 +8,7 @@ from pathlib import Path
 from service.inference.loop_worker import LoopWorker
 from service.inference.worker import ThreadWorker
 from service.settings import Settings
-from service.telemetry.logs import event
+from service.telemetry.structured_logs import log_event
 
 _CGROUP = Path("/sys/fs/cgroup/cpu.max")  # "QUOTA PERIOD" in microseconds, or "max PERIOD"
 _ENOUGH = 2.0  # for a thread beside the loop
@@ -20,7 +20,9 @@ def open_worker(settings: Settings) -> ThreadWorker | LoopWorker:
     place = settings.inference
     if place == "auto":
         place = "thread" if cores >= _ENOUGH else "loop"
-    event("info", "inference", runs_on=place, cores=round(cores, 2), shared=settings.shared_runs)
+    log_event(
+        "info", "inference", runs_on=place, cores=round(cores, 2), shared=settings.shared_runs
+    )
     worker = ThreadWorker if place == "thread" else LoopWorker
     return worker(settings.shared_runs)
 

@@ -18,8 +18,8 @@ from service.main.acceptor import Acceptor
 from service.main.repeated import RepeatedProtocol
 from service.main.wiring import Service, assemble
 from service.settings import Settings
-from service.telemetry import metrics
-from service.telemetry.logs import event
+from service.telemetry import service_metrics
+from service.telemetry.structured_logs import log_event
 
 
 def serve(settings: Settings, listening: socket.socket, index: int) -> int:
@@ -69,10 +69,10 @@ class Process:
         async with asyncio.TaskGroup() as group:
             for server, sock in zip(self._servers, sockets, strict=True):
                 group.create_task(server.serve(sockets=[sock]))
-            event("info", "listening", port=sockets[0].getsockname()[1], worker=self._index)
+            log_event("info", "listening", port=sockets[0].getsockname()[1], worker=self._index)
             failed = not await self._load_first(service)
         await service.close()
-        event("info", "stopped", worker=self._index)
+        log_event("info", "stopped", worker=self._index)
         return int(failed)
 
     async def _load_first(self, service: Service) -> bool:
@@ -86,8 +86,8 @@ class Process:
         service.publish_example()
         gc.collect()
         gc.freeze()  # what start-up built is never garbage: collections need not walk it
-        metrics.READY.set(1)
-        event("info", "ready", worker=self._index)
+        service_metrics.PROCESS_READY.set(1)
+        log_event("info", "ready", worker=self._index)
         return True
 
     def _mind_signals(self, service: Service) -> None:
@@ -101,7 +101,9 @@ class Process:
             return
         self._stopping = True
         service.readiness.stop()
-        event("info", "stopping", drain_s=self._settings.drain_s, grace_s=self._settings.grace_s)
+        log_event(
+            "info", "stopping", drain_s=self._settings.drain_s, grace_s=self._settings.grace_s
+        )
         self._spawn(self._stop_later())
 
     async def _stop_later(self) -> None:

@@ -19,10 +19,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.api.errors import Headers, code_of, render
 from service.api.hang_up import HANG_UP
 from service.api.whole import WHOLE
-from service.errors import HeadTooLarge, MalformedHttp, MethodNotAllowed, Overloaded, Refusal
+from service.errors import HeadTooLarge, MalformedHttp, MethodNotAllowed, Overloaded, RequestError
 from service.main.flow import BoundedFlow
 from service.main.idle import IdleWatch
-from service.telemetry import metrics
+from service.telemetry import service_metrics
 
 MAX_HEAD_BYTES = 32 * 1024
 HEAD_TIMEOUT_S = 10.0
@@ -66,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         except HttpParserError as error:  # ours too: the parser wraps what a callback raises
             why = error.__context__
-            self._refuse(why if isinstance(why, Refusal) else MalformedHttp())
+            self._refuse(why if isinstance(why, RequestError) else MalformedHttp())
             return
         if self._in_head and self._unread_bytes > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge(limit_bytes=MAX_HEAD_BYTES))
@@ -176,9 +176,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         self.data_received(b"\r\n".join([*lines, b"", rest]))
 
-    def _refuse(self, error: Refusal) -> None:
+    def _refuse(self, error: RequestError) -> None:
         """Answer with the error, never in the place of another answer, and close."""
-        metrics.REFUSED.labels(code_of(error)).inc()
+        service_metrics.REJECTED_REQUESTS.labels(code_of(error)).inc()
         cycle = self.cycle
         if cycle is None or (cycle.response_complete and cycle.scope is not self.scope):
             self._answer_now(error)
@@ -195,7 +195,7 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
             self._answer_now(error)
 
-    def _answer_now(self, error: Refusal) -> None:
+    def _answer_now(self, error: RequestError) -> None:
         self._ended = True
         status, headers, body = _rendered(error)
         lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
@@ -225,12 +225,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def _rendered(error: Refusal) -> tuple[HTTPStatus, Headers, bytes]:
+def _rendered(error: RequestError) -> tuple[HTTPStatus, Headers, bytes]:
     status, headers, body = render(error)
     return status, [*headers, (b"content-length", b"%d" % len(body))], body
 
 
-def _answering(error: Refusal) -> Callable[..., Awaitable[None]]:
+def _answering(error: RequestError) -> Callable[..., Awaitable[None]]:
     """What answers every request with the error."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,19 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.contract.encode import Encoder
+from model.contract.artifact.manifest import Manifest
+from model.contract.encoding.encoder import FeatureEncoder
 from model.contract.errors import ManifestError
-from model.contract.items import ItemTable
-from model.contract.manifest import Manifest
-from service.errors import NothingToRollBack, ReloadRunning
+from model.contract.schema.item_table import ItemTable
+from service.errors import NoPreviousArtifact, ReloadInProgress
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.verify import same_together, verify
 from service.rerank.cost import Cost
 from service.rerank.model import Model, ModelHolder, Role
 from service.rerank.ports import ItemHolder, UserStore
 from service.rerank.warmup import measure
-from service.telemetry import metrics
-from service.telemetry.logs import event
+from service.telemetry import service_metrics
+from service.telemetry.structured_logs import log_event
 
 OpenStore = Callable[[str], UserStore]  # by schema hash
 Refresh = Callable[[Manifest, ItemTable, Callable[[ItemTable], None]], Coroutine[None, None, None]]
@@ -73,10 +73,10 @@ class ArtifactRollout:
     async def reload(self) -> None:
         """Verify, warm up and serve what the folder holds now.
 
-        Raises ManifestError, or ReloadRunning when another change is under way.
+        Raises ManifestError, or ReloadInProgress when another change is under way.
         """
         if self._changing.locked():
-            raise ReloadRunning
+            raise ReloadInProgress
         async with self._changing:
             await self._load()
 
@@ -93,11 +93,11 @@ class ArtifactRollout:
             await self._load()
 
     async def roll_back(self) -> None:
-        """Serve the previous artifact again; raises NothingToRollBack."""
+        """Serve the previous artifact again; raises NoPreviousArtifact."""
         if self._changing.locked():
-            raise ReloadRunning
+            raise ReloadInProgress
         if not self._models.roll_back():
-            raise NothingToRollBack
+            raise NoPreviousArtifact
         self._announce("rolled_back")
 
     def names(self) -> tuple[str, str | None]:
@@ -120,8 +120,8 @@ class ArtifactRollout:
         try:
             prepared = await asyncio.get_running_loop().run_in_executor(self._thread, self._prepare)
         except ManifestError as error:
-            metrics.RELOADS.labels(self._role, "refused").inc()
-            event("error", "artifact_refused", why=str(error))
+            service_metrics.ARTIFACT_RELOADS.labels(self._role, "rejected").inc()
+            log_event("error", "artifact_rejected", reason=str(error))
             raise
         model = self._assemble(prepared)
         dropped = self._models.swap(model)
@@ -136,7 +136,7 @@ class ArtifactRollout:
         artifact.graphs.shares = shares = same_together(artifact)
         cost = measure(artifact.graphs.bind(), artifact.manifest, self._max_candidates)
         name = artifact.manifest.artifact
-        event("info", "artifact_verified", artifact=name, golden_rows=rows, shares_runs=shares)
+        log_event("info", "artifact_verified", artifact=name, golden_rows=rows, shares_runs=shares)
         return Prepared(artifact, self._open_store(artifact.manifest.schema_hash), cost)
 
     def _assemble(self, prepared: Prepared) -> Model:
@@ -144,7 +144,7 @@ class ArtifactRollout:
         holder = ItemHolder(artifact.items)
         model = Model(
             manifest=artifact.manifest,
-            encoder=Encoder(artifact.manifest.features),
+            encoder=FeatureEncoder(artifact.manifest.features),
             graphs=artifact.graphs.counted_as(self._role),
             items=holder,
             store=prepared.store,
@@ -158,14 +158,16 @@ class ArtifactRollout:
             self._refreshers[id(model)] = task
         return model
 
-    def _announce(self, outcome: metrics.ReloadOutcome) -> None:
+    def _announce(self, outcome: service_metrics.ReloadOutcome) -> None:
         model = self._models.current
         if model is None:
             return
         manifest = model.manifest
-        metrics.RELOADS.labels(self._role, outcome).inc()
-        metrics.set_artifact(self._role, manifest.artifact, manifest.schema_hash)
-        event("info", "artifact_serves", artifact=manifest.artifact, role=self._role, how=outcome)
+        service_metrics.ARTIFACT_RELOADS.labels(self._role, outcome).inc()
+        service_metrics.set_artifact_info(self._role, manifest.artifact, manifest.schema_hash)
+        log_event(
+            "info", "artifact_activated", artifact=manifest.artifact, role=self._role, how=outcome
+        )
 
     def _retire(self, model: Model) -> None:
         """Close the store of a dropped model once no request can still be reading from it.
@@ -188,4 +190,4 @@ class ArtifactRollout:
 def _report(refresher: asyncio.Task[None]) -> None:
     """A refresher only ends by being cancelled; the table that it leaves keeps serving."""
     if not refresher.cancelled():
-        event("error", "items_refresh_died", refresher.exception())
+        log_event("error", "item_refresh_failed", refresher.exception())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from model.contract.errors import BlobError, ManifestError
-from model.contract.items import ItemTable
-from model.contract.manifest import Manifest
-from service.features.connection import open_client
-from service.features.item_refresh import ItemRefresher
-from service.features.memory_store import MemoryUserStore
-from service.features.redis_store import RedisUserStore
+from model.contract.artifact.manifest import Manifest
+from model.contract.errors import ManifestError, UserRecordError
+from model.contract.schema.item_table import ItemTable
+from service.features.item_refresher import ItemRefresher
+from service.features.memory_user_store import MemoryUserStore
+from service.features.redis_clients import open_redis_client
+from service.features.redis_user_store import RedisUserStore
 from service.main.rollout import OpenStore, Refresh
 from service.rerank.ports import UserStore
 from service.settings import MEMORY, Settings
@@ -31,19 +31,19 @@ def open_store(settings: Settings) -> OpenStore:
                 url,
                 prefix=settings.redis_prefix,
                 schema_hash=schema_hash,
-                connections=settings.redis_connections,
+                max_connections=settings.redis_connections,
                 cluster=settings.redis_cluster,
             )
         except ValueError as error:
-            raise ManifestError(artifact=str(settings.artifact_dir), what=str(error)) from error
+            raise ManifestError(artifact=str(settings.artifact_dir), reason=str(error)) from error
 
     def memory(schema_hash: str) -> UserStore:
         if settings.users_file is None:
             return MemoryUserStore({}, schema_hash=schema_hash)
         try:
             return MemoryUserStore.from_file(settings.users_file, schema_hash=schema_hash)
-        except BlobError as error:
-            raise ManifestError(artifact=str(settings.artifact_dir), what=str(error)) from error
+        except UserRecordError as error:
+            raise ManifestError(artifact=str(settings.artifact_dir), reason=str(error)) from error
 
     return memory if url == MEMORY else redis
 
@@ -57,12 +57,16 @@ def open_refresh(settings: Settings) -> Refresh | None:
     async def refresh(
         manifest: Manifest, base: ItemTable, swap: Callable[[ItemTable], None]
     ) -> None:
-        client = open_client(url, connections=1, cluster=settings.redis_cluster)
+        client = open_redis_client(url, max_connections=1, cluster=settings.redis_cluster)
         refresher = ItemRefresher(
-            client, prefix=settings.redis_prefix, schema=manifest.features, base=base, swap=swap
+            client,
+            prefix=settings.redis_prefix,
+            schema=manifest.features,
+            artifact_items=base,
+            install_table=swap,
         )
         try:
-            await refresher.run(every_s=settings.items_refresh_s, rng=random.Random())
+            await refresher.run(interval_s=settings.items_refresh_s, rng=random.Random())
         finally:
             await client.aclose()
 

@@ -14,7 +14,7 @@ import time
 from types import FrameType
 
 from service.settings import Settings
-from service.telemetry.logs import event
+from service.telemetry.structured_logs import log_event
 
 _RESTART_S = 1.0  # between two starts of the same worker
 _POLL_S = 0.2
@@ -50,7 +50,7 @@ class Supervisor:
     def _replace_dead(self) -> None:
         for index, worker in self._workers.items():
             if worker.poll() is not None and time.monotonic() - self._started[index] > _RESTART_S:
-                event("error", "worker_died", worker=index, status=worker.returncode)
+                log_event("error", "worker_exited", worker=index, status=worker.returncode)
                 self._start(index)
 
     def _end(self) -> int:
@@ -60,7 +60,7 @@ class Supervisor:
             try:
                 worker.wait(timeout=max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
-                event("error", "worker_killed", worker=index)
+                log_event("error", "worker_killed", worker=index)
                 worker.kill()
                 worker.wait()
         return max((abs(worker.returncode) for worker in self._workers.values()), default=0)
@@ -79,5 +79,5 @@ class Supervisor:
 
 def supervise(settings: Settings, listening: socket.socket) -> int:
     """Run `settings.workers` processes until SIGTERM or SIGINT."""
-    event("info", "listening", port=listening.getsockname()[1], workers=settings.workers)
+    log_event("info", "listening", port=listening.getsockname()[1], workers=settings.workers)
     return Supervisor(settings, listening).run()

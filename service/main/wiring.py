@@ -32,8 +32,8 @@ from service.rerank.model import ModelHolder, Role
 from service.rerank.reranker import Reranker
 from service.rerank.trial import Trial
 from service.settings import Settings
-from service.telemetry import metrics
-from service.telemetry.traces import Traces, open_traces
+from service.telemetry import service_metrics
+from service.telemetry.tracing import RequestTracer, open_request_tracer
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class Service:
     endpoint: RerankEndpoint
     side_ports: list[int]
     offered: Offered
-    traces: Traces | None
+    traces: RequestTracer | None
 
     @property
     def served(self) -> list[ASGIApp]:
@@ -82,8 +82,8 @@ class Service:
 
 
 def assemble(settings: Settings, index: int) -> Service:
-    """Wire worker process `index`."""
-    metrics.declare_refusals(codes())
+    """Wire worker process `rows`."""
+    service_metrics.declare_error_codes(codes())
     models = ModelHolder()
     limits = Limits(
         request_budget_ms=settings.request_budget_ms,
@@ -99,7 +99,7 @@ def assemble(settings: Settings, index: int) -> Service:
     readiness = Readiness(models)
     offered = Offered(settings.requests_file, playground=settings.playground)
     reranker = Reranker(models, worker, limits, trial)
-    traces = open_traces(settings.otel_endpoint)
+    traces = open_request_tracer(settings.otel_endpoint)
     endpoint = RerankEndpoint(reranker, _door(settings, traces))
     apps, ports = _apps(settings, index, endpoint, rollout, readiness, offered)
     return Service(
@@ -118,7 +118,7 @@ def assemble(settings: Settings, index: int) -> Service:
     )
 
 
-def _door(settings: Settings, traces: Traces | None) -> Door:
+def _door(settings: Settings, traces: RequestTracer | None) -> Door:
     return Door(
         admission=Admission(max_inflight=settings.max_inflight, max_waiting=settings.max_waiting),
         tokens=_tokens(settings),
@@ -155,7 +155,7 @@ def _trial(settings: Settings, limits: Limits) -> tuple[Trial | None, ArtifactRo
         shadow=settings.candidate_shadow,
         clock=time.monotonic,
     )
-    return trial, _rollout(settings, settings.candidate_dir, models, "candidate")
+    return trial, _rollout(settings, settings.candidate_dir, models, "canary")
 
 
 def _apps(  # the rooms that meet in HTTP

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.answer import DEGRADED, STAGES
-from model.contract.choice import Objective
-from model.contract.choice_kernel import round_off
-from model.contract.request import RerankRequest
+from model.contract.kernels.list_scoring import round_to
+from model.contract.scoring.objective import RewardWeights
+from model.contract.wire.request import RerankRequest
+from model.contract.wire.response import DEGRADATION_REASONS, REQUEST_STAGES
 from service.rerank.task import Found, Task
 
 _DIGITS = 6  # of a probability or a reward
@@ -40,7 +40,7 @@ def write_answer(
         "objective": weights(task.objective),
         "lists_evaluated": 0,
         "artifact": facts["artifact"],
-        "degraded": [reason for reason in DEGRADED if reason in degraded],
+        "degraded": [reason for reason in DEGRADATION_REASONS if reason in degraded],
         "seed": task.seed,
     }
     if found is not None:
@@ -57,11 +57,11 @@ def timings_ms(seconds: Mapping[str, float]) -> dict[str, float]:
     # rounded without a call for each: whole microseconds, and then the nearest number
     return {
         stage: (seconds[stage] * 1e6 + 0.5) // 1.0 / 1e3 if stage in seconds else 0.0
-        for stage in STAGES
+        for stage in REQUEST_STAGES
     }
 
 
-def weights(objective: Objective) -> dict[str, float]:
+def weights(objective: RewardWeights) -> dict[str, float]:
     """The objective on the wire."""
     return {
         "click": objective.click,
@@ -73,7 +73,7 @@ def weights(objective: Objective) -> dict[str, float]:
 def plain(values: NDArray[np.float64]) -> list[float]:
     """(n,) floats of an answer, short on the wire."""
     short = np.empty(len(values))
-    round_off(values, _STEPS, short)
+    round_to(values, _STEPS, short)
     rounded: list[float] = short.tolist()
     return rounded
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.encode import Encoder, Rows
+from model.contract.artifact.manifest import GraphSizes
+from model.contract.encoding.encoder import EmbeddingIndices, FeatureEncoder
 from model.contract.errors import ValueRejected
-from model.contract.fitted import FittedField
-from model.contract.items import ItemTable
-from model.contract.manifest import Lengths
-from model.contract.request import RerankRequest
-from model.contract.schema import UPSTREAM_RANK, UPSTREAM_RAW_SCORE, UPSTREAM_SCORE
-from model.contract.store_layout import UserRecord
+from model.contract.schema.declared import UPSTREAM_RANK, UPSTREAM_RAW_SCORE, UPSTREAM_SCORE
+from model.contract.schema.fitted import FittedField
+from model.contract.schema.item_table import ItemTable
+from model.contract.store.user_record import UserRecord
+from model.contract.wire.request import RerankRequest
 
 _FEATURES = "candidates.features"
 _FED = "is fed by `score`"
@@ -40,21 +40,21 @@ class EncodedCandidates:
     unknown: how many candidates it does not know.
     """
 
-    rows: Rows
+    rows: EmbeddingIndices
     places: NDArray[np.int64]
     table: ItemTable
     unknown: int
 
 
 def encode_candidates(
-    request: RerankRequest, encoder: Encoder, table: ItemTable
+    request: RerankRequest, encoder: FeatureEncoder, table: ItemTable
 ) -> EncodedCandidates:
     """Item rows from the table, overridden where the request says so, and candidate-scope rows.
 
     A null is "not given": an item-scope field keeps the table's value, a candidate-scope one is a
     gap. Raises ValueRejected for a field that the schema does not know or a value of another type.
     """
-    one = encoder.one_request
+    one = encoder.request_encoder
     own: dict[str, Sequence[Any]] = {}
     over: dict[str, Sequence[Any]] = {}
     for name, values in request.features.items():
@@ -63,9 +63,9 @@ def encode_candidates(
         else:
             _require_known(name, one.item_fields, _FEATURES, one.candidate_fields)
             over[name] = values
-    places = table.places(request.item_ids)
+    places = table.row_indices(request.item_ids)
     try:
-        rows, unknown = one.encode_candidates(places, table.padded_rows, request.scores, own)
+        rows, unknown = one.encode_candidates(places, table.rows_with_default, request.scores, own)
     except ValueRejected as error:
         raise _located(error, _FEATURES) from error
     for name, values in over.items():
@@ -73,10 +73,12 @@ def encode_candidates(
     return EncodedCandidates(rows, places, table, unknown)
 
 
-def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: Encoder) -> Rows:
+def encode_user(
+    record: UserRecord | None, context: Mapping[str, Any], encoder: FeatureEncoder
+) -> EmbeddingIndices:
     """(Fu,) int32: stored columns (the default user's when there is no record) and context."""
-    stored = encoder.default_user if record is None else record.columns
-    one = encoder.one_request
+    stored = encoder.default_user_row if record is None else record.user_columns
+    one = encoder.request_encoder
     if not context:
         default = one.default_context
         return np.concatenate([stored, default]) if len(default) else stored
@@ -89,33 +91,40 @@ def encode_user(record: UserRecord | None, context: Mapping[str, Any], encoder: 
     return np.concatenate([stored, own[0]])
 
 
-def fits(record: UserRecord, encoder: Encoder) -> bool:
+def fits(record: UserRecord, encoder: FeatureEncoder) -> bool:
     """Whether a record has the schema's user columns: as many, all of them rows of the table."""
-    rows = record.columns.tolist()
-    if len(rows) != len(encoder.default_user):
+    rows = record.user_columns.tolist()
+    if len(rows) != len(encoder.default_user_row):
         return False
-    return not rows or (min(rows) >= 0 and max(rows) < encoder.schema.table_rows)
+    return not rows or (min(rows) >= 0 and max(rows) < encoder.schema.num_embeddings)
 
 
 def encode_sessions(
-    record: UserRecord | None, encoder: Encoder, table: ItemTable, lengths: Lengths, *, vary: bool
-) -> tuple[Rows, NDArray[np.bool_]]:
+    record: UserRecord | None,
+    encoder: FeatureEncoder,
+    table: ItemTable,
+    lengths: GraphSizes,
+    *,
+    vary: bool,
+) -> tuple[EmbeddingIndices, NDArray[np.bool_]]:
     """(H, M, Fs) int32 and (H, M) bool, newest session first, slots cut or padded to the graphs'.
 
     vary: H is as the user has them; see `Lengths.sessions_of`.
     """
     keys = None if record is None else record.item_keys
     held = 0 if keys is None else min(len(keys), lengths.sessions)
-    shape = lengths.sessions_of(held, vary=vary), lengths.session_slots
-    one = encoder.one_request
+    shape = lengths.padded_session_count(held, dynamic=vary), lengths.session_slots
+    one = encoder.request_encoder
     if record is None:
         return np.zeros((*shape, one.session_width), dtype=np.int32), np.zeros(shape, dtype=bool)
     return one.encode_sessions(record, table, shape)
 
 
-def _override(into: Rows, encoder: Encoder, name: str, values: Sequence[Any]) -> None:
+def _override(
+    into: EmbeddingIndices, encoder: FeatureEncoder, name: str, values: Sequence[Any]
+) -> None:
     """Write an item-scope column of the request over the table's, where it has a value."""
-    at, width = encoder.item_spans[name]
+    at, width = encoder.item_column_spans[name]
     given = np.fromiter((v is not None for v in values), dtype=bool, count=len(values))
     try:
         rows = encoder.encode_field(name, [v for v in values if v is not None])

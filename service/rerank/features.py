@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from model.contract.store_layout import UserRecord
+from model.contract.store.user_record import UserRecord
 from service.errors import FeaturesUnavailable
 from service.rerank.arrays import fits
 from service.rerank.deadline import Deadline
 from service.rerank.model import Model
-from service.telemetry import metrics
+from service.telemetry import service_metrics
 
 _SHARE = 0.5  # of the time left that the store may take at most: the model comes after it
 
@@ -44,15 +44,17 @@ async def read_user(
     began = deadline.clock()
     timeout_s = min(budget_s, (deadline.ends - began) * _SHARE)
     if timeout_s <= 0:
-        metrics.STORE_SECONDS.labels("skipped").observe(0.0)
+        service_metrics.STORE_SECONDS.labels("skipped").observe(0.0)
         raise FeaturesUnavailable(store="user", fault="timeout", waited_ms=0.0, budget_ms=0.0)
     try:
         record = await fetch_fitting(model, user_id, timeout_s)
     except FeaturesUnavailable as error:
-        metrics.STORE_SECONDS.series[error.fault,].observe(deadline.clock() - began)
+        service_metrics.STORE_SECONDS.series[error.fault,].observe(deadline.clock() - began)
         raise
-    outcome = "unknown" if record is None else "hit"
-    metrics.STORE_SECONDS.series[outcome,].observe(deadline.clock() - began)
+    outcome = "miss" if record is None else "hit"
+    service_metrics.STORE_SECONDS.series[outcome,].observe(deadline.clock() - began)
     if record is not None:
-        metrics.FEATURE_AGE_SECONDS.series[()].observe(max(0.0, wall() - record.written_ms / 1e3))
+        service_metrics.FEATURE_AGE_SECONDS.series[()].observe(
+            max(0.0, wall() - record.written_at_ms / 1e3)
+        )
     return record

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from model.contract.choice import Objective
+from model.contract.artifact.manifest import Manifest
 from model.contract.errors import RequestRejected
-from model.contract.manifest import Manifest
-from model.contract.request import RerankRequest
+from model.contract.scoring.objective import RewardWeights
+from model.contract.wire.request import RerankRequest
 from service.errors import LimitExceeded
 
 
@@ -37,7 +37,7 @@ class Limits:
         )
         for field, limit, size in found:
             if size > limit:
-                raise LimitExceeded(field=field, limit=limit, found=size)
+                raise LimitExceeded(field=field, limit=limit, actual=size)
 
 
 def list_size(request: RerankRequest, manifest: Manifest) -> int:
@@ -45,12 +45,12 @@ def list_size(request: RerankRequest, manifest: Manifest) -> int:
     return request.body.list_size or min(manifest.lengths.default_list_size, len(request))
 
 
-def objective(request: RerankRequest, manifest: Manifest) -> Objective:
+def objective(request: RerankRequest, manifest: Manifest) -> RewardWeights:
     """Weights of the request over the manifest's; raises RequestRejected for one without a base."""
     base, asked = manifest.objective, request.body.objective
     if asked is None:
-        return base.weights
-    made = replace(base.weights, **asked.model_dump(exclude_none=True))
+        return base.reward_weights
+    made = replace(base.reward_weights, **asked.model_dump(exclude_none=True))
     if (asked.conversion or asked.value) and not manifest.converts:
         raise _rejected("conversion", "this artifact was trained without conversions")
     if asked.value and base.value_field is None:
@@ -61,4 +61,4 @@ def objective(request: RerankRequest, manifest: Manifest) -> Objective:
 
 
 def _rejected(weight: str, rule: str) -> RequestRejected:
-    return RequestRejected(broken=[(f"objective.{weight}", rule)])
+    return RequestRejected(violations=[(f"objective.{weight}", rule)])

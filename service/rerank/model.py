@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from model.contract.encode import Encoder
-from model.contract.manifest import Manifest
+from model.contract.artifact.manifest import Manifest
+from model.contract.encoding.encoder import FeatureEncoder
 from service.rerank.cost import Cost
 from service.rerank.ports import ItemSource, RunnableGraphs, UserStore
 
-Role = Literal["current", "candidate"]
+Role = Literal["current", "canary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Model:
     """
 
     manifest: Manifest
-    encoder: Encoder
+    encoder: FeatureEncoder
     graphs: RunnableGraphs
     items: ItemSource
     store: UserStore

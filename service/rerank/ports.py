@@ -11,9 +11,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.items import ItemTable
-from model.contract.manifest import Manifest
-from model.contract.store_layout import UserRecord
+from model.contract.artifact.manifest import Manifest
+from model.contract.schema.item_table import ItemTable
+from model.contract.store.user_record import UserRecord
 from service.rerank.deadline import Deadline
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class UserStore(Protocol):
 
         One read, no retry, done within `timeout_s` (seconds); else raises
         `service.errors.FeaturesUnavailable` with fault "timeout", "down" (refused, reset, a wrong
-        type) or "unreadable" (BlobError). Cancelling the call leaves the store usable.
+        type) or "unreadable" (UserRecordError). Cancelling the call leaves the store usable.
         """
         ...
 
@@ -75,7 +75,7 @@ class Graphs(Protocol):
 
     Array names and shapes are the graph contract's (DESIGN section 8), with B = 1. A job generates
     before it evaluates or refines: what is computed of the request is kept from one to the other.
-    All calls raise `BudgetSpent` when the deadline of the job ends them.
+    All calls raise `DeadlineExceeded` when the deadline of the job ends them.
     """
 
     def generate(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
@@ -87,7 +87,7 @@ class Graphs(Protocol):
         ...
 
     def refine(self, arrays: Arrays, *, rules: bool) -> NDArray[np.int32]:
-        """(B, M) lists one step on (`model/contract/refine.py`), of artifacts that have steps."""
+        """(B, M) lists one step on (`model/contract/scoring/local_search.py`), of artifacts that have steps."""
         ...
 
 
@@ -97,7 +97,7 @@ class Worker(Protocol):
     async def run(
         self, graphs: RunnableGraphs, job: Callable[[Graphs], T], deadline: Deadline
     ) -> T:
-        """The job's result, or BudgetSpent once the deadline has passed, whatever the job does.
+        """The job's result, or DeadlineExceeded once the deadline has passed, whatever the job does.
 
         A job whose caller is gone or whose deadline has passed before its turn is never begun.
         """
@@ -110,7 +110,7 @@ class RunnableGraphs(Protocol):
     manifest: Manifest
 
     def bind(self) -> BoundGraphs:
-        """Graphs whose runs `stop` ends."""
+        """Graphs whose runs `stop_on_no_change` ends."""
         ...
 
 
@@ -118,5 +118,5 @@ class BoundGraphs(Graphs, Protocol):
     """Graphs of one job."""
 
     def stop(self) -> None:
-        """End a run that is going on, from any thread; a later call raises BudgetSpent."""
+        """End a run that is going on, from any thread; a later call raises DeadlineExceeded."""
         ...

@@ -1,6 +1,6 @@
 """The use case of one rerank request. Knows neither HTTP nor Redis nor ONNX Runtime.
 
-Late or broken parts never fail a request: it is answered without them and `degraded` names them.
+Late or broken parts never fail a request: it is answered without them and `degraded_reasons` names them.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.contract.request import RerankRequest
-from model.contract.store_layout import UserRecord
-from service.errors import BudgetSpent, FeaturesUnavailable, GraphFailed, NotReady
+from model.contract.store.user_record import UserRecord
+from model.contract.wire.request import RerankRequest
+from service.errors import DeadlineExceeded, FeaturesUnavailable, InferenceFailed, NotReady
 from service.rerank.answer import timings_ms, write_answer
 from service.rerank.arrays import EncodedCandidates, encode_candidates
 from service.rerank.begun import Begun
@@ -30,9 +30,9 @@ from service.rerank.steps import Job, Steps
 from service.rerank.task import Found, Held, Task
 from service.rerank.tasks import build_task, derive_seed
 from service.rerank.trial import Trial
-from service.telemetry import metrics
-from service.telemetry.logs import event
-from service.telemetry.traces import Lap
+from service.telemetry import service_metrics
+from service.telemetry.structured_logs import log_event
+from service.telemetry.tracing import StageSpan
 
 
 @dataclass(slots=True)
@@ -49,16 +49,16 @@ class Visit:
     deadline: Deadline
     seconds: dict[str, float] = field(default_factory=dict)
     degraded: set[str] = field(default_factory=set)
-    laps: list[Lap] | None = None
-    artifact: metrics.Answering = "none"
+    laps: list[StageSpan] | None = None
+    artifact: service_metrics.ArtifactLabel = "none"
     mark: float = field(default_factory=time.monotonic)
 
     def lap(self, stage: str) -> None:
-        """The time since the last lap belongs to `stage`, beside what it had."""
+        """The time since the last lap belongs to `start_live_stack`, beside what it had."""
         began, now = self.mark, self.deadline.clock()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - began
         if self.laps is not None:
-            self.laps.append(Lap(stage, began, now))
+            self.laps.append(StageSpan(stage, began, now))
         self.mark = now
 
     def searched(self, found: Found) -> None:
@@ -71,7 +71,7 @@ class Visit:
         """One stage, timed by whoever ran it."""
         self.seconds[stage] = ended - began
         if self.laps is not None:
-            self.laps.append(Lap(stage, began, ended))
+            self.laps.append(StageSpan(stage, began, ended))
 
 
 class Reranker:
@@ -134,12 +134,12 @@ class Reranker:
         except FeaturesUnavailable as error:
             record = None
             visit.degraded.add("user_features")
-            event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
+            log_event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
         visit.lap("features")
         return encoded, record
 
     def _model_of(self, user_id: str) -> Model:
-        """The candidate artifact for the users of its share, else the current one."""
+        """The canary artifact for the users of its share, else the current one."""
         model = None if self.trial is None else self.trial.pick(user_id)
         model = model or self.models.current
         if model is None:
@@ -156,13 +156,13 @@ class Reranker:
         job = _job(model, request, task, until, held)
         try:
             found, explanation = await self._worker.run(model.graphs, job, until)
-        except (BudgetSpent, GraphFailed) as error:
-            level = "debug" if isinstance(error, BudgetSpent) else "error"
-            event(level, error.code, why=str(error), request_id=visit.request_id)
+        except (DeadlineExceeded, InferenceFailed) as error:
+            level = "debug" if isinstance(error, DeadlineExceeded) else "error"
+            log_event(level, error.code, reason=str(error), request_id=visit.request_id)
             kept = held.taken(until.clock())
             if kept is None:
                 visit.degraded.add("input_order")
-                metrics.INPUT_ORDER.labels(model.role, error.code).inc()
+                service_metrics.INPUT_ORDER_ANSWERS.labels(model.role, error.code).inc()
                 return None
             found = kept
         visit.searched(found)
@@ -212,7 +212,7 @@ def _find(
 def _count(model: Model, task: Task, visit: Visit, unknown_items: int) -> None:
     """What one answer went without and did not know."""
     for reason in visit.degraded:
-        metrics.DEGRADED.labels(model.role, reason).inc()
-    metrics.CANDIDATES.inc(task.candidates)
+        service_metrics.DEGRADED_ANSWERS.labels(model.role, reason).inc()
+    service_metrics.OFFERED_CANDIDATES.inc(task.candidates)
     if unknown_items:
-        metrics.UNKNOWN_ITEMS.inc(unknown_items)
+        service_metrics.UNKNOWN_ITEMS.inc(unknown_items)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.choice import decide, reward
-from model.contract.choice_kernel import over_members
-from model.contract.kernels import all_distinct
-from model.contract.manifest import Manifest
-from model.contract.noise import request_noise
-from service.errors import BudgetSpent, GraphFailed
+from model.contract.artifact.manifest import Manifest
+from model.contract.kernels.encoding_kernels import holds_distinct_candidates
+from model.contract.kernels.list_scoring import ensemble_mean
+from model.contract.scoring.noise import request_noise
+from model.contract.scoring.objective import compute_rewards, select_with_scores
+from service.errors import DeadlineExceeded, InferenceFailed
 from service.rerank.cost import Cost
 from service.rerank.deadline import Deadline
 from service.rerank.refine import climb, counted
@@ -32,7 +32,7 @@ def search(  # a task on an artifact, by a deadline
     deadline: Deadline,
     held: Held | None = None,
 ) -> Steps[Found]:
-    """Best list that the deadline allows; raises BudgetSpent when not even one list fits.
+    """Best list that the deadline allows; raises DeadlineExceeded when not even one list fits.
 
     held: gets what is found before it is refined, and what is found in the end.
     """
@@ -43,14 +43,14 @@ def search(  # a task on an artifact, by a deadline
     lists = cost.lists.affordable(candidates=candidates, wanted=task.num_lists, left_s=left_s)
     if lists == 0:
         needed_ms = cost.lists.seconds(candidates, 1) * 1e3
-        raise BudgetSpent(stage="generate", left_ms=left_s * 1e3, needed_ms=needed_ms)
+        raise DeadlineExceeded(stage="generate", remaining_ms=left_s * 1e3, required_ms=needed_ms)
     clock = deadline.clock
     began = clock()
     try:
         proposed = yield from generate(task, manifest, lists)
         generated = clock()
         found = yield from evaluate(task, manifest, proposed)
-    except BudgetSpent:  # it takes at least this long: the next plan is a smaller one
+    except DeadlineExceeded:  # it takes at least this long: the next plan is a smaller one
         cost.observe_lists(candidates, lists, clock() - began, ended=True)
         raise
     ended = clock()
@@ -84,7 +84,7 @@ def generate(task: Task, manifest: Manifest, lists: int) -> Steps[Lists]:
         "noise_slot": noise_slot[None],
         "noise_item": noise_item[None],
     }
-    if manifest.begins_by_worth:
+    if manifest.generator_takes_reward_weights:
         arrays |= counted(task, manifest)
     generated = yield Ask("generate", arrays | task.rule_inputs, task.has_rows)
     out: Lists = generated[0]
@@ -95,14 +95,14 @@ def generate(task: Task, manifest: Manifest, lists: int) -> Steps[Lists]:
 def lawful(lists: Lists, task: Task) -> list[bool]:
     """Whether each list holds candidates only, none twice, obeys the rules and keeps the pins."""
     size, candidates = task.size, task.candidates
-    if all_distinct(lists, size, candidates):
+    if holds_distinct_candidates(lists, size, candidates):
         real = [True] * len(lists)
     else:
-        real = [bool(all_distinct(one[None], size, candidates)) for one in lists]
+        real = [bool(holds_distinct_candidates(one[None], size, candidates)) for one in lists]
     if not task.ruled:
         return real
     ok = np.array(real)
-    ok[ok] = task.rules.obeyed(lists[ok], task.slot_valid)
+    ok[ok] = task.rules.satisfied_by(lists[ok], task.slot_valid)
     pinned = task.slot_valid & ~task.rules.editable
     if pinned.any():
         ok &= (lists[:, pinned] == task.start[pinned]).all(axis=-1)
@@ -115,7 +115,7 @@ def evaluate(task: Task, manifest: Manifest, proposed: Lists) -> Steps[Found]:
     lists = np.concatenate([proposed, task.start[None]])
     lists[:, task.size :] = 0  # whatever the graph says beyond the list
     p_click, p_conversion, rewards = yield from judge(task, lists)
-    places, scores = decide(rewards[:, None], manifest.pessimism)
+    places, scores = select_with_scores(rewards[:, None], manifest.risk_aversion)
     chosen = int(places[0])
     return Found(
         lists=lists,
@@ -138,9 +138,9 @@ def judge(task: Task, lists: Lists) -> Steps[Judged]:
     p_click, p_conversion = yield Ask("evaluate", task.context | {"lists": lists[None]})
     values = None if task.values is None else task.values[lists][None]
     shown = None if task.size == len(task.start) else task.slot_valid[None]
-    rewards = reward(p_click, p_conversion, values, shown, task.objective)[:, 0]
+    rewards = compute_rewards(p_click, p_conversion, values, shown, task.objective)[:, 0]
     if not math.isfinite(np.add.reduce(rewards, axis=None)):  # NaN and infinity stay what they are
-        raise GraphFailed(graph="evaluator", why="a reward is not a finite number")
+        raise InferenceFailed(graph="evaluator", reason="a reward is not a finite number")
     return p_click[:, 0], None if p_conversion is None else p_conversion[:, 0], rewards
 
 
@@ -154,7 +154,7 @@ def refine(
     clock = deadline.clock
     try:
         reached, whole = yield from climb(task, manifest, found.list, cost, deadline)
-    except BudgetSpent:
+    except DeadlineExceeded:
         return found, False
     if not manifest.refine_rounds or (reached == found.list).all():
         return found, whole
@@ -164,18 +164,18 @@ def refine(
     began = clock()
     try:
         judged = yield from judge(task, reached[None])
-    except BudgetSpent:
+    except DeadlineExceeded:
         cost.observe_judging(task.candidates, clock() - began, ended=True)
         return found, False
     cost.observe_judging(task.candidates, clock() - began)
-    return _beside(found, reached, judged, manifest.pessimism), whole
+    return _beside(found, reached, judged, manifest.risk_aversion), whole
 
 
-def _beside(found: Found, reached: Lists, judged: Judged, pessimism: float) -> Found:
+def _beside(found: Found, reached: Lists, judged: Judged, risk_aversion: float) -> Found:
     """With one more list beside the others, before the input list, and the choice among all."""
     p_click, p_conversion, rewards = judged
     every = _before_last(found.rewards, rewards, 1)
-    places, scores = decide(every[:, None], pessimism)
+    places, scores = select_with_scores(every[:, None], risk_aversion)
     lists = _before_last(found.lists, reached[None], 0)
     chosen, place = int(places[0]), len(lists) - 2
     more = replace(
@@ -204,5 +204,5 @@ def _mean(rewards: NDArray[np.float64], at: int) -> float:
 def _over_members(chances: _Floats, at: int) -> NDArray[np.float64]:
     """(E, L, M) -> (M,) of one list."""
     mean = np.empty(chances.shape[-1])
-    over_members(chances, at, mean)
+    ensemble_mean(chances, at, mean)
     return mean

@@ -1,6 +1,6 @@
 """A search as steps: it yields what it asks of the graphs and is sent the answer.
 
-Whoever drives it decides with whom it is asked: alone (`answered`), or in one run of the graphs
+Whoever drives it decides with whom it is asked: alone (`has_replied`), or in one run of the graphs
 with other requests' searches (`service/inference/together.py`).
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from service.errors import BudgetSpent, GraphFailed
+from service.errors import DeadlineExceeded, InferenceFailed
 from service.rerank.ports import Arrays, Graphs
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def answered(graphs: Graphs, steps: Steps[T]) -> T:
         while True:
             try:
                 answer = _call(graphs, asked)
-            except (BudgetSpent, GraphFailed) as error:
+            except (DeadlineExceeded, InferenceFailed) as error:
                 asked = steps.throw(error)
             else:
                 asked = steps.send(answer)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.choice import Objective
-from model.contract.rule_arrays import RuleArrays
+from model.contract.rules.rule_arrays import RuleArrays
+from model.contract.scoring.objective import RewardWeights
 
 Lists = NDArray[np.int32]
 
@@ -30,7 +30,7 @@ class Task:
     slot_valid: NDArray[np.bool_]
     size: int
     rules: RuleArrays
-    objective: Objective
+    objective: RewardWeights
     values: NDArray[np.float32] | None
     num_lists: int
     seed: int
@@ -64,7 +64,7 @@ class Found:
     """Outcome of a search; the last list is the input list.
 
     lists: (L, M) int32.  rewards: (E, L).  scores: (L - 1,), of all but the input list.
-    p_click, p_conversion: (M,) of the served list, mean over members, as `reward` is and
+    p_click, p_conversion: (M,) of the served list, mean over members, as `compute_rewards` is and
     `input_reward`.
     refined: the place of the refined list, where there is one.
     cut_short: whether time held fewer lists than asked for, or not the whole refinement.

@@ -10,11 +10,11 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.manifest import ObjectiveWeights
-from model.contract.request import RerankRequest
-from model.contract.rules import CompiledRules, compile_rules
-from model.contract.store_layout import UserRecord
-from model.contract.wire_limits import MAX_SEED
+from model.contract.artifact.manifest import ManifestObjective
+from model.contract.rules.compiler import CompiledRules, compile_rules
+from model.contract.store.user_record import UserRecord
+from model.contract.wire.request import RerankRequest
+from model.contract.wire.request_limits import MAX_SEED
 from service.rerank import limits
 from service.rerank.arrays import (
     EncodedCandidates,
@@ -41,7 +41,7 @@ async def build_task(
     size = limits.list_size(request, manifest)
     user = encode_user(record, request.body.context, encoder)
     sessions, sess_valid = encode_sessions(
-        record, encoder, table, manifest.lengths, vary=manifest.sessions_vary
+        record, encoder, table, manifest.lengths, vary=manifest.has_dynamic_sessions
     )
     compile_them = _compiling(request, model, encoded, size)
     rules = request.body.constraints
@@ -60,7 +60,7 @@ async def build_task(
             "sessions": sessions[None],
             "sess_valid": sess_valid[None],
         },
-        start=compiled.start,
+        start=compiled.start_list,
         slot_valid=slot_valid,
         size=size,
         rules=compiled.arrays,
@@ -107,7 +107,7 @@ def _compiling(
 
 
 def _values(
-    request: RerankRequest, encoded: EncodedCandidates, weights: ObjectiveWeights
+    request: RerankRequest, encoded: EncodedCandidates, weights: ManifestObjective
 ) -> NDArray[np.float32]:
     """(N,) raw value of each candidate: the request's, else the item table's, else 0."""
     name = weights.value_field or ""

@@ -1,6 +1,6 @@
-"""A candidate artifact on trial: it serves a share of the users, or runs in shadow of all answers.
+"""A canary artifact on trial: it serves a share of the users, or runs in shadow of all answers.
 
-In shadow nothing of it reaches an answer; both ways its metrics carry artifact="candidate".
+In shadow nothing of it reaches an answer; both ways its metrics carry artifact="canary".
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import hashlib
 from functools import partial
 
 from model.contract.errors import ContractError
-from model.contract.request import RerankRequest
-from service.errors import BudgetSpent, FeaturesUnavailable, RerankError
+from model.contract.wire.request import RerankRequest
+from service.errors import DeadlineExceeded, FeaturesUnavailable, RerankError
 from service.rerank.arrays import encode_candidates
 from service.rerank.deadline import Clock, Deadline
 from service.rerank.features import fetch_fitting
@@ -23,7 +23,7 @@ from service.rerank.search import search
 from service.rerank.steps import answered
 from service.rerank.task import Found, Held, Task
 from service.rerank.tasks import build_task
-from service.telemetry import metrics
+from service.telemetry import service_metrics
 
 _POINTS = 2**32
 
@@ -52,7 +52,7 @@ class Trial:
         if not self._in_shadow or model is None:
             return
         if self._running is not None and not self._running.done():
-            metrics.SHADOW.labels("skipped").inc()
+            service_metrics.SHADOW_RUNS.labels("skipped").inc()
             return
         self._running = asyncio.ensure_future(self._run(model, request, seed, worker))
 
@@ -72,15 +72,15 @@ class Trial:
             found = await _found(model, task, worker, deadline)
             count_quality(model, task, found)
         except FeaturesUnavailable:  # the store's fault, not the candidate's
-            metrics.SHADOW.labels("skipped").inc()
+            service_metrics.SHADOW_RUNS.labels("skipped").inc()
         except (RerankError, ContractError):
-            metrics.SHADOW.labels("failed").inc()
+            service_metrics.SHADOW_RUNS.labels("failed").inc()
         else:
-            metrics.STAGE_SECONDS.labels(model.role, "generate").observe(found.generate_s)
-            metrics.STAGE_SECONDS.labels(model.role, "evaluate").observe(
+            service_metrics.STAGE_SECONDS.labels(model.role, "generate").observe(found.generate_s)
+            service_metrics.STAGE_SECONDS.labels(model.role, "evaluate").observe(
                 found.evaluate_s + found.refine_s
             )
-            metrics.SHADOW.labels("done").inc()
+            service_metrics.SHADOW_RUNS.labels("done").inc()
 
 
 async def _found(model: Model, task: Task, worker: Worker, deadline: Deadline) -> Found:
@@ -89,7 +89,7 @@ async def _found(model: Model, task: Task, worker: Worker, deadline: Deadline) -
     steps = search(task, model.manifest, cost, deadline, held)
     try:
         return await worker.run(model.graphs, partial(answered, steps=steps), deadline)
-    except BudgetSpent:
+    except DeadlineExceeded:
         kept = held.taken(deadline.clock())
         if kept is None:
             raise

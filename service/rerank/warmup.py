@@ -11,11 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from model.contract.choice import Objective
-from model.contract.encode import Encoder
-from model.contract.fitted import columns
-from model.contract.manifest import GENERATOR_RULES, Manifest
-from model.contract.rule_arrays import RuleArrays
+from model.contract.artifact.manifest import GENERATOR_RULES_GRAPH, Manifest
+from model.contract.encoding.encoder import FeatureEncoder
+from model.contract.rules.rule_arrays import RuleArrays
+from model.contract.schema.fitted import column_count
+from model.contract.scoring.objective import RewardWeights
 from service.rerank.cost import Cost, CostLine, Observation
 from service.rerank.ports import Graphs
 from service.rerank.refine import inputs
@@ -29,11 +29,11 @@ _MOST_LISTS = 32
 
 def measure(graphs: Graphs, manifest: Manifest, max_candidates: int) -> dict[bool, Cost]:
     """Cost of the graphs without rules and, where there are such, with them."""
-    encoder = Encoder(manifest.features)
+    encoder = FeatureEncoder(manifest.features)
     most = min(max_candidates, manifest.lengths.max_candidates)
     sizes = sorted({min(12, most), most})
     found = {}
-    for rules in (False, True) if GENERATOR_RULES in manifest.graphs else (False,):
+    for rules in (False, True) if GENERATOR_RULES_GRAPH in manifest.graphs else (False,):
         tasks = {n: blank_task(manifest, encoder, n, rules) for n in sizes}
         runs = [
             Observation(n, k, _seconds(partial(_lists, graphs, tasks[n], manifest, k)))
@@ -79,12 +79,12 @@ def _judge(graphs: Graphs, task: Task, lists: Lists) -> None:
     answered(graphs, judge(task, lists))
 
 
-def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: bool) -> Task:
+def blank_task(manifest: Manifest, encoder: FeatureEncoder, candidates: int, rules: bool) -> Task:
     """A request of default items, user and sessions, at the size asked for."""
     sizes, schema = manifest.lengths, manifest.features
     size = min(sizes.slots, candidates)
     slot_valid = np.arange(sizes.slots) < size
-    rows = np.broadcast_to(encoder.default_item, (candidates, len(encoder.default_item)))
+    rows = np.broadcast_to(encoder.default_item_row, (candidates, len(encoder.default_item_row)))
     offered = encoder.encode_candidate_scope(None, np.ones(candidates, dtype=bool), {})
     history = (1, sizes.sessions, sizes.session_slots)
     count = int(rules)
@@ -93,8 +93,10 @@ def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: boo
             "candidates": np.concatenate([rows, offered], axis=1)[None],
             "cand_valid": np.ones((1, candidates), dtype=bool),
             "slot_valid": slot_valid[None],
-            "user": np.concatenate([encoder.default_user, encoder.encode_context(1, {})[0]])[None],
-            "sessions": np.zeros((*history, columns(schema.session_fields)), dtype=np.int32),
+            "user": np.concatenate([encoder.default_user_row, encoder.encode_context(1, {})[0]])[
+                None
+            ],
+            "sessions": np.zeros((*history, column_count(schema.session_fields)), dtype=np.int32),
             "sess_valid": np.zeros(history, dtype=bool),
         },
         start=np.where(slot_valid, np.arange(sizes.slots), 0).astype(np.int32),
@@ -108,7 +110,7 @@ def blank_task(manifest: Manifest, encoder: Encoder, candidates: int, rules: boo
             minimum=np.zeros(count, dtype=np.float32),
             maximum=np.full(count, sizes.slots, dtype=np.float32),
         ),
-        objective=Objective(),
+        objective=RewardWeights(),
         values=None,
         num_lists=1,
         seed=0,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docker.names import metrics_of, shown_metrics
+from tests.docker.metric_names import exposed_series, series_in_expression
 
 PROMETHEUS = Path(__file__).parents[2] / "docker" / "prometheus"
 RULES = PROMETHEUS / "alerts.yml"
@@ -19,16 +19,16 @@ OBJECTIVE = {"page", "ticket"}
 
 
 @cache
-def rules() -> list[dict[str, Any]]:
+def recorded_and_alert_rules() -> list[dict[str, Any]]:
     groups = yaml.safe_load(RULES.read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
-def alerts() -> list[dict[str, Any]]:
-    return [rule for rule in rules() if "alert" in rule]
+def alert_rules() -> list[dict[str, Any]]:
+    return [rule for rule in recorded_and_alert_rules() if "alert" in rule]
 
 
-def checked() -> list[tuple[str, bool]]:
+def tested_alerts() -> list[tuple[str, bool]]:
     """Name of every alert that a unit test looks at, and whether it is to fire there."""
     found = []
     for path in UNIT_TESTS:
@@ -37,7 +37,7 @@ def checked() -> list[tuple[str, bool]]:
     return found
 
 
-def anchors() -> set[str]:
+def runbook_anchors() -> set[str]:
     """What a link into the runbook may end with."""
     titles = re.findall(r"^## (.+)$", (PROMETHEUS.parent / "RUNBOOK.md").read_text(), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
@@ -47,50 +47,52 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("alert", alerts(), ids=lambda a: a["alert"])
-def test_an_alert_says_how_urgent_it_is_what_is_the_matter_and_where_to_read_on(alert):
+@pytest.mark.parametrize("alert", alert_rules(), ids=lambda a: a["alert"])
+def test_alert_has_severity_summary_and_runbook(alert):
     page, _, anchor = alert["annotations"]["runbook"].partition("#")
 
     assert alert["labels"]["severity"] in OBJECTIVE
     assert len(alert["annotations"]["summary"]) > 20
-    assert (page, anchor in anchors()) == ("docker/RUNBOOK.md", True)
+    assert (page, anchor in runbook_anchors()) == ("docker/RUNBOOK.md", True)
 
 
-def test_every_part_of_the_runbook_belongs_to_an_alert():
-    used = {alert["annotations"]["runbook"].partition("#")[2] for alert in alerts()}
-    assert anchors() == used
+def test_runbook_section_belongs_to_an_alert():
+    used = {alert["annotations"]["runbook"].partition("#")[2] for alert in alert_rules()}
+    assert runbook_anchors() == used
 
 
-@pytest.mark.parametrize("alert", alerts(), ids=lambda a: a["alert"])
-def test_an_alert_has_a_test_where_it_fires_and_one_where_it_does_not(alert):
-    assert {fires for name, fires in checked() if name == alert["alert"]} == {True, False}
+@pytest.mark.parametrize("alert", alert_rules(), ids=lambda a: a["alert"])
+def test_alert_has_firing_and_silent_test(alert):
+    assert {fires for name, fires in tested_alerts() if name == alert["alert"]} == {True, False}
 
 
-def test_no_unit_test_speaks_of_an_alert_that_is_not_there():
-    assert {name for name, _ in checked()} == {alert["alert"] for alert in alerts()}
+def test_alert_tests_name_existing_alerts():
+    assert {name for name, _ in tested_alerts()} == {alert["alert"] for alert in alert_rules()}
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda r: r.get("alert") or r["record"])
-def test_a_rule_uses_only_what_the_service_shows_or_another_rule_records(rule):
-    recorded = {r["record"] for r in rules() if "record" in r}
-    assert metrics_of(rule["expr"]) <= shown_metrics() | recorded
+@pytest.mark.parametrize(
+    "rule", recorded_and_alert_rules(), ids=lambda r: r.get("alert") or r["record"]
+)
+def test_rule_reads_only_known_series(rule):
+    recorded = {r["record"] for r in recorded_and_alert_rules() if "record" in r}
+    assert series_in_expression(rule["expr"]) <= exposed_series() | recorded
 
 
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda p: p.stem)
-def test_a_unit_test_evaluates_the_groups_in_the_order_of_the_rules(path):
+def test_alert_tests_keep_group_order(path):
     groups = [group["name"] for group in yaml.safe_load(RULES.read_text())["groups"]]
     assert yaml.safe_load(path.read_text())["group_eval_order"] == groups
 
 
 @pytest.mark.prometheus
-def test_promtool_finds_no_fault_with_the_rules():
+def test_rules_pass_promtool_check():
     done = promtool("check", "rules", RULES)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.prometheus
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda p: p.stem)
-def test_alerts_fire_when_they_should_and_only_then(path):
+def test_alert_unit_tests_pass(path):
     done = promtool("test", "rules", path)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -99,13 +101,13 @@ def test_alerts_fire_when_they_should_and_only_then(path):
 @pytest.mark.parametrize(
     ("test", "sound", "broken"),
     [
-        ("page.yml", 'outcome!="refused", le="0.05"', 'outcome!="refused", le="0.25"'),
+        ("page.yml", 'outcome!="rejected", le="0.05"', 'outcome!="rejected", le="0.25"'),
         ("ticket.yml", "sum by (job) (rate(rerank_unknown", "sum by (job) (rate(rerank_unkown"),
         ("healthy.yml", "/ sum by (job) (rate(rerank_candidates_total[1h]))\n          > 0.05", ""),
     ],
     ids=["another bucket", "another name", "no threshold"],
 )
-def test_a_rule_that_was_broken_is_seen(tmp_path, test, sound, broken):
+def test_alert_unit_tests_detect_broken_rule(tmp_path, test, sound, broken):
     text = RULES.read_text()
     assert sound in text
     (tmp_path / "alerts.yml").write_text(text.replace(sound, broken))

@@ -13,7 +13,7 @@ DOCKER = ROOT / "docker"
 TEXT = (DOCKER / "compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES = COMPOSE["services"]
-OURS = ("service", "trainer", "locust")
+OWN_SERVICES = ("service", "trainer", "locust")
 ENV = dict(
     line.split("=", 1)
     for line in (DOCKER / ".env").read_text().splitlines()
@@ -21,24 +21,24 @@ ENV = dict(
 )
 
 
-def test_every_variable_is_in_the_one_env_file_and_none_there_is_idle():
+def test_compose_variables_match_env_file():
     assert set(re.findall(r"\$\{(\w+)", TEXT)) == set(ENV)
 
 
-def test_the_root_file_is_the_same_project():
+def test_compose_root_file_includes_docker_file():
     root = yaml.safe_load((ROOT / "compose.yaml").read_text())
     assert root == {"name": COMPOSE["name"], "include": ["docker/compose.yml"]}
 
 
-def test_no_image_of_others_floats():
+def test_compose_third_party_images_are_pinned():
     tags = {name: ENV[name] for name in ENV if name.endswith("_IMAGE")}
     assert len(tags) == 4
     for name, image in tags.items():
         assert re.search(r":v?\d+\.\d+", image), name
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_our_containers_have_no_rights_and_a_read_only_root(name):
+@pytest.mark.parametrize("name", OWN_SERVICES)
+def test_compose_own_containers_are_unprivileged(name):
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -48,18 +48,18 @@ def test_our_containers_have_no_rights_and_a_read_only_root(name):
 
 
 @pytest.mark.parametrize("name", [name for name, one in SERVICES.items() if "ports" in one])
-def test_ports_are_open_where_the_env_file_says_and_on_this_machine_alone_by_default(name):
+def test_compose_ports_bind_to_loopback_by_default(name):
     for port in SERVICES[name]["ports"]:
         assert re.fullmatch(r"\$\{BIND\}:\$\{\w+_PORT\}:\d+", port)
     assert ENV["BIND"] == "127.0.0.1"
 
 
-def test_redis_and_the_metrics_are_not_open_to_the_machine():
+def test_compose_redis_and_metrics_are_unpublished():
     assert "ports" not in SERVICES["redis"]
     assert [port.rpartition(":")[2] for port in SERVICES["service"]["ports"]] == ["8000"]
 
 
-def test_the_service_accepts_its_settings(monkeypatch):
+def test_compose_service_environment_builds_valid_settings(monkeypatch):
     given = SERVICES["service"]["environment"]
     filled = {k: re.sub(r"\$\{(\w+)\}", lambda m: ENV[m[1]], v) for k, v in given.items()}
     for name, value in filled.items():
@@ -72,7 +72,7 @@ def test_the_service_accepts_its_settings(monkeypatch):
     )
 
 
-def test_prometheus_scrapes_every_worker_and_no_other():
+def test_compose_prometheus_targets_match_workers():
     scraped = yaml.safe_load((DOCKER / "prometheus" / "prometheus.yml").read_text())
     (job,) = [one for one in scraped["scrape_configs"] if one["job_name"] == "relist"]
     (group,) = job["static_configs"]
@@ -81,7 +81,7 @@ def test_prometheus_scrapes_every_worker_and_no_other():
     assert group["targets"] == [f"service:{first + index}" for index in range(workers)]
 
 
-def test_every_file_that_is_mounted_is_there():
+def test_compose_mounted_files_exist():
     for name, service in SERVICES.items():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]

@@ -7,47 +7,47 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from docker.grafana.build import BOARDS, FOLDER
-from docker.grafana.panels import Unit, to_json
-from docker.grafana.prometheus_api import fill_in, read_panels
-from tests.docker.names import metrics_of, shown_metrics
+from docker.grafana.build_dashboards import DASHBOARD_DIR, DASHBOARDS
+from docker.grafana.panels import PanelUnit, dashboard_json
+from docker.grafana.prometheus_api import read_dashboard_panels, substitute_variables
+from tests.docker.metric_names import exposed_series, series_in_expression
 
 PANELS = [
     pytest.param(panel, id=f"{name}: {panel['title']}")
-    for name in BOARDS
-    for panel in read_panels(FOLDER / f"{name}.json")
+    for name in DASHBOARDS
+    for panel in read_dashboard_panels(DASHBOARD_DIR / f"{name}.json")
     if panel["type"] != "row"
 ]
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_the_committed_json_is_what_the_code_makes(name):
-    committed = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
-    assert committed == to_json(BOARDS[name]), "run `make dashboards`"
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_dashboard_json_matches_code(name):
+    committed = (DASHBOARD_DIR / f"{name}.json").read_text(encoding="utf-8")
+    assert committed == dashboard_json(DASHBOARDS[name]), "run `make dashboards`"
 
 
-def test_there_is_no_dashboard_without_code():
-    assert {path.stem for path in FOLDER.glob("*.json")} == set(BOARDS)
+def test_dashboard_json_files_all_have_code():
+    assert {path.stem for path in DASHBOARD_DIR.glob("*.json")} == set(DASHBOARDS)
 
 
-def test_a_change_of_the_code_is_seen_in_the_json():
-    board = BOARDS["service"]
-    assert to_json(dataclasses.replace(board, title="Another")) != to_json(board)
+def test_dashboard_json_changes_with_spec():
+    board = DASHBOARDS["service"]
+    assert dashboard_json(dataclasses.replace(board, title="Another")) != dashboard_json(board)
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_a_panel_says_what_it_shows_in_which_unit_and_how_to_read_it(panel):
+def test_panel_has_title_unit_and_description(panel):
     assert panel["title"]
-    assert panel["fieldConfig"]["defaults"]["unit"] in get_args(Unit)
+    assert panel["fieldConfig"]["defaults"]["unit"] in get_args(PanelUnit)
     assert panel["description"].endswith(".")
     assert len(panel["description"]) > 30
     assert panel["targets"]
     assert panel["datasource"] == {"type": "prometheus", "uid": "$datasource"}
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_panels_have_numbers_and_places_of_their_own(name):
-    panels: list[dict[str, Any]] = read_panels(FOLDER / f"{name}.json")
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panel_ids_and_positions_are_unique(name):
+    panels: list[dict[str, Any]] = read_dashboard_panels(DASHBOARD_DIR / f"{name}.json")
     numbers = [panel["id"] for panel in panels if panel["type"] != "row"]
     cells = [
         (x, y)
@@ -61,15 +61,15 @@ def test_panels_have_numbers_and_places_of_their_own(name):
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_a_query_asks_only_for_what_the_service_shows(panel):
+def test_panel_query_reads_only_exposed_series(panel):
     for target in panel["targets"]:
-        asked = metrics_of(fill_in(target["expr"], 60))
+        asked = series_in_expression(substitute_variables(target["expr"], 60))
         assert asked, target["expr"]
-        assert asked <= shown_metrics()
+        assert asked <= exposed_series()
 
 
 @pytest.mark.parametrize("panel", PANELS)
-def test_a_query_can_be_narrowed_to_a_job_and_its_processes(panel):
+def test_panel_query_selects_job_and_instance(panel):
     for target in panel["targets"]:
         series = re.findall(r"\b(?:rerank|process|python|up)\w*\{[^}]*\}", target["expr"])
         assert series
@@ -84,19 +84,19 @@ def test_a_query_can_be_narrowed_to_a_job_and_its_processes(panel):
         ("histogram_quantile(0.5, rerank_reward_buckets)", "rerank_reward_buckets"),
     ],
 )
-def test_a_misspelt_name_is_seen(expression, unknown):
-    assert metrics_of(expression) - shown_metrics() == {unknown}
+def test_series_in_expression_finds_misspelled_name(expression, unknown):
+    assert series_in_expression(expression) - exposed_series() == {unknown}
 
 
-def test_grafana_finds_dashboards_and_data_where_the_containers_put_them():
-    provisioning = FOLDER.parent / "provisioning"
+def test_grafana_provisioning_paths_match_compose():
+    provisioning = DASHBOARD_DIR.parent / "provisioning"
     [provider] = yaml.safe_load((provisioning / "dashboards" / "relist.yml").read_text())[
         "providers"
     ]
     [source] = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())[
         "datasources"
     ]
-    compose = yaml.safe_load((FOLDER.parents[1] / "compose.yml").read_text())["services"]
+    compose = yaml.safe_load((DASHBOARD_DIR.parents[1] / "compose.yml").read_text())["services"]
 
     assert f"./grafana/dashboards:{provider['options']['path']}:ro" in compose["grafana"]["volumes"]
     assert "./grafana/provisioning:/etc/grafana/provisioning:ro" in compose["grafana"]["volumes"]

@@ -36,7 +36,7 @@ def last_stage(image: str) -> str:
     return dockerfile(image).rpartition("\nFROM ")[2]
 
 
-def copied(image: str, folder: Path) -> None:
+def copy_image_files(image: str, folder: Path) -> None:
     """Copy into the folder what the Dockerfile copies of our code."""
     for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile(image), re.M):
         *sources, target = line.split()
@@ -52,8 +52,8 @@ def copied(image: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_service_runs_on_the_files_that_its_image_holds(tmp_path):
-    copied("service", tmp_path)
+def test_service_image_files_are_enough_to_start(tmp_path):
+    copy_image_files("service", tmp_path)
     done = subprocess.run(
         [sys.executable, "-P", "-c", PROBE, str(tmp_path)],
         capture_output=True,
@@ -64,8 +64,8 @@ def test_the_service_runs_on_the_files_that_its_image_holds(tmp_path):
     assert done.stdout.strip() == "[] []"
 
 
-def test_of_the_model_the_service_image_holds_the_contract_only(tmp_path):
-    copied("service", tmp_path)
+def test_service_image_contains_only_model_contract(tmp_path):
+    copy_image_files("service", tmp_path)
     held = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*.py")}
     assert {parts for parts in held if parts[0] == "model"} == {
         ("model", "__init__.py"),
@@ -75,7 +75,7 @@ def test_of_the_model_the_service_image_holds_the_contract_only(tmp_path):
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_nobody_runs_as_root_and_sigterm_ends_it(image):
+def test_image_runs_unprivileged_and_stops_on_sigterm(image):
     stage = last_stage(image)
     assert re.search(r"^USER 10001:10001$", stage, re.M)
     assert re.search(r"^STOPSIGNAL SIGTERM$", stage, re.M)
@@ -83,12 +83,12 @@ def test_nobody_runs_as_root_and_sigterm_ends_it(image):
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_whichever_container_is_first_gives_the_volume_to_the_user_who_writes_to_it(image):
+def test_image_volume_belongs_to_runtime_user(image):
     assert "install -d -o 10001 -g 10001 /run/relist\n" in last_stage(image)
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_packages_are_installed_by_hash_and_never_built(image):
+def test_image_installs_hashed_wheels_only(image):
     text = dockerfile(image).replace("\\\n", " ")
     of_locks = [line for line in text.splitlines() if "-r /tmp/lock.txt" in line]
     assert len(of_locks) == 1
@@ -97,18 +97,18 @@ def test_packages_are_installed_by_hash_and_never_built(image):
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_an_image_says_what_it_is(image):
+def test_image_has_oci_labels(image):
     labels = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", last_stage(image)))
     assert labels == {"title", "description", "licenses", "version", "revision"}
 
 
-def test_the_service_has_a_health_check_that_needs_no_other_program():
+def test_service_image_healthcheck_uses_python_only():
     assert re.search(
-        r"HEALTHCHECK .*\n +CMD \[\"python\", \"/app/health.py\"\]", last_stage("service")
+        r"HEALTHCHECK .*\n +CMD \[\"python\", \"/app/healthcheck.py\"\]", last_stage("service")
     )
 
 
-def test_the_trainer_takes_the_torch_that_the_project_names():
+def test_trainer_image_installs_declared_torch():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
@@ -117,7 +117,7 @@ def test_the_trainer_takes_the_torch_that_the_project_names():
     assert f"TORCH := {torch}\n" in (ROOT / "Makefile").read_text()
 
 
-def test_what_a_dockerfile_copies_is_let_through_by_dockerignore():
+def test_dockerignore_allows_copied_paths():
     let_in = {
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
     }

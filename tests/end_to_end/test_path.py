@@ -15,11 +15,11 @@ import torch
 from export.cli import main as export
 from model.checkpoint import read_checkpoint
 from model.data.cli import main as log
-from model.offline_report.pair.cli import main as report
-from model.train_evaluator import main as train_evaluator
-from model.train_generator.cli import main as train_generator
-from service.demo.talk import rerank, wait_until_ready
-from tests.logs import write_toy_log
+from model.evaluation.single_run.cli import main as report
+from model.training.evaluator import main as train_evaluator
+from model.training.generator.cli import main as train_generator
+from service.cli.demo_client import post_rerank, wait_for_demo_service
+from tests.toy_log import write_toy_log
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ epochs = 3
 edits = 2
 [train_generator]
 epochs = 2
-least_steps = 0
+min_steps = 0
 """
 
 
@@ -41,7 +41,7 @@ least_steps = 0
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run over the toy log."""
     folder = tmp_path_factory.mktemp("run")
-    write_toy_log(folder / "log", requests=600, users=40, truth=True)
+    write_toy_log(folder / "log", requests=600, users=40, all_labels=True)
     (folder / "config.toml").write_text(CONFIG)
     config = ["--config", str(folder / "config.toml")]
     where = ["--log", str(folder / "log")]
@@ -62,7 +62,7 @@ def test_the_evaluator_learns_what_the_log_holds(run: Path):
 
 
 def test_the_report_never_finds_a_served_list_below_the_input_list(run: Path):
-    measured = json.loads((run / "report" / "report.json").read_text())["measured"]
+    measured = json.loads((run / "report" / "report.json").read_text())["metrics"]
 
     assert measured["reward_gain_served"][0] >= 0
     assert measured["reward_gain_served"][0] >= measured["reward_gain_single"][0] - 1e-9
@@ -72,14 +72,14 @@ def test_the_report_says_by_how_much_the_labels_of_a_served_list_are_above_the_i
     run: Path,
 ):
     numbers = json.loads((run / "report" / "report.json").read_text())
-    measured = numbers["measured"]
+    measured = numbers["metrics"]
 
     for name in ("ndcg@4", "map@4", "precision@4"):  # lists have four slots, fewer than the cuts
         served, given = measured[f"{name}_served"], measured[f"{name}_input"]
         above = measured[f"{name}_above_input_served"]
         assert above[0] == pytest.approx(served[0] - given[0], abs=1e-9)
         assert above[2] - above[1] < (served[2] - served[1]) + (given[2] - given[1])
-    promised = sum(part["requests"] * part["promised"] for part in numbers["promise"]) / 20
+    promised = sum(part["num_requests"] * part["predicted"] for part in numbers["deciles"]) / 20
     assert promised == pytest.approx(measured["reward_served"][0])
     page = (run / "report" / "report.md").read_text()
     assert "NDCG@4 by the labels of all candidates, less the input list's" in page
@@ -100,19 +100,19 @@ def test_the_trained_artifact_serves_real_requests_of_the_later_part(run: Path):
     service = subprocess.Popen([sys.executable, "-m", "service.main"], env=environ)
     try:
         base = f"http://127.0.0.1:{port}"
-        wait_until_ready(base, service, 60.0)
+        wait_for_demo_service(base, service, 60.0)
         lines = (run / "generator" / "requests.jsonl").read_text().splitlines()[:30]
         changed = 0
         for line in lines:
             request = json.loads(line)["request"]
-            answer = rerank(base, request)
+            answer = post_rerank(base, request)
             ids = [item["item_id"] for item in answer["items"]]
             assert answer["degraded"] == []
             assert len(set(ids)) == len(ids)
             assert set(ids) <= set(request["candidates"]["item_id"])
             assert answer["reward"] >= answer["input_reward"]
             changed += ids != request["candidates"]["item_id"][: len(ids)]
-            again = rerank(base, {**request, "seed": answer["seed"]})
+            again = post_rerank(base, {**request, "seed": answer["seed"]})
             assert again["items"] == answer["items"]
         assert changed > 0
     finally:

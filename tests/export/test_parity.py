@@ -7,86 +7,96 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.golden import Arrays, Choosing, answer
-from export.parity import PROBABILITY_TOLERANCE, ParityError, Runner, compare, require_parity
-from model.contract.choice import Objective, choose, reward
-from model.contract.manifest import read_manifest
-from tests.artifacts import KINDS, MAX_CANDIDATES, tiny_artifact, tiny_trained
+from export.golden import NamedArrays, SelectionConfig, pytorch_outputs
+from export.parity import (
+    PROBABILITY_TOLERANCE,
+    GraphRunner,
+    ParityError,
+    compare_outputs,
+    require_parity,
+)
+from model.contract.artifact.manifest import read_manifest
+from model.contract.scoring.objective import RewardWeights, compute_rewards, select_lists
+from tests.tiny_artifact import MAX_CANDIDATES, NET_CONFIGS, build_tiny_models, tiny_artifact
 
 
-@pytest.fixture(scope="module", params=sorted(KINDS))
+@pytest.fixture(scope="module", params=sorted(NET_CONFIGS))
 def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_artifact(tmp_path_factory.mktemp("artifact"), request.param)
 
 
-def runner_of(artifact: Path) -> Runner:
+def graph_runner(artifact: Path) -> GraphRunner:
     """The artifact's graphs, and how it chooses."""
     manifest = read_manifest(artifact)
-    how = Choosing(
-        objective=manifest.objective.weights,
-        pessimism=manifest.pessimism,
-        rounds=manifest.refine_rounds,
+    how = SelectionConfig(
+        objective=manifest.objective.reward_weights,
+        risk_aversion=manifest.risk_aversion,
+        max_refine_steps=manifest.refine_rounds,
     )
-    return Runner(artifact, manifest.graphs, how)
+    return GraphRunner(artifact, manifest.graphs, how)
 
 
 @pytest.fixture(scope="module")
-def golden(artifact: Path) -> tuple[Arrays, Arrays]:
+def golden(artifact: Path) -> tuple[NamedArrays, NamedArrays]:
     with np.load(artifact / "golden.npz") as file:
         inputs = {k.removeprefix("in_"): file[k] for k in file.files if k.startswith("in_")}
         answers = {k: file[k] for k in ("lists", "p_click", "p_conversion", "chosen")}
     return inputs, answers
 
 
-def test_onnx_answers_as_pytorch_at_batch_one_at_the_whole_batch_and_at_the_maximum(
-    artifact: Path, golden: tuple[Arrays, Arrays]
+def test_require_parity_exported_graphs_match_pytorch(
+    artifact: Path, golden: tuple[NamedArrays, NamedArrays]
 ):
     inputs, expected = golden
 
-    parity = require_parity(runner_of(artifact), inputs, expected, MAX_CANDIDATES)
+    parity = require_parity(graph_runner(artifact), inputs, expected, MAX_CANDIDATES)
 
-    assert parity.off <= PROBABILITY_TOLERANCE
+    assert parity.max_probability_error <= PROBABILITY_TOLERANCE
     assert (expected["lists"] != inputs["start"][:, None]).any()  # there was something to compare
 
 
-def test_an_answer_that_is_off_by_more_than_the_tolerance_stops_the_export(
-    artifact: Path, golden: tuple[Arrays, Arrays]
+def test_require_parity_probability_error_raises(
+    artifact: Path, golden: tuple[NamedArrays, NamedArrays]
 ):
     inputs, expected = golden
     wrong = {**expected, "p_click": expected["p_click"] + 2 * PROBABILITY_TOLERANCE}
 
     with pytest.raises(ParityError, match="batch 1: probabilities off"):
-        require_parity(runner_of(artifact), inputs, wrong, MAX_CANDIDATES)
+        require_parity(graph_runner(artifact), inputs, wrong, MAX_CANDIDATES)
 
 
-def test_other_lists_than_pytorchs_stop_the_export(artifact: Path, golden: tuple[Arrays, Arrays]):
+def test_require_parity_different_lists_raise(
+    artifact: Path, golden: tuple[NamedArrays, NamedArrays]
+):
     inputs, expected = golden
     lists = expected["lists"].copy()
     lists[:, :2] = lists[:, :2][..., ::-1]
 
     with pytest.raises(ParityError, match="of lists equal"):
-        require_parity(runner_of(artifact), inputs, {**expected, "lists": lists}, 20)
+        require_parity(graph_runner(artifact), inputs, {**expected, "lists": lists}, 20)
 
 
-def test_the_golden_choice_is_the_contracts(artifact: Path, golden: tuple[Arrays, Arrays]):
+def test_golden_selection_matches_contract(artifact: Path, golden: tuple[NamedArrays, NamedArrays]):
     inputs, expected = golden
     manifest = read_manifest(artifact)
     weights = manifest.objective
-    objective = Objective(click=weights.click, conversion=weights.conversion, value=weights.value)
-    rewards = reward(
+    objective = RewardWeights(
+        click=weights.click, conversion=weights.conversion, value=weights.value
+    )
+    rewards = compute_rewards(
         expected["p_click"], expected["p_conversion"], None, inputs["slot_valid"], objective
     )
 
-    assert (choose(rewards, manifest.pessimism) == expected["chosen"]).all()
+    assert (select_lists(rewards, manifest.risk_aversion) == expected["chosen"]).all()
     assert len(np.unique(expected["chosen"])) > 1  # where lists are refined, that one nearly always
 
 
-def test_a_refined_list_that_pytorch_did_not_reach_stops_the_export(
-    artifact: Path, golden: tuple[Arrays, Arrays]
+def test_require_parity_different_refined_list_raises(
+    artifact: Path, golden: tuple[NamedArrays, NamedArrays]
 ):
     inputs, expected = golden
-    runner = runner_of(artifact)
-    if not runner.how.rounds:
+    runner = graph_runner(artifact)
+    if not runner.selection.max_refine_steps:
         assert expected["lists"].shape[1] == inputs["noise_item"].shape[1]
         return
     lists = expected["lists"].copy()
@@ -97,7 +107,7 @@ def test_a_refined_list_that_pytorch_did_not_reach_stops_the_export(
         require_parity(runner, inputs, {**expected, "lists": lists}, 20)
 
 
-def test_comparing_ignores_predictions_of_lists_that_differ():
+def test_compare_outputs_ignores_predictions_of_different_lists():
     one = {
         "lists": np.array([[[0, 1]], [[1, 0]]]),
         "p_click": np.zeros((1, 2, 2, 2)),
@@ -108,38 +118,38 @@ def test_comparing_ignores_predictions_of_lists_that_differ():
     other["p_click"][0, 0, 0] = 0.5  # of the list that differs
     other["p_click"][0, 1, 1] = 0.25  # of an input list
 
-    parity = compare(one, other)
+    parity = compare_outputs(one, other)
 
-    assert (parity.off, parity.same_lists) == (0.25, 0.5)
+    assert (parity.max_probability_error, parity.equal_list_share) == (0.25, 0.5)
 
 
-def test_a_request_gets_the_same_lists_alone_and_in_company(
-    artifact: Path, golden: tuple[Arrays, Arrays]
+def test_graph_runner_batch_order_keeps_lists(
+    artifact: Path, golden: tuple[NamedArrays, NamedArrays]
 ):
     inputs, expected = golden
-    runner = runner_of(artifact)
+    runner = graph_runner(artifact)
     order = np.arange(len(inputs["start"]))[::-1]
 
-    shuffled = runner.answer({name: array[order] for name, array in inputs.items()})
+    shuffled = runner.predict({name: array[order] for name, array in inputs.items()})
 
     assert (shuffled["lists"] == expected["lists"][order]).all()
 
 
-def test_candidates_that_nothing_tells_apart_stand_in_the_same_order(tmp_path: Path):
-    trained = tiny_trained(tmp_path / "trained", "pair")
+def test_graph_runner_identical_candidates_keep_their_order(tmp_path: Path):
+    trained = build_tiny_models(tmp_path / "trained", "pair")
     artifact = tiny_artifact(tmp_path / "artifact", "pair")
-    runner = runner_of(artifact)
+    runner = graph_runner(artifact)
     with np.load(artifact / "golden.npz") as file:
         inputs = {k.removeprefix("in_"): file[k] for k in file.files if k.startswith("in_")}
     first = inputs["candidates"][:, :1]
     inputs["candidates"] = np.where(inputs["cand_valid"][..., None], first, 0)
 
-    expected = answer(
-        trained.generator.generator(),
-        trained.evaluator.evaluator(),
+    expected = pytorch_outputs(
+        trained.generator.load_generator(),
+        trained.evaluator.load_evaluator(),
         inputs,
-        runner.how,
+        runner.selection,
         stop_on_no_change=False,
     )
 
-    assert compare(expected, runner.answer(inputs)).same_lists == 1.0
+    assert compare_outputs(expected, runner.predict(inputs)).equal_list_share == 1.0

@@ -30,9 +30,9 @@ class CannedServer:
         self._answer = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
         self._delay_s, self._loop = delay_s, asyncio.new_event_loop()
         self._port, self.port = port, 0
-        self.came: list[float] = []
+        self.arrival_times: list[float] = []
         self.bodies: list[bytes] = []
-        self.inside = self.most_inside = 0
+        self.in_flight = self.max_in_flight = 0
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -85,13 +85,13 @@ class CannedServer:
             writer.close()
 
     async def _wait(self, body: bytes) -> None:
-        self.came.append(time.monotonic())
+        self.arrival_times.append(time.monotonic())
         self.bodies.append(body)
-        self.inside += 1
-        self.most_inside = max(self.most_inside, self.inside)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         if self._delay_s:
             await asyncio.sleep(self._delay_s)
-        self.inside -= 1
+        self.in_flight -= 1
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from loadtest.histogram import Histogram
-from loadtest.referee import Referee
-from loadtest.shapes import Shape
-from loadtest.tally import NOT_SENT, Tally
-from loadtest.verdict import Objective, judge, table
+from loadtest.aggregator import ResultAggregator
+from loadtest.latency_histogram import LatencyHistogram
+from loadtest.load_shapes import LoadShape
+from loadtest.run_counts import NOT_SENT, RunCounts
+from loadtest.verdict import LoadObjective, assess_load_run, verdict_table
 
 BUCKET = 0.0051  # half a bucket of 1 %
-SHAPE = Shape(rate=100.0, duration_s=10.0)
+SHAPE = LoadShape(rate=100.0, duration_s=10.0)
 
 
 def latencies(seed: int, count: int, scale: float) -> list[float]:
@@ -22,24 +22,24 @@ def latencies(seed: int, count: int, scale: float) -> list[float]:
     return [scale * rng.lognormvariate(0.0, 1.0) for _ in range(count)]
 
 
-def tally(seconds: list[float], **changes) -> Tally:
-    made = Tally(arrivals=len(seconds), in_time=len(seconds))
+def make_counts(seconds: list[float], **changes) -> RunCounts:
+    made = RunCounts(arrivals=len(seconds), answered_in_run=len(seconds))
     for s in seconds:
         made.latency.add(s)
-        made.lag.add(0.0005)
+        made.send_lag.add(0.0005)
     for name, value in changes.items():
         setattr(made, name, value)
     return made
 
 
-def test_percentiles_over_all_processes_are_those_of_all_their_answers():
+def test_latency_histogram_merged_percentiles_match_all_answers():
     fast, slow = latencies(1, 9000, 0.004), latencies(2, 1000, 0.080)
-    whole = Histogram()
+    whole = LatencyHistogram()
     for part in (fast, slow):
-        sent = Histogram()
+        sent = LatencyHistogram()
         for s in part:
             sent.add(s)
-        whole.merge(Histogram(json.loads(json.dumps(sent.pairs()))))
+        whole.merge(LatencyHistogram(json.loads(json.dumps(sent.bucket_counts()))))
 
     for percent in (50, 90, 99, 99.9):
         exact = np.percentile(fast + slow, percent, method="inverted_cdf")
@@ -48,8 +48,8 @@ def test_percentiles_over_all_processes_are_those_of_all_their_answers():
     assert whole.percentile(99) != pytest.approx(averaged, rel=0.2)
 
 
-def test_a_histogram_takes_anything_from_nothing_to_hours():
-    held = Histogram()
+def test_latency_histogram_accepts_zero_to_hours():
+    held = LatencyHistogram()
     assert held.percentile(50) is None
     for seconds in (0.0, 1e-9, 3600.0):
         held.add(seconds)
@@ -58,30 +58,30 @@ def test_a_histogram_takes_anything_from_nothing_to_hours():
     assert held.percentile(100) == pytest.approx(3600.0, rel=BUCKET)
 
 
-def test_what_travels_between_processes_is_what_was_counted():
-    one = tally(
-        [0.01, 0.02], failures=Counter({"timeout": 1}), degraded=Counter({"input_order": 2})
+def test_run_counts_survive_message_round_trip():
+    one = make_counts(
+        [0.01, 0.02], failures=Counter({"timeout": 1}), degraded_reasons=Counter({"input_order": 2})
     )
     one.arrivals, one.degraded_answers = 3, 2
-    other = tally([0.03], failures=Counter({"timeout": 2, NOT_SENT: 4}))
+    other = make_counts([0.03], failures=Counter({"timeout": 2, NOT_SENT: 4}))
     other.arrivals = 7
 
-    one.merge(Tally.from_wire(json.loads(json.dumps(other.to_wire()))))
+    one.merge(RunCounts.from_message(json.loads(json.dumps(other.to_message()))))
 
-    assert (one.arrivals, one.answers, one.failed, one.in_time) == (10, 3, 7, 3)
+    assert (one.arrivals, one.answers, one.failed, one.answered_in_run) == (10, 3, 7, 3)
     assert one.failures == {"timeout": 3, NOT_SENT: 4}
-    assert one.degraded == {"input_order": 2}
+    assert one.degraded_reasons == {"input_order": 2}
     assert one.latency.percentile(100) == pytest.approx(0.03, rel=BUCKET)
 
 
-def missed(counted: Tally, **objective) -> list[str]:
-    found = judge(counted, SHAPE, Objective(**objective), ran_s=10.0)
-    assert found.met == (not [r for r in found.rows if not r.met])
-    return [row.name for row in found.rows if not row.met]
+def missed_checks(counted: RunCounts, **objective) -> list[str]:
+    found = assess_load_run(counted, SHAPE, LoadObjective(**objective), duration_s=10.0)
+    assert found.met == (not [r for r in found.checks if not r.met])
+    return [row.name for row in found.checks if not row.met]
 
 
-def test_a_run_that_meets_every_demand_is_met():
-    assert missed(tally([0.010] * 1000)) == []
+def test_assess_load_run_all_checks_pass():
+    assert missed_checks(make_counts([0.010] * 1000)) == []
 
 
 @pytest.mark.parametrize(
@@ -91,63 +91,65 @@ def test_a_run_that_meets_every_demand_is_met():
         ({"arrivals": 1002}, {}, ["errors"]),  # two of which nothing was ever heard
         ({"arrivals": 1002}, {"error_ratio": 0.002}, []),
         ({"degraded_answers": 11}, {}, ["degraded answers"]),
-        ({"in_time": 949}, {}, ["answers a second"]),
-        ({"in_time": 950}, {}, []),
-        ({}, {"lag_ms": 0.4}, ["generator's lag, p99"]),
+        ({"answered_in_run": 949}, {}, ["answers per second"]),
+        ({"answered_in_run": 950}, {}, []),
+        ({}, {"send_lag_ms": 0.4}, ["send lag, p99"]),
     ],
 )
-def test_each_demand_is_missed_alone(changes, objective, expected):
-    assert missed(tally([0.010] * 1000, **changes), **objective) == expected
+def test_assess_load_run_each_check_fails_alone(changes, objective, expected):
+    assert missed_checks(make_counts([0.010] * 1000, **changes), **objective) == expected
 
 
-def test_fewer_arrivals_than_chance_allows_mean_that_a_process_was_lost():
-    assert missed(tally([0.010] * 842)) == []  # 1000 - 5 * sqrt(1000) = 841.9
-    assert missed(tally([0.010] * 841)) == ["arrivals"]
+def test_assess_load_run_too_few_arrivals_fails():
+    assert missed_checks(make_counts([0.010] * 842)) == []  # 1000 - 5 * sqrt(1000) = 841.9
+    assert missed_checks(make_counts([0.010] * 841)) == ["arrivals"]
 
 
-def test_a_run_without_answers_meets_nothing():
-    assert missed(Tally()) == [
+def test_assess_load_run_without_answers_fails():
+    assert missed_checks(RunCounts()) == [
         "arrivals",
         "p99 of answers",
         "errors",
         "degraded answers",
-        "answers a second",
-        "generator's lag, p99",
+        "answers per second",
+        "send lag, p99",
     ]
 
 
-def test_a_run_that_was_stopped_early_is_held_to_the_time_it_had():
-    found = judge(tally([0.010] * 300), SHAPE, Objective(), ran_s=3.0)
+def test_assess_load_run_stopped_early_uses_elapsed_time():
+    found = assess_load_run(make_counts([0.010] * 300), SHAPE, LoadObjective(), duration_s=3.0)
 
     assert found.met
-    assert found.rows[0].limit == "about 300"
+    assert found.checks[0].limit == "about 300"
 
 
-def test_the_table_says_what_failed_and_why():
-    counted = tally([0.010] * 990, failures=Counter({NOT_SENT: 8, "HTTP 429 overloaded": 2}))
-    counted.arrivals, counted.degraded = 1000, Counter({"fewer_lists": 3})
+def test_verdict_table_names_failures_and_reasons():
+    counted = make_counts([0.010] * 990, failures=Counter({NOT_SENT: 8, "HTTP 429 overloaded": 2}))
+    counted.arrivals, counted.degraded_reasons = 1000, Counter({"fewer_lists": 3})
 
-    text = "\n".join(table(judge(counted, SHAPE, Objective(), ran_s=10.0)))
+    text = "\n".join(
+        verdict_table(assess_load_run(counted, SHAPE, LoadObjective(), duration_s=10.0))
+    )
 
-    assert "failed, not sent because every place was taken: 8" in text
+    assert "failed, not sent: too many requests in flight: 8" in text
     assert "failed, HTTP 429 overloaded: 2" in text
     assert "degraded by fewer_lists: 3" in text
     assert "errors                       1.000%   at most 0.100%       MISSED" in text
     assert text.endswith("OBJECTIVE MISSED")
 
 
-def test_a_run_is_over_when_every_process_has_said_its_last(tmp_path, capsys):
-    referee = Referee(SHAPE, Objective(), timeout_s=1.0, processes=2)
-    parts = [tally([0.010] * 500).to_wire(), tally([0.020] * 500).to_wire()]
+def test_result_aggregator_finishes_after_all_last_reports(tmp_path, capsys):
+    referee = ResultAggregator(SHAPE, LoadObjective(), timeout_s=1.0, processes=2)
+    parts = [make_counts([0.010] * 500).to_message(), make_counts([0.020] * 500).to_message()]
 
     over = []
     for part in parts:
-        referee.add(part, last=True)
-        over.append(referee.over)
+        referee.add(part, is_last=True)
+        over.append(referee.finished)
 
     assert over == [False, True]
 
-    referee.say(str(tmp_path / "new" / "verdict.json"))
+    referee.write_verdict(str(tmp_path / "new" / "verdict.json"))
     written = json.loads((tmp_path / "new" / "verdict.json").read_text())
     assert written["arrivals"] == 1000
     assert written["latency_ms"]["p99"] == pytest.approx(20.0, rel=BUCKET)

@@ -13,14 +13,14 @@ from torchmetrics.functional.retrieval import (
 from model.metrics import (
     bootstrap_interval,
     ece,
-    ece_by_chance,
+    ece_under_perfect_calibration,
     gauc,
     hit_threshold,
-    label_quality,
+    label_metrics_at_k,
     log_loss,
+    mean_ratio_interval,
     ndcg,
     rank_in_space,
-    ratio_intervals,
     value_ratio,
 )
 
@@ -79,7 +79,7 @@ def test_ece_is_the_gap_between_promise_and_truth_by_bin():
 def test_perfect_predictions_show_no_more_ece_than_chance():
     rng = np.random.default_rng(2)
     p = rng.random(4000)
-    honest, chance = ece(p, rng.random(4000) < p), ece_by_chance(p, rng)
+    honest, chance = ece(p, rng.random(4000) < p), ece_under_perfect_calibration(p, rng)
     biased = ece(p, rng.random(4000) < p * 0.8)
 
     assert honest < 2 * chance
@@ -122,7 +122,7 @@ def test_label_quality_at_a_cut_agrees_with_torchmetrics():
     np.put_along_axis(score, order, np.arange(12, 0, -1.0)[None].repeat(20, 0), axis=1)
 
     for cut in (6, 10):
-        made = label_quality(shown, label, np.ones_like(label, dtype=bool), cut)
+        made = label_metrics_at_k(shown, label, np.ones_like(label, dtype=bool), cut)
         for row in range(len(label)):
             p, t = torch.from_numpy(score[row]), torch.from_numpy(label[row]).bool()
             precision = float(retrieval_precision(p, t, top_k=cut))
@@ -139,7 +139,7 @@ def test_average_precision_at_a_cut_is_the_mean_precision_at_each_hit_over_what_
     shown = np.array([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     label = np.array([[1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
 
-    made = label_quality(shown, label, np.ones_like(label, dtype=bool), 3)
+    made = label_metrics_at_k(shown, label, np.ones_like(label, dtype=bool), 3)
 
     assert made["map@3"].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 3, 1.0])
 
@@ -148,7 +148,7 @@ def test_a_request_with_nothing_to_find_counts_for_precision_alone():
     shown, label = np.zeros((1, 4)), np.array([[0.0, 0.0, 0.0, 0.0, 1.0]])
     valid = np.array([[True, True, True, True, False]])  # the one click is padding
 
-    made = label_quality(shown, label, valid, 3)
+    made = label_metrics_at_k(shown, label, valid, 3)
 
     assert made["precision@3"].tolist() == [0.0]
     assert all(np.isnan(made[name][0]) for name in ("f1@3", "map@3", "ndcg@3"))
@@ -159,7 +159,7 @@ def test_the_interval_of_a_ratio_agrees_with_resampling_row_by_row():
     users = rng.integers(0, 40, 300)
     top, bottom = rng.normal(0.2, 1.0, 300), rng.random(300) + 0.5
 
-    each, low, high = ratio_intervals([(top, bottom), (2 * top, bottom)], users)
+    each, low, high = mean_ratio_interval([(top, bottom), (2 * top, bottom)], users)
     slow = bootstrap_interval(
         lambda rows: float(1.5 * top[rows].sum() / bottom[rows].sum()), users, rng
     )

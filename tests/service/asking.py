@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from model.contract.encode import Encoder
-from model.contract.items import item_keys
-from model.contract.request import RerankRequest, parse_request
-from model.contract.store_layout import UserRecord, pack_user
+from model.contract.encoding.encoder import FeatureEncoder
+from model.contract.schema.item_table import item_keys
+from model.contract.store.user_record import UserRecord, pack_user_record
+from model.contract.wire.request import RerankRequest, parse_request
 from service.errors import FeaturesUnavailable
-from service.features.memory_store import MemoryUserStore
+from service.features.memory_user_store import MemoryUserStore
 from service.inference.artifact import Artifact
 from service.rerank.arrays import encode_candidates
 from service.rerank.cost import Cost, CostLine
@@ -33,14 +33,14 @@ CHEAP = (1e-6, 0.0, 0.0, 0.0)  # a cost line that always fits
 def user_blob(artifact: Artifact, sessions: int = 3) -> bytes:
     """A user of the toy log with some past lists, no two alike."""
     manifest = artifact.manifest
-    encoder = Encoder(manifest.features)
+    encoder = FeatureEncoder(manifest.features)
     slots = manifest.lengths.session_slots
     ids = [artifact.items.ids[(3 * h + j) % 20] for h in range(sessions) for j in range(slots)]
     clicked = (np.arange(sessions * slots) % 3 == 0).astype(np.int8).reshape(sessions, slots)
-    return pack_user(
+    return pack_user_record(
         UserRecord(
-            written_ms=int(time.time() * 1e3) - 60_000,
-            columns=encoder.encode_users(np.array([1]), {})[0],
+            written_at_ms=int(time.time() * 1e3) - 60_000,
+            user_columns=encoder.encode_users(np.array([1]), {})[0],
             item_keys=item_keys(ids).reshape(sessions, slots),
             clicked=clicked,
             converted=np.where(clicked > 0, 0, -1).astype(np.int8),
@@ -76,7 +76,7 @@ def model_of(artifact: Artifact, store: UserStore | None = None, **changes: Any)
     """A model that serves the artifact; the cost line never refuses unless it is changed."""
     parts: dict[str, Any] = {
         "manifest": artifact.manifest,
-        "encoder": Encoder(artifact.manifest.features),
+        "encoder": FeatureEncoder(artifact.manifest.features),
         "graphs": artifact.graphs,
         "items": ItemHolder(artifact.items),
         "store": store or store_of(artifact),

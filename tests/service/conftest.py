@@ -5,10 +5,10 @@ import pytest
 
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.worker import ThreadWorker
-from tests.artifacts import tiny_artifact
-from tests.redis_fixture import redis_of_my_own, redis_server, shared_redis
+from tests.redis_fixtures import private_redis, redis_server, shared_redis
+from tests.tiny_artifact import tiny_artifact
 
-__all__ = ["redis_of_my_own", "redis_server", "shared_redis"]
+__all__ = ["private_redis", "redis_server", "shared_redis"]
 
 
 @pytest.fixture(scope="session")

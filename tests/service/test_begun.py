@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 from prometheus_client import REGISTRY
 
+from model.contract.artifact.manifest import ManifestObjective
 from model.contract.errors import ValueRejected
-from model.contract.manifest import ObjectiveWeights
-from model.contract.request import parse_request
-from model.contract.store_layout import UserRecord
+from model.contract.store.user_record import UserRecord
+from model.contract.wire.request import parse_request
 from service.rerank.begun import Begun
 from service.rerank.deadline import Deadline
 from service.rerank.ports import ItemHolder, UserStore
 from service.rerank.reranker import Visit
-from service.telemetry.histogram import fold_all
+from service.telemetry.deferred_histogram import flush_histograms
 from tests.service.asking import LateStore, ask, body_of, model_of, reranker_of, store_of
 
 
@@ -149,7 +149,7 @@ async def test_a_request_that_is_refused_while_the_store_is_asked_gives_that_up(
     body = body_of(artifact)
     body["candidates"]["features"] = {"no_such_field": [1] * 12}
     visit = Visit("r", Deadline(0.0, float("inf"), lambda: 0.0))
-    fold_all()
+    flush_histograms()
     down = REGISTRY.get_sample_value("rerank_store_seconds_count", {"outcome": "down"})
 
     with pytest.raises(ValueRejected, match="no_such_field"):
@@ -158,7 +158,7 @@ async def test_a_request_that_is_refused_while_the_store_is_asked_gives_that_up(
 
     (asked,) = store.asked
     assert asked.cancelled()
-    fold_all()
+    flush_histograms()
     assert REGISTRY.get_sample_value("rerank_store_seconds_count", {"outcome": "down"}) == down
 
 
@@ -212,7 +212,7 @@ class RefreshingStore(LateStore):
 async def test_items_that_are_refreshed_while_the_store_looks_are_those_of_the_next_request(
     artifact, worker
 ):
-    weights = ObjectiveWeights(value_field="price")
+    weights = ManifestObjective(value_field="price")
     manifest = artifact.manifest.model_copy(update={"objective": weights})
     body = body_of(artifact, objective={"click": 0.0, "value": 1.0})
     calm = await ask(reranker_of(model_of(artifact, manifest=manifest), worker), body)

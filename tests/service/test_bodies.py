@@ -7,7 +7,7 @@ from starlette.types import Message, Receive
 from service.api.bodies import ClientGone, check_headers, read_body
 from service.api.tokens import Tokens
 from service.api.trace import trace_headers, trace_id
-from service.errors import BodyTooLarge, BodyTooSlow, Unauthorized, UnsupportedMedia
+from service.errors import BodyTooLarge, BodyTooSlow, Unauthorized, UnsupportedMediaType
 
 
 def receiver(*messages: Message) -> Receive:
@@ -58,9 +58,9 @@ async def test_a_client_that_hangs_up_inside_its_body_is_no_error_of_the_body():
     [
         ({"content-length": "11"}, BodyTooLarge),
         ({"content-length": "9" * 4000}, BodyTooLarge),
-        ({"content-encoding": "gzip"}, UnsupportedMedia),
-        ({"content-type": "text/plain"}, UnsupportedMedia),
-        ({"content-type": "application/x-www-form-urlencoded"}, UnsupportedMedia),
+        ({"content-encoding": "gzip"}, UnsupportedMediaType),
+        ({"content-type": "text/plain"}, UnsupportedMediaType),
+        ({"content-type": "application/x-www-form-urlencoded"}, UnsupportedMediaType),
     ],
 )
 def test_what_the_headers_already_say_is_refused_before_the_body_is_read(headers, error):

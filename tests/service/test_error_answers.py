@@ -13,12 +13,12 @@ def leaves(kind: type) -> set[type]:
 
 
 # Neither is ever raised while somebody waits for an HTTP answer: SchemaError when a schema.toml is
-# read, BlobError inside a store (it becomes FeaturesUnavailable).
-INSIDE = {contract.SchemaError, contract.BlobError}
+# read, UserRecordError inside a store (it becomes FeaturesUnavailable).
+INSIDE = {contract.SchemaError, contract.UserRecordError}
 
 
 def test_every_refusal_and_every_contract_error_has_exactly_one_status():
-    assert set(STATUS) == leaves(errors.Refusal) | (leaves(contract.ContractError) - INSIDE)
+    assert set(STATUS) == leaves(errors.RequestError) | (leaves(contract.ContractError) - INSIDE)
 
 
 def test_every_error_has_a_code_of_its_own():
@@ -29,15 +29,15 @@ def test_every_error_has_a_code_of_its_own():
 
 
 def test_a_setback_never_reaches_http():
-    assert not leaves(errors.Setback) & set(STATUS)
+    assert not leaves(errors.DegradationError) & set(STATUS)
 
 
 EXAMPLES = [
-    contract.MalformedJson(why="EOF"),
-    contract.RequestRejected(broken=[("seed", "is negative"), ("user_id", "is empty")]),
+    contract.MalformedJson(reason="EOF"),
+    contract.RequestRejected(violations=[("seed", "is negative"), ("user_id", "is empty")]),
     contract.ValueRejected(field="context.x", rule="is none of ['y']"),
-    contract.RulesUnsatisfiable(rules=["pinned[0]"], why="it is excluded"),
-    errors.LimitExceeded(field="candidates", limit=500, found=501),
+    contract.RulesUnsatisfiable(constraints=["pinned[0]"], reason="it is excluded"),
+    errors.LimitExceeded(field="candidates", limit=500, actual=501),
     errors.Overloaded(in_flight=16, waiting=48),
     errors.MethodNotAllowed(allowed="POST"),
     errors.BodyTooLarge(limit_bytes=10),

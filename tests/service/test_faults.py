@@ -10,8 +10,8 @@ import httpx
 import pytest
 import redis
 
-from model.contract.store_layout import user_key
-from tests.redis_fixture import pause, resume
+from model.contract.store.user_record import user_redis_key
+from tests.redis_fixtures import pause_redis, resume_redis
 from tests.service.asking import USER, body_of, served_ids, user_blob
 from tests.service.serving import Serving
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.redis]
 
 def fill(server, artifact) -> None:
     with redis.Redis(port=server.port) as client:
-        client.set(user_key("relist", USER), user_blob(artifact))
+        client.set(user_redis_key("relist", USER), user_blob(artifact))
 
 
 def settings_of(server, **more):
@@ -50,19 +50,19 @@ def until(check, seconds: float = 5.0) -> None:
 
 
 def test_redis_paused_killed_and_back_costs_the_users_features_only_while_it_lasts(
-    artifact_folder, artifact, redis_of_my_own
+    artifact_folder, artifact, private_redis
 ):
-    store, body = redis_of_my_own, body_of(artifact)
+    store, body = private_redis, body_of(artifact)
     fill(store, artifact)
     with Serving(artifact_folder, **settings_of(store)) as serving:
         with serving.ready().client() as client:
             assert degraded(client, body) == []
-            pause(store)
+            pause_redis(store)
             began = time.monotonic()
             assert degraded(client, body) == ["user_features"]
             assert time.monotonic() - began < 0.5
             assert client.get("/health/ready").status_code == 200
-            resume(store)
+            resume_redis(store)
             until(lambda: degraded(client, body) == [])
             store.stop()
             assert degraded(client, body) == ["user_features"]
@@ -80,7 +80,7 @@ def test_redis_paused_killed_and_back_costs_the_users_features_only_while_it_las
 def test_bytes_that_are_no_record_cost_the_users_features(
     artifact_folder, artifact, redis_server, stored, serving_with_redis
 ):
-    key = user_key("relist", "odd")
+    key = user_redis_key("relist", "odd")
     with redis.Redis(port=redis_server.port) as client:
         if stored == "a list":
             client.rpush(key, "x")

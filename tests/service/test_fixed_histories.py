@@ -6,20 +6,20 @@ from pathlib import Path
 import onnx
 import pytest
 
-from model.contract.manifest import MANIFEST, file_checksum, read_manifest
-from service.features.memory_store import MemoryUserStore
+from model.contract.artifact.manifest import MANIFEST_FILE, file_sha256, read_manifest
+from service.features.memory_user_store import MemoryUserStore
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.loop_worker import LoopWorker
 from service.inference.verify import same_together, verify
-from tests.artifacts import KINDS, tiny_artifact
 from tests.service.asking import ask, body_of, model_of, reranker_of, user_blob
+from tests.tiny_artifact import NET_CONFIGS, tiny_artifact
 
 HISTORY = ("sessions", "sess_valid")
 
 
 def fix_histories(folder: Path) -> None:
     """Graphs, manifest and checksums as exported when every user brought H sessions."""
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
     most = manifest["lengths"]["sessions"]
     for graph in manifest["graphs"].values():
         path = folder / graph["file"]
@@ -28,21 +28,21 @@ def fix_histories(folder: Path) -> None:
             if value.name in HISTORY:
                 value.type.tensor_type.shape.dim[1].dim_value = most
         path.write_bytes(model.SerializeToString())
-        manifest["checksums"][path.name] = file_checksum(path)
+        manifest["checksums"][path.name] = file_sha256(path)
         for taken in graph["inputs"]:
             if taken["name"] in HISTORY:
                 taken["shape"][1] = most
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(NET_CONFIGS))
 async def test_they_give_the_same_answers(kind: str, tmp_path: Path):
     folder = tiny_artifact(tmp_path, kind)
     answers = []
     for fixed in (False, True):
         if fixed:
             fix_histories(folder)
-        assert read_manifest(folder).sessions_vary is not fixed
+        assert read_manifest(folder).has_dynamic_sessions is not fixed
         artifact = read_artifact(folder)
         verify(artifact)
         artifact.graphs.shares = same_together(artifact)

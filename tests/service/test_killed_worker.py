@@ -48,7 +48,7 @@ def test_a_killed_worker_costs_at_most_the_requests_it_had_in_flight(
         over.wait(KILL_AFTER)
         os.kill(children(serving.process.pid)[0], signal.SIGKILL)
         killed = time.monotonic()
-        serving.wait_for("worker_died")
+        serving.wait_for("worker_exited")
         serving.wait_for("ready")
         over.wait(max(0.0, SECONDS - (time.monotonic() - killed)))
         over.set()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.contract.request import parse_request
+from model.contract.wire.request import parse_request
 from service.inference.artifact import Artifact
 from service.rerank.search import evaluate, generate, lawful
 from service.rerank.steps import answered

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.errors import BudgetSpent
+from service.errors import DeadlineExceeded
 from service.inference.artifact import Artifact
 from service.inference.loop_worker import LoopWorker
 from tests.service.asking import ask, body_of, model_of, reranker_of
@@ -106,7 +106,7 @@ async def test_who_waits_past_its_deadline_is_told_so_and_never_begun(worker):
     done = await asyncio.gather(*runs, return_exceptions=True)
 
     assert done[:2] == ["now", None]
-    assert isinstance(done[2], BudgetSpent)
+    assert isinstance(done[2], DeadlineExceeded)
     assert late.begun == 0
     assert await worker.run(Runs(), lambda _: "next", within(1.0)) == "next"
 

@@ -10,8 +10,14 @@ import numpy as np
 import onnx
 import pytest
 
+from model.contract.artifact.manifest import (
+    EVALUATOR_GRAPH,
+    EXTERNAL_WEIGHTS_FILE,
+    GENERATOR_GRAPH,
+    MANIFEST_FILE,
+    file_sha256,
+)
 from model.contract.errors import ManifestError
-from model.contract.manifest import EVALUATOR, GENERATOR, MANIFEST, TABLES, file_checksum
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.verify import verify
 
@@ -19,18 +25,18 @@ from service.inference.verify import verify
 def mappings(folder: Path) -> int:
     """How many times this process maps the folder's tables; also after the file was deleted."""
     lines = Path("/proc/self/maps").read_text().splitlines()
-    return sum(f"{folder / TABLES}" in line for line in lines)
+    return sum(f"{folder / EXTERNAL_WEIGHTS_FILE}" in line for line in lines)
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / MANIFEST).read_text())
+    return json.loads((folder / MANIFEST_FILE).read_text())
 
 
 def rewrite(folder: Path, manifest: dict[str, Any], *altered: str) -> None:
     """The manifest, which owns up to what was altered."""
     for name in altered:
-        manifest["checksums"][name] = file_checksum(folder / name)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+        manifest["checksums"][name] = file_sha256(folder / name)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
 
 
 def answer(artifact: Artifact) -> list[np.ndarray]:
@@ -55,7 +61,7 @@ def test_all_graphs_of_a_process_read_one_mapping_which_ends_with_the_last_of_th
     answer(artifact)
 
     assert mappings(place) == 1
-    session = artifact.graphs.sessions[GENERATOR]
+    session = artifact.graphs.sessions[GENERATOR_GRAPH]
     del artifact
     gc.collect()
     assert mappings(place) == 1  # who holds a session alone may still run it
@@ -68,8 +74,8 @@ def test_a_folder_that_is_replaced_or_deleted_does_not_change_what_is_served(pla
     artifact = read_artifact(place)
     before = answer(artifact)
     other = place / "other"
-    other.write_bytes(bytes((place / TABLES).stat().st_size))
-    other.replace(place / TABLES)
+    other.write_bytes(bytes((place / EXTERNAL_WEIGHTS_FILE).stat().st_size))
+    other.replace(place / EXTERNAL_WEIGHTS_FILE)
     replaced = answer(artifact)
     for file in place.iterdir():
         file.unlink()
@@ -81,30 +87,32 @@ def test_a_folder_that_is_replaced_or_deleted_does_not_change_what_is_served(pla
 
 
 def test_a_table_beyond_the_end_of_its_file_is_refused_though_the_checksum_is_right(place):
-    content = (place / TABLES).read_bytes()
-    (place / TABLES).unlink()
-    (place / TABLES).write_bytes(content[: len(content) // 2])
-    rewrite(place, manifest_of(place), TABLES)
-    with pytest.raises(ManifestError, match=rf"is not in {TABLES} \({len(content) // 2} bytes\)"):
+    content = (place / EXTERNAL_WEIGHTS_FILE).read_bytes()
+    (place / EXTERNAL_WEIGHTS_FILE).unlink()
+    (place / EXTERNAL_WEIGHTS_FILE).write_bytes(content[: len(content) // 2])
+    rewrite(place, manifest_of(place), EXTERNAL_WEIGHTS_FILE)
+    with pytest.raises(
+        ManifestError, match=rf"is not in {EXTERNAL_WEIGHTS_FILE} \({len(content) // 2} bytes\)"
+    ):
         read_artifact(place)
 
-    (place / TABLES).write_bytes(b"")
-    rewrite(place, manifest_of(place), TABLES)
-    with pytest.raises(ManifestError, match=f"{TABLES} cannot be mapped"):
+    (place / EXTERNAL_WEIGHTS_FILE).write_bytes(b"")
+    rewrite(place, manifest_of(place), EXTERNAL_WEIGHTS_FILE)
+    with pytest.raises(ManifestError, match=f"{EXTERNAL_WEIGHTS_FILE} cannot be mapped"):
         read_artifact(place)
 
 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"dtype": "float99"}, f"is not in {TABLES}"),
-        ({"shape": [1 << 40, 5]}, f"is not in {TABLES}"),
+        ({"dtype": "float99"}, f"is not in {EXTERNAL_WEIGHTS_FILE}"),
+        ({"shape": [1 << 40, 5]}, f"is not in {EXTERNAL_WEIGHTS_FILE}"),
         ({"shape": [3, 5]}, "golden batch"),  # the runtime itself believes what it is given
     ],
 )
 def test_a_table_that_is_not_what_the_graph_looks_up_is_refused(place, change, named):
     manifest = manifest_of(place)
-    manifest["graphs"][GENERATOR]["tables"][0].update(change)
+    manifest["graphs"][GENERATOR_GRAPH]["tables"][0].update(change)
     rewrite(place, manifest)
 
     with pytest.raises(ManifestError, match=named):
@@ -112,10 +120,10 @@ def test_a_table_that_is_not_what_the_graph_looks_up_is_refused(place, change, n
 
 
 def test_other_rows_under_the_right_checksum_do_not_give_the_golden_answers(place):
-    content = np.frombuffer((place / TABLES).read_bytes(), dtype=np.float32)
-    (place / TABLES).unlink()
-    (place / TABLES).write_bytes((-content).tobytes())
-    rewrite(place, manifest_of(place), TABLES)
+    content = np.frombuffer((place / EXTERNAL_WEIGHTS_FILE).read_bytes(), dtype=np.float32)
+    (place / EXTERNAL_WEIGHTS_FILE).unlink()
+    (place / EXTERNAL_WEIGHTS_FILE).write_bytes((-content).tobytes())
+    rewrite(place, manifest_of(place), EXTERNAL_WEIGHTS_FILE)
 
     with pytest.raises(ManifestError, match="golden batch"):
         verify(read_artifact(place))
@@ -127,8 +135,8 @@ def test_an_artifact_from_before_holds_its_tables_in_its_graphs_and_serves(place
     for graph in manifest["graphs"].values():
         onnx.save(onnx.load(place / graph["file"]), place / graph["file"])
         del graph["tables"]
-    del manifest["checksums"][TABLES]
-    (place / TABLES).unlink()
+    del manifest["checksums"][EXTERNAL_WEIGHTS_FILE]
+    (place / EXTERNAL_WEIGHTS_FILE).unlink()
     rewrite(place, manifest, *(graph["file"] for graph in manifest["graphs"].values()))
 
     artifact = read_artifact(place)
@@ -136,4 +144,4 @@ def test_an_artifact_from_before_holds_its_tables_in_its_graphs_and_serves(place
     assert mappings(place) == 0
     for found, wanted in zip(answer(artifact), expected, strict=True):
         assert (found == wanted).all()
-    assert manifest["graphs"][EVALUATOR]
+    assert manifest["graphs"][EVALUATOR_GRAPH]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from model.contract.store_layout import pack_user, unpack_user
-from service.features.memory_store import MemoryUserStore
+from model.contract.store.user_record import pack_user_record, unpack_user_record
+from service.features.memory_user_store import MemoryUserStore
 from service.rerank.arrays import encode_sessions
 from service.rerank.limits import Limits
 from service.rerank.model import ModelHolder
@@ -26,11 +26,11 @@ def unreadable() -> float:
 
 
 def with_columns(artifact, change):
-    """The known user's blob with other encoded columns; `change` gets them and the table's rows."""
+    """The known user's blob with other encoded columns; `transform_model` gets them and the table's rows."""
     schema_hash = artifact.manifest.schema_hash
-    record = unpack_user(user_blob(artifact), schema_hash)
-    columns = change(record.columns.copy(), artifact.manifest.features.table_rows)
-    return pack_user(replace(record, columns=columns.astype(np.int32)), schema_hash)
+    record = unpack_user_record(user_blob(artifact), schema_hash)
+    columns = change(record.user_columns.copy(), artifact.manifest.features.num_embeddings)
+    return pack_user_record(replace(record, user_columns=columns.astype(np.int32)), schema_hash)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_a_record_that_does_not_fit_is_not_held_against_a_candidate_in_sha
     odd = with_columns(artifact, lambda columns, rows: columns[:-1])
     store = MemoryUserStore({USER: odd}, schema_hash=artifact.manifest.schema_hash)
     candidate = ModelHolder()
-    candidate.swap(model_of(artifact, store, role="candidate"))
+    candidate.swap(model_of(artifact, store, role="canary"))
     trial = Trial(candidate, Limits(), share=0.0, shadow=True, clock=time.monotonic)
     current = reranker_of(model_of(artifact), worker).models
     skipped = skipped_in_shadow()
@@ -93,7 +93,9 @@ def test_a_history_that_just_fills_the_graphs_is_encoded_as_the_newest_part_of_a
 ):
     model = model_of(artifact)
     lengths, table = artifact.manifest.lengths, artifact.items
-    longer = unpack_user(user_blob(artifact, lengths.sessions + 2), artifact.manifest.schema_hash)
+    longer = unpack_user_record(
+        user_blob(artifact, lengths.sessions + 2), artifact.manifest.schema_hash
+    )
     feedback = longer.clicked.copy()
     feedback[0, -1] = feedback[1, 1:] = -1  # lists of other lengths
     longer = replace(longer, clicked=feedback)
@@ -132,7 +134,7 @@ def test_a_history_that_just_fills_the_graphs_is_encoded_as_the_newest_part_of_a
 
 def test_a_user_without_history_brings_two_empty_sessions_where_graphs_take_what_there_is(artifact):
     model, lengths = model_of(artifact), artifact.manifest.lengths
-    newcomer = unpack_user(user_blob(artifact, 0), artifact.manifest.schema_hash)
+    newcomer = unpack_user_record(user_blob(artifact, 0), artifact.manifest.schema_hash)
 
     for record in (newcomer, None):
         rows, valid = encode_sessions(record, model.encoder, artifact.items, lengths, vary=True)

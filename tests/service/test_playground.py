@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from model.contract.request import parse_request
+from model.contract.wire.request import parse_request
 from service.api.app import build_app
 from service.api.playground.catalog import Catalog
 from service.api.playground.routes import playground_routes
@@ -85,7 +85,9 @@ async def test_a_request_comes_as_rerank_takes_it_with_titles_and_values(app, ar
     ids = parse_request(json.dumps(shown["request"]).encode()).item_ids
     assert listed[0]["candidates"] == len(ids)
     titles = artifact.items.display["title"]
-    assert [i["title"] for i in shown["items"]] == [titles[artifact.items.place[i]] for i in ids]
+    assert [i["title"] for i in shown["items"]] == [
+        titles[artifact.items.index_by_id[i]] for i in ids
+    ]
     for item in shown["items"]:  # the toy log's titles end with the brand
         assert item["values"]["brand"] == [item["title"].split()[-1]]
     assert "brand" in shown["ruled_fields"]

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from model.contract.artifact.manifest import MANIFEST_FILE
 from model.contract.errors import ManifestError
-from model.contract.manifest import MANIFEST
 from service.inference.artifact import read_artifact
 from tests.service.asking import body_of
 from tests.service.serving import Serving, free_ports
@@ -29,8 +29,8 @@ def copy_as(folder: Path, root: Path, name: str) -> Path:
     """A copy of an artifact under another name."""
     place = root / name
     shutil.copytree(folder, place)
-    manifest = json.loads((place / MANIFEST).read_text())
-    (place / MANIFEST).write_text(json.dumps(manifest | {"artifact": name}))
+    manifest = json.loads((place / MANIFEST_FILE).read_text())
+    (place / MANIFEST_FILE).write_text(json.dumps(manifest | {"artifact": name}))
     return place
 
 
@@ -96,7 +96,7 @@ def test_without_a_sound_artifact_the_process_ends_with_1_and_says_why(artifact_
     (place / "items.npz").unlink()
 
     with Serving(place) as serving:
-        refused = serving.wait_for("artifact_refused")
+        refused = serving.wait_for("artifact_rejected")
         assert serving.process.wait(timeout=10) == 1
 
     assert "items.npz is missing" in refused["why"]
@@ -224,7 +224,7 @@ def test_sighup_loads_what_current_points_to_now(root, artifact):
         serving.ready()
         point(root, "two")
         serving.process.send_signal(signal.SIGHUP)
-        serving.wait_for("artifact_serves")
+        serving.wait_for("artifact_activated")
         assert httpx.get(f"{serving.url}/info").json()["artifact"] == "two"
 
 
@@ -242,7 +242,7 @@ def test_a_worker_that_is_killed_is_replaced_and_each_serves_its_own_metrics(
         os.kill(pids[0], signal.SIGKILL)
         with serving.client() as client:  # new connections go to the one that lives
             statuses = {client.post("/rerank", json=body_of(artifact)).status_code}
-        serving.wait_for("worker_died")
+        serving.wait_for("worker_exited")
         serving.wait_for("ready")
         for index in range(2):
             assert serving.metric("rerank_ready", metrics_port + index) == 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from model.contract.answer import ErrorBody
+from model.contract.wire.response import ErrorResponse
 from service.main import protocol
 from tests.service.wire import BUFFER_BYTES, WAIT_S, Answer, WholeWire, Wire
 
@@ -37,7 +37,7 @@ LAST = get(b"/last", b"connection: close\r\n")
 
 
 def code(answer: Answer) -> str:
-    return ErrorBody.model_validate(answer[2]).error.code
+    return ErrorResponse.model_validate(answer[2]).error.code
 
 
 def test_a_request_may_come_in_one_write_with_the_body_before_it(wire):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from model.contract.answer import RerankAnswer
+from model.contract.artifact.manifest import GOLDEN_BATCH_FILE
 from model.contract.errors import ManifestError
-from model.contract.manifest import GOLDEN
-from model.nets.ascent import LEAST
+from model.contract.wire.response import RerankResponse
+from model.nets.local_search.best_neighbor_step import MIN_GAIN
 from service.inference.verify import verify
 from service.rerank.warmup import measure
 from tests.service.asking import ask, body_of, model_of, reranker_of, served_ids
@@ -37,7 +37,7 @@ async def test_the_served_list_has_no_neighbor_that_gains_and_refined_stands_bef
     for seed in range(12):
         body = body_of(pair, seed=seed, explain=True, num_lists=2)
         answer, before = await ask(refined, body), await ask(plain, body)
-        RerankAnswer.model_validate(answer)
+        RerankResponse.model_validate(answer)
         lists, old = compared(answer), compared(before)
         assert [x[:2] for x in lists if x[0] != "refined"] == [x[:2] for x in old]
         assert answer["lists_evaluated"] == len(lists)
@@ -47,7 +47,7 @@ async def test_the_served_list_has_no_neighbor_that_gains_and_refined_stands_bef
         if lists[-2][2]:
             won += 1
             gains = [n["gain"] for s in answer["explanation"]["slots"] for n in s["neighbors"]]
-            assert max(gains) <= 2 * LEAST
+            assert max(gains) <= 2 * MIN_GAIN
             assert answer["reward"] > before["reward"]
     assert won > 6  # else none of the above says much
 
@@ -62,7 +62,7 @@ async def test_it_climbs_by_the_requests_own_weights_and_to_the_same_list_every_
         assert answer["items"] == again["items"]
         assert compared(answer)[-2][::2] == ("refined", True)
         gains = [n["gain"] for s in answer["explanation"]["slots"] for n in s["neighbors"]]
-        assert max(gains) <= 2 * LEAST  # by these weights
+        assert max(gains) <= 2 * MIN_GAIN  # by these weights
         served[name] = served_ids(answer)
 
     assert served["clicks"] != served["buys"]
@@ -140,7 +140,7 @@ def unpinned(at):
 @pytest.mark.parametrize("says", [repeated, excluded, unpinned])
 async def test_a_refined_list_that_breaks_a_rule_is_dropped_and_counted(pair, worker, says):
     def dropped():
-        return REGISTRY.get_sample_value("rerank_unlawful_lists_total", {"artifact": "current"})
+        return REGISTRY.get_sample_value("rerank_infeasible_lists_total", {"artifact": "current"})
 
     ids = list(pair.items.ids[:12])
     rules = {"pinned": [{"slot": 1, "item_id": ids[7]}], "exclude": [ids[3]]}
@@ -188,7 +188,7 @@ def test_warm_up_measures_a_step_and_none_where_there_is_no_refiner(pair, artifa
 
 
 def test_an_artifact_is_refused_whose_refiner_climbs_elsewhere_than_pytorchs(pair, tmp_path):
-    with np.load(pair.folder / GOLDEN) as file:
+    with np.load(pair.folder / GOLDEN_BATCH_FILE) as file:
         held = {name: file[name] for name in file.files}
     assert verify(pair) == len(held["chosen"])
     assert held["lists"].shape[1] == held["in_noise_item"].shape[1] + 1
@@ -197,7 +197,7 @@ def test_an_artifact_is_refused_whose_refiner_climbs_elsewhere_than_pytorchs(pai
     changed["lists"][:, -1] = held["lists"][:, 0]
     for name in ("p_click", "p_conversion"):
         changed[name][:, :, -2] = held[name][:, :, 0]
-    np.savez(tmp_path / GOLDEN, **(held | changed))
+    np.savez(tmp_path / GOLDEN_BATCH_FILE, **(held | changed))
 
     with pytest.raises(ManifestError, match="lists differ in"):
         verify(dataclasses.replace(pair, folder=tmp_path))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.contract.request import parse_request
-from service.errors import BudgetSpent
+from model.contract.wire.request import parse_request
+from service.errors import DeadlineExceeded
 from service.inference.artifact import Artifact
 from service.inference.graphs import OrtRun
 from service.rerank.cost import Cost, CostLine
@@ -45,7 +45,7 @@ class Clocked:
         self.now += self.seconds[what]
         if self.now > self.ends:
             self.now = self.ends
-            raise BudgetSpent(stage=what, left_ms=0.0)
+            raise DeadlineExceeded(stage=what, remaining_ms=0.0)
 
     def generate(self, arrays: Any, *, rules: bool) -> Any:
         self._spend("generate")
@@ -181,7 +181,7 @@ def test_a_stopped_run_takes_no_step(pair):
     run = pair.graphs.bind()
     run.stop()
 
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(DeadlineExceeded):
         run.refine({}, rules=False)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.contract.manifest import REFINER
-from service.errors import BudgetSpent, GraphFailed
+from model.contract.artifact.manifest import REFINER_GRAPH
+from service.errors import DeadlineExceeded, InferenceFailed
 from service.inference.artifact import Artifact
 from service.inference.graphs import OrtGraphs, OrtRun, open_session
 from service.inference.loop_worker import LoopWorker
@@ -26,7 +26,7 @@ class StuckRefiner(OrtGraphs):
     """An artifact's graphs whose refiner never ends."""
 
     def __init__(self, artifact: Artifact) -> None:
-        sessions = artifact.graphs.sessions | {REFINER: open_session(endless_model())}
+        sessions = artifact.graphs.sessions | {REFINER_GRAPH: open_session(endless_model())}
         super().__init__(artifact.manifest, sessions)
 
     def bind(self) -> OrtRun:
@@ -62,11 +62,11 @@ class Broken(OrtRun):
     """Its refiner fails, and so does the evaluator where lists are many."""
 
     def refine(self, arrays: Any, *, rules: bool) -> Any:
-        raise GraphFailed(graph=REFINER, why="broken")
+        raise InferenceFailed(graph=REFINER_GRAPH, reason="broken")
 
     def evaluate(self, arrays: Any) -> Any:
         if arrays["lists"].shape[1] > 8:
-            raise BudgetSpent(stage="evaluator", left_ms=0.0)
+            raise DeadlineExceeded(stage="evaluator", remaining_ms=0.0)
         return super().evaluate(arrays)
 
 
@@ -95,16 +95,16 @@ async def test_a_candidate_in_shadow_whose_refinement_is_stopped_is_measured_wit
     pair, worker
 ):
     candidate, limits = ModelHolder(), Limits(request_budget_ms=400.0)
-    candidate.swap(model_of(pair, graphs=StuckRefiner(pair), role="candidate"))
+    candidate.swap(model_of(pair, graphs=StuckRefiner(pair), role="canary"))
     trial = Trial(candidate, limits, share=0.0, shadow=True, clock=time.monotonic)
     plain = reranker_of(model_of(told(pair, 0)), worker)
     outcomes = ("done", "failed")
     before = [count("rerank_shadow_total", outcome=name) for name in outcomes]
-    rewards = count("rerank_reward_count", artifact="candidate")
+    rewards = count("rerank_reward_count", artifact="canary")
 
     await ask(Reranker(plain.models, worker, limits, trial), body_of(pair))
     await trial.finish()
 
     after = [count("rerank_shadow_total", outcome=name) for name in outcomes]
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 0]
-    assert count("rerank_reward_count", artifact="candidate") == rewards + 1
+    assert count("rerank_reward_count", artifact="canary") == rewards + 1

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from model.contract.items import ItemTable
+from loadtest.bench.request_bodies import columns_to_rows
+from model.contract.schema.item_table import ItemTable
 from service.api.admission import Admission
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
@@ -26,7 +27,6 @@ from service.inference.loop_worker import LoopWorker
 from service.rerank.limits import Limits
 from service.rerank.model import ModelHolder
 from service.rerank.reranker import Reranker
-from tests.bench.bodies import as_rows
 from tests.service.asking import body_of, model_of
 
 CANDIDATES = 52
@@ -63,7 +63,7 @@ def body(artifact: Artifact, candidates: int, form: str) -> bytes:
         "score": [round(2.0 - 0.01 * i, 3) for i in range(candidates)],
         "features": {"distance": [0.1 * i for i in range(candidates)]},
     }
-    given = as_rows(columns) if form == "rows" else columns
+    given = columns_to_rows(columns) if form == "rows" else columns
     return json.dumps(body_of(artifact, candidates=given, budget_ms=1000)).encode()
 
 
@@ -144,7 +144,7 @@ async def test_a_function_for_each_candidate_and_a_kept_array_are_both_seen(arti
     endpoint, raw = endpoint_of(artifact), body(artifact, CANDIDATES, "columns")
     plain = await calls(endpoint, raw)
     held = await _traced(endpoint, raw)
-    monkeypatch.setattr(ItemTable, "places", _slow_places(ItemTable.places))
+    monkeypatch.setattr(ItemTable, "places", _slow_places(ItemTable.row_indices))
 
     worse = await calls(endpoint, raw)
     assert worse >= plain + CANDIDATES

@@ -11,8 +11,8 @@ from starlette.types import Message
 from service.api.admission import Admission
 from service.api.rerank import Door, RerankEndpoint
 from service.api.tokens import Tokens
-from service.telemetry.histogram import fold_all
-from service.telemetry.metrics import REQUEST_SECONDS
+from service.telemetry.deferred_histogram import flush_histograms
+from service.telemetry.service_metrics import REQUEST_SECONDS
 from tests.service.asking import LateStore, body_of, model_of, reranker_of
 
 _HARDLY_S = 1e-3  # a wait for a turn may end that early, and no test waits for it
@@ -85,7 +85,7 @@ def raw(artifact):
 
 def gone() -> float:
     """Callers that hung up after an artifact was chosen for them."""
-    labels = {"artifact": "current", "outcome": "gone"}
+    labels = {"artifact": "current", "outcome": "disconnected"}
     return REGISTRY.get_sample_value("rerank_request_seconds_count", labels) or 0.0
 
 
@@ -189,8 +189,8 @@ async def test_a_malformed_body_waits_for_nobody(endpoint, store, raw):
 
 
 async def test_observations_of_refused_requests_too_are_folded_every_few_requests(endpoint, raw):
-    fold_all()
-    refused = REQUEST_SECONDS.series["none", "refused"]
+    flush_histograms()
+    refused = REQUEST_SECONDS.series["none", "rejected"]
     most = 0
     for _ in range(100):
         call = Call(endpoint, b"no json")

@@ -5,11 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from model.contract.answer import RerankAnswer
+from model.contract.artifact.manifest import ManifestObjective
 from model.contract.errors import RequestRejected, ValueRejected
-from model.contract.manifest import ObjectiveWeights
-from model.contract.request import parse_request
-from service.errors import BudgetSpent, LimitExceeded
+from model.contract.wire.request import parse_request
+from model.contract.wire.response import RerankResponse
+from service.errors import DeadlineExceeded, LimitExceeded
 from service.rerank.arrays import encode_candidates
 from service.rerank.cost import Cost, CostLine
 from service.rerank.model import Model
@@ -81,7 +81,7 @@ async def test_answers_hold_candidates_only_none_twice_and_are_never_worse_than_
         body = body_of(artifact, seed=seed, list_size=size, candidates={"item_id": ids})
         answer = await ask(reranker, body)
         served = served_ids(answer)
-        RerankAnswer.model_validate(answer)
+        RerankResponse.model_validate(answer)
         assert len(set(served)) == len(served) == size
         assert [ids[item["input_slot"]] for item in answer["items"]] == served
         assert [item["slot"] for item in answer["items"]] == list(range(size))
@@ -165,7 +165,7 @@ async def test_a_run_that_its_deadline_ended_makes_the_next_plan_a_slower_one(ar
 
         def generate(self, arrays, *, rules):
             time.sleep(0.01)
-            raise BudgetSpent(stage="generator", left_ms=0.0)
+            raise DeadlineExceeded(stage="generator", remaining_ms=0.0)
 
     line = CostLine((0.001, 0.0, 0.0, 0.0))
     reranker = reranker_of(model_of(artifact, graphs=Late(), cost={False: Cost(line)}), worker)
@@ -189,7 +189,7 @@ async def test_without_time_for_one_list_the_input_order_is_served_with_nothing_
     assert served_ids(answer) == body["candidates"]["item_id"][:3]
     assert [i["p_click"] for i in answer["items"]] == [None] * 3
     assert (answer["reward"], answer["input_reward"], answer["lists_evaluated"]) == (None, None, 0)
-    RerankAnswer.model_validate(answer)
+    RerankResponse.model_validate(answer)
 
 
 async def test_a_request_whose_time_is_over_still_gets_its_candidates_back(artifact, reranker):
@@ -266,7 +266,7 @@ async def test_an_explanation_adds_up(artifact, reranker):
 
     told = answer["explanation"]
     lists = told["lists"]
-    RerankAnswer.model_validate(answer)
+    RerankResponse.model_validate(answer)
     assert [x["served"] for x in lists].count(True) == 1
     served = next(x for x in lists if x["served"])
     assert served["item_ids"] == served_ids(answer)
@@ -309,7 +309,7 @@ async def test_explained_gains_are_those_of_the_edited_lists_evaluated_by_hand(a
 async def test_an_objective_with_value_counts_each_items_own_or_the_requests_value(
     artifact, worker
 ):
-    weights = ObjectiveWeights(value_field="price")
+    weights = ManifestObjective(value_field="price")
     model = model_of(artifact, manifest=artifact.manifest.model_copy(update={"objective": weights}))
     body = body_of(artifact, objective={"click": 0.0, "value": 1.0}, num_lists=1)
     ids = body["candidates"]["item_id"]

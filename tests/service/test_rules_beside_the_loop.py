@@ -6,7 +6,7 @@ import json
 import pytest
 
 from model.contract.errors import RulesUnsatisfiable, ValueRejected
-from model.contract.request import parse_request
+from model.contract.wire.request import parse_request
 from tests.service.asking import ask, body_of, model_of, reranker_of, task_of
 
 CAPS = {"caps": [{"field": "brand", "max": 1}]}
@@ -66,4 +66,4 @@ async def test_what_is_wrong_with_rules_is_told_as_it_was_on_the_loop(artifact, 
     with pytest.raises(ValueRejected, match=r"constraints\.caps\[0\]\.field"):
         await ask(reranker, unknown)
 
-    assert proven.value.rules == ["constraints.caps[0]"]
+    assert proven.value.constraints == ["constraints.caps[0]"]

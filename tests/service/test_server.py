@@ -9,8 +9,8 @@ import httpx
 import pytest
 import redis
 
-from model.contract.answer import STAGES, ErrorBody, RerankAnswer
-from model.contract.store_layout import user_key
+from model.contract.store.user_record import user_redis_key
+from model.contract.wire.response import REQUEST_STAGES, ErrorResponse, RerankResponse
 from service.api.errors import codes
 from tests.service.asking import USER, body_of, served_ids, user_blob, without_times
 from tests.service.serving import Serving
@@ -22,7 +22,7 @@ TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 @pytest.fixture(scope="module")
 def server(artifact_folder, artifact, shared_redis):
     with redis.Redis(port=shared_redis.port) as client:
-        client.set(user_key("relist", USER), user_blob(artifact))
+        client.set(user_redis_key("relist", USER), user_blob(artifact))
     settings = {
         "redis_url": f"redis://127.0.0.1:{shared_redis.port}",
         "max_body_bytes": 20_000,
@@ -46,13 +46,13 @@ def test_a_request_is_answered_whole_with_the_users_features_from_redis(client, 
 
     answer = client.post("/rerank", json=body_of(artifact, request_id="q1")).json()
 
-    RerankAnswer.model_validate(answer)
+    RerankResponse.model_validate(answer)
     assert answer["degraded"] == []
     assert answer["request_id"] == "q1"
     assert answer["artifact"] == artifact.manifest.artifact
     assert server.metric('rerank_store_seconds_count{outcome="hit"}') == hits + 1
-    assert set(answer["timings_ms"]) == set(STAGES)
-    parts = [answer["timings_ms"][stage] for stage in STAGES if stage != "total"]
+    assert set(answer["timings_ms"]) == set(REQUEST_STAGES)
+    parts = [answer["timings_ms"][stage] for stage in REQUEST_STAGES if stage != "total"]
     assert 0 < sum(parts) <= answer["timings_ms"]["total"]
 
 
@@ -118,7 +118,7 @@ BAD = [
 def test_bad_input_is_refused_with_the_one_error_shape(client, body, status, code):
     got = client.post("/rerank", content=body, headers={"content-type": "application/json"})
 
-    told = ErrorBody.model_validate(got.json()).error
+    told = ErrorResponse.model_validate(got.json()).error
     assert (got.status_code, told.code) == (status, code)
     assert got.headers["content-type"] == "application/json"
     assert "Traceback" not in got.text
@@ -139,7 +139,7 @@ def test_bad_input_is_refused_with_the_one_error_shape(client, body, status, cod
 def test_errors_of_the_framework_have_the_same_shape(client, method, path, headers, status, code):
     got = client.request(method, path, headers=headers, content=b"{}")
 
-    assert (got.status_code, ErrorBody.model_validate(got.json()).error.code) == (status, code)
+    assert (got.status_code, ErrorResponse.model_validate(got.json()).error.code) == (status, code)
 
 
 def test_a_client_that_sends_one_byte_and_stops_is_told_and_cut_off(server):
@@ -189,14 +189,14 @@ def test_info_tells_artifact_schema_and_limits(client, artifact):
 def test_a_refusal_is_counted_by_its_code_and_every_code_has_a_series_from_the_start(
     client, server
 ):
-    line = 'rerank_refused_total{code="malformed_json"}'
+    line = 'rerank_rejected_total{code="malformed_json"}'
     before = server.metric(line)
 
     client.post("/rerank", content=b"{", headers={"content-type": "application/json"})
 
     assert server.metric(line) == before + 1
     for code in codes():
-        assert server.metric(f'rerank_refused_total{{code="{code}"}}') >= 0
+        assert server.metric(f'rerank_rejected_total{{code="{code}"}}') >= 0
 
 
 def test_no_label_of_any_metric_and_no_line_of_the_log_holds_a_users_id(client, server, artifact):
@@ -232,7 +232,9 @@ def test_pinned_and_excluded_items_are_where_the_rules_want_them(client, artifac
 
 def test_a_cap_holds_in_every_list_that_was_compared(client, artifact):
     ids = [i for i in artifact.items.ids if artifact.items.display["title"]][:12]
-    brand = {i: artifact.items.display["title"][artifact.items.place[i]].split()[-1] for i in ids}
+    brand = {
+        i: artifact.items.display["title"][artifact.items.index_by_id[i]].split()[-1] for i in ids
+    }
     rules = {"caps": [{"field": "brand", "max": 1}]}
 
     for seed in range(4):
@@ -263,7 +265,7 @@ def test_a_client_that_hangs_up_leaves_no_place_taken(server, artifact):
 def test_the_server_tells_at_once_of_a_client_that_hangs_up_while_it_is_served(server, artifact):
     raw = json.dumps(body_of(artifact)).encode()
     head = b"POST /rerank HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(raw)
-    gone = 'rerank_request_seconds_count{artifact="current",outcome="gone"}'
+    gone = 'rerank_request_seconds_count{artifact="current",outcome="disconnected"}'
     before = server.metric(gone)
     for _ in range(50):  # one may be answered before the server looks at its connection again
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -299,5 +301,5 @@ def test_a_head_that_is_no_http_or_too_long_gets_the_one_error_shape_and_is_cut_
     if answer:  # a reset may overtake the answer when much was sent after it
         head, _, body = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 " + status)
-        assert ErrorBody.model_validate_json(body).error.code == code
-    assert server.metric(f'rerank_refused_total{{code="{code}"}}') >= 1
+        assert ErrorResponse.model_validate_json(body).error.code == code
+    assert server.metric(f'rerank_rejected_total{{code="{code}"}}') >= 1

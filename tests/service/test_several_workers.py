@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.features.memory_store import MemoryUserStore
+from service.features.memory_user_store import MemoryUserStore
 from service.inference.artifact import Artifact
 from service.main.rollout import ArtifactRollout, Sources
 from service.rerank.model import ModelHolder

@@ -31,7 +31,7 @@ def test_several_workers_without_an_artifact_are_started_again_until_it_comes(
     later = tmp_path / "artifact"
     settings = {"workers": 2, "metrics_port": two_free_ports()}
     with Serving(later, **settings) as serving:
-        serving.wait_for("worker_died")
+        serving.wait_for("worker_exited")
         shutil.copytree(artifact_folder, tmp_path / "copying", symlinks=True)
         (tmp_path / "copying").rename(later)
         ready = {serving.wait_for("ready")["worker"], serving.wait_for("ready")["worker"]}

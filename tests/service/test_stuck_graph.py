@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from model.contract.manifest import GENERATOR
-from service.errors import BudgetSpent
+from model.contract.artifact.manifest import GENERATOR_GRAPH
+from service.errors import DeadlineExceeded
 from service.inference.artifact import Artifact
 from service.inference.graphs import OrtGraphs, OrtRun, open_session
 from service.inference.worker import ThreadWorker
@@ -59,7 +59,7 @@ class Stuck(OrtGraphs):
     """An artifact's graphs whose generator never ends."""
 
     def __init__(self, artifact: Artifact) -> None:
-        sessions = artifact.graphs.sessions | {GENERATOR: open_session(endless_model())}
+        sessions = artifact.graphs.sessions | {GENERATOR_GRAPH: open_session(endless_model())}
         super().__init__(artifact.manifest, sessions)
         self.begun = 0
 
@@ -111,7 +111,7 @@ async def test_a_run_on_the_worker_is_named_as_ended_by_the_budget(
     artifact: Artifact, worker: ThreadWorker
 ) -> None:
     now = time.monotonic()
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(
             Stuck(artifact),
             lambda bound: bound.generate({}, rules=False),

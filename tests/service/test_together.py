@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.contract.manifest import GENERATOR
-from service.errors import BudgetSpent, GraphFailed
-from service.features.memory_store import MemoryUserStore
+from model.contract.artifact.manifest import GENERATOR_GRAPH
+from service.errors import DeadlineExceeded, InferenceFailed
+from service.features.memory_user_store import MemoryUserStore
 from service.inference.artifact import Artifact, read_artifact
 from service.inference.graphs import OrtGraphs, OrtRun
 from service.inference.loop_worker import LoopWorker
 from service.inference.verify import same_together
 from service.inference.worker import ThreadWorker
 from service.rerank.cost import Cost, CostLine, Observation
-from service.telemetry import metrics
-from tests.artifacts import KINDS, tiny_artifact
+from service.telemetry import service_metrics
 from tests.service.asking import ask, body_of, model_of, reranker_of, user_blob
+from tests.tiny_artifact import NET_CONFIGS, tiny_artifact
 
 SEEDS = range(6)
 SHORT = 2  # list size of the request that has trouble
 
 
-@pytest.fixture(scope="module", params=sorted(KINDS))
+@pytest.fixture(scope="module", params=sorted(NET_CONFIGS))
 def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """Each kind of nets, verified for shared runs as at a start."""
     artifact = read_artifact(tiny_artifact(tmp_path_factory.mktemp("artifact"), request.param))
@@ -56,7 +56,7 @@ class Fragile(OrtRun):
 
     def outputs(self, name: str, arrays: Any, *, requests: int = 1) -> dict[str, Any]:
         if (arrays["slot_valid"].sum(axis=1) == SHORT).any():
-            raise GraphFailed(graph=name, why="the short one")
+            raise InferenceFailed(graph=name, reason="the short one")
         return super().outputs(name, arrays, requests=requests)
 
 
@@ -74,7 +74,7 @@ class Slow(OrtRun):
     def outputs(self, name: str, arrays: Any, *, requests: int = 1) -> dict[str, Any]:
         if (arrays["slot_valid"].sum(axis=1) == SHORT).any():
             assert self.let_go.wait(5.0)
-            raise BudgetSpent(stage=name, left_ms=0.0)
+            raise DeadlineExceeded(stage=name, remaining_ms=0.0)
         return super().outputs(name, arrays, requests=requests)
 
 
@@ -90,7 +90,7 @@ def same(answer: dict[str, Any]) -> dict[str, Any]:
 
 def shared() -> list[float]:
     """How many requests each shared run had, of those since the last fold."""
-    return list(metrics.SHARED_RUN.labels().pending)
+    return list(service_metrics.BATCH_SIZE.labels().pending)
 
 
 async def all_at_once(artifact: Artifact, model: Any, worker: Any, **first: Any) -> list[Any]:
@@ -160,7 +160,7 @@ class Padding(OrtRun):
     def outputs(self, name: str, arrays: Any, *, requests: int = 1) -> dict[str, Any]:
         made = super().outputs(name, arrays, requests=requests)
         most = self._graphs.manifest.lengths.sessions
-        if name == GENERATOR and arrays["sessions"].shape[1] == most:
+        if name == GENERATOR_GRAPH and arrays["sessions"].shape[1] == most:
             made["known"] = np.nextafter(made["known"], np.float32(1))
         return made
 

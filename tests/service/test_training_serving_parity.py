@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from model.contract.encode import Encoder
-from model.contract.items import ItemTable
-from model.contract.manifest import Lengths
-from model.contract.request import parse_request
-from model.data.arrays import gather_arrays
-from model.data.handover import ITEMS, REQUESTS, USERS, write_handover
-from model.data.handover_requests import first_rows_of_users_first
-from model.data.prepare import prepare
-from service.features.memory_store import MemoryUserStore
+from model.contract.artifact.manifest import GraphSizes
+from model.contract.encoding.encoder import FeatureEncoder
+from model.contract.schema.item_table import ItemTable
+from model.contract.wire.request import parse_request
+from model.data.serving_bundle import ITEMS_NPZ, REQUESTS_JSONL, USERS_BIN, write_serving_bundle
+from model.data.serving_bundle_requests import example_request_rows
+from model.data.tables.numpy_batches import gather_request_arrays
+from model.data.tables.table_builder import build_log_tables
+from service.features.memory_user_store import MemoryUserStore
 from service.rerank.arrays import encode_candidates, encode_sessions, encode_user
-from tests.logs import offer_raw_scores, write_toy_log
+from tests.toy_log import enable_raw_scores, write_toy_log
 
 NAMES = ("candidates", "user", "sessions", "sess_valid")
 
@@ -24,28 +24,28 @@ NAMES = ("candidates", "user", "sessions", "sess_valid")
 def log(tmp_path_factory, request):
     folder = write_toy_log(tmp_path_factory.mktemp("log"), requests=300)
     if request.param == "raw score":
-        offer_raw_scores(folder)
+        enable_raw_scores(folder)
     return folder
 
 
 async def test_the_service_encodes_a_logged_request_as_training_did(log, tmp_path):
-    tables = prepare(log)
-    write_handover(tables, log, tmp_path, seed=1, edits=4, noise_scale=1.0)
-    table = ItemTable.read(tmp_path / ITEMS)
-    encoder = Encoder(tables.schema)
-    store = MemoryUserStore.from_file(tmp_path / USERS, schema_hash=tables.schema.hash)
-    lengths = Lengths(
+    tables = build_log_tables(log)
+    write_serving_bundle(tables, log, tmp_path, seed=1, edits=4, noise_scale=1.0)
+    table = ItemTable.read(tmp_path / ITEMS_NPZ)
+    encoder = FeatureEncoder(tables.schema)
+    store = MemoryUserStore.from_file(tmp_path / USERS_BIN, schema_hash=tables.schema.hash)
+    lengths = GraphSizes(
         max_candidates=500,
         slots=tables.slots,
-        sessions=tables.history,
+        sessions=tables.history_length,
         session_slots=tables.slots,
         edits=4,
         default_list_size=tables.slots,
         list_sizes=[tables.slots],
     )
-    rows = first_rows_of_users_first(tables)
-    rows = rows[: len(np.unique(tables.user_place[rows]))]  # each user's first test row
-    lines = (tmp_path / REQUESTS).read_text().splitlines()
+    rows = example_request_rows(tables)
+    rows = rows[: len(np.unique(tables.user_index[rows]))]  # each user's first test row
+    lines = (tmp_path / REQUESTS_JSONL).read_text().splitlines()
     histories = 0
 
     for row, line in zip(rows, lines, strict=False):
@@ -58,7 +58,7 @@ async def test_the_service_encodes_a_logged_request_as_training_did(log, tmp_pat
             "sessions": sessions,
             "sess_valid": sess_valid,
         }
-        trained = gather_arrays(tables, np.array([row]))
+        trained = gather_request_arrays(tables, np.array([row]))
         expected = {name: getattr(trained, name)[0] for name in NAMES}
         expected["candidates"] = expected["candidates"][: len(request)]
         assert request.body.request_id == tables.request_ids[row]

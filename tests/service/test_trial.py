@@ -14,7 +14,7 @@ from tests.service.asking import LateStore, ask, body_of, model_of, reranker_of,
 
 def on_trial(artifact, cost=None, **how) -> Trial:
     """A trial of the same nets under the name "new"."""
-    model = model_of(artifact, role="candidate", **({} if cost is None else {"cost": cost}))
+    model = model_of(artifact, role="canary", **({} if cost is None else {"cost": cost}))
     named = model.manifest.model_copy(update={"artifact": "new"})
     models = ModelHolder()
     models.swap(dataclasses.replace(model, manifest=named))
@@ -42,12 +42,12 @@ def test_the_share_of_users_is_what_was_asked_for_and_always_the_same_users(arti
 async def test_a_user_of_the_share_is_served_by_the_candidate_and_counted_as_such(artifact, worker):
     plain = reranker_of(model_of(artifact), worker)
     tried = Reranker(plain.models, worker, Limits(), on_trial(artifact, share=1.0))
-    before = count("rerank_reward_count", artifact="candidate")
+    before = count("rerank_reward_count", artifact="canary")
 
     answer = await ask(tried, body_of(artifact))
 
     assert answer["artifact"] == "new"
-    assert count("rerank_reward_count", artifact="candidate") == before + 1
+    assert count("rerank_reward_count", artifact="canary") == before + 1
 
 
 async def test_what_answers_went_without_is_counted_under_the_artifact_that_answered(
@@ -61,9 +61,9 @@ async def test_what_answers_went_without_is_counted_under_the_artifact_that_answ
         return [
             (
                 count("rerank_degraded_total", artifact=role, reason="input_order"),
-                count("rerank_input_order_total", artifact=role, cause="budget_spent"),
+                count("rerank_input_order_total", artifact=role, cause="deadline_exceeded"),
             )
-            for role in ("current", "candidate")
+            for role in ("current", "canary")
         ]
 
     (current, candidate), asked = counted(), body_of(artifact)
@@ -81,21 +81,21 @@ async def test_a_candidate_in_shadow_is_measured_and_never_seen(artifact, worker
     trial = on_trial(artifact, shadow=True)
     plain = reranker_of(model_of(artifact), worker)
     tried = Reranker(plain.models, worker, Limits(), trial)
-    before = count("rerank_reward_count", artifact="candidate")
+    before = count("rerank_reward_count", artifact="canary")
 
     alone = await ask(plain, body_of(artifact))
     shadowed = await ask(tried, body_of(artifact))
     await trial.finish()
 
     assert without_times(shadowed) == without_times(alone)
-    assert count("rerank_reward_count", artifact="candidate") == before + 1
+    assert count("rerank_reward_count", artifact="canary") == before + 1
 
 
 async def test_a_store_that_does_not_answer_is_not_held_against_a_candidate_in_shadow(
     artifact, worker
 ):
     trial = on_trial(artifact, shadow=True)
-    trial.models.swap(model_of(artifact, LateStore(), role="candidate"))
+    trial.models.swap(model_of(artifact, LateStore(), role="canary"))
     tried = Reranker(reranker_of(model_of(artifact), worker).models, worker, Limits(), trial)
     names = ("done", "skipped", "failed")
     before = [count("rerank_shadow_total", outcome=name) for name in names]

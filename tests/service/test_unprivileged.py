@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.artifacts import ROOT
 from tests.service.asking import body_of
 from tests.service.serving import own_environment
+from tests.tiny_artifact import ROOT
 
 NOBODY = 65534
 # Before anything of ours runs: no file may grow by a byte (the kernel's own limit, so that it holds

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.contract.artifact.manifest import GOLDEN_BATCH_FILE, GoldenTolerance
 from model.contract.errors import ManifestError
-from model.contract.manifest import GOLDEN, Tolerance
 from service.inference.artifact import Artifact
 from service.inference.verify import verify
 
@@ -13,11 +13,11 @@ from service.inference.verify import verify
 @pytest.fixture
 def golden(artifact, tmp_path):
     """The artifact with a golden file of its own, to be changed; graphs stay as they are."""
-    with np.load(artifact.folder / GOLDEN) as file:
+    with np.load(artifact.folder / GOLDEN_BATCH_FILE) as file:
         held = {name: file[name] for name in file.files}
 
     def changed(**arrays) -> Artifact:
-        np.savez(tmp_path / GOLDEN, **(held | arrays))
+        np.savez(tmp_path / GOLDEN_BATCH_FILE, **(held | arrays))
         return dataclasses.replace(artifact, folder=Path(tmp_path))
 
     return held, changed
@@ -32,7 +32,7 @@ def test_a_sound_artifact_gives_its_golden_answers_on_every_row(artifact, golden
 def test_a_probability_off_by_more_than_the_tolerance_is_refused(artifact, golden):
     held, changed = golden
     off = held["p_click"].copy()
-    off[0, 1, 0, 0] += 10 * Tolerance().probability
+    off[0, 1, 0, 0] += 10 * GoldenTolerance().probability
 
     with pytest.raises(ManifestError, match=r"p_click is 0\.001 from the golden answer"):
         verify(changed(p_click=off))

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.errors import BudgetSpent
+from service.errors import DeadlineExceeded
 from service.inference.loop_worker import LoopWorker
 from service.inference.worker import ThreadWorker
 from service.rerank.deadline import Deadline
@@ -45,7 +45,7 @@ async def test_a_run_that_is_stuck_is_stopped_at_its_deadline_and_the_next_one_s
     stuck = Runs()
     began = time.monotonic()
 
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(stuck, stuck.hold, within(0.03))
 
     assert 0.025 < time.monotonic() - began < 0.3
@@ -58,7 +58,7 @@ async def test_a_job_whose_deadline_passes_before_its_turn_is_never_begun(worker
     first = asyncio.create_task(worker.run(slow, slow.hold, within(2.0)))
     await asyncio.sleep(0.01)
 
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(late, late.hold, within(0.03))
     slow.let_go.set()
 
@@ -93,7 +93,7 @@ async def test_an_error_of_a_job_reaches_its_caller_and_the_thread_lives_on(work
 async def test_work_after_the_deadline_is_refused_by_either_worker(kind):
     worker, runs = kind(), Runs()
 
-    with pytest.raises(BudgetSpent):
+    with pytest.raises(DeadlineExceeded):
         await worker.run(runs, runs.hold, within(-0.001))
     worker.close()
 

@@ -114,7 +114,7 @@ export function drawCompared(answer) {
       );
     });
   $("compared").replaceChildren(
-    el("h2", {}, "Lists compared"),
+    el("h2", {}, "Lists evaluated"),
     el(
       "p",
       { class: "hint" },

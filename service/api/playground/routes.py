@@ -18,7 +18,7 @@ from service.api.openapi import error_response
 from service.api.playground.catalog import Catalog
 from service.api.playground.shown import ruled_fields, shown_items
 from service.api.tokens import Tokens
-from service.errors import NoSuchPath, NotReady, Unauthorized
+from service.errors import NotReady, PathNotFound, Unauthorized
 from service.rerank.model import ModelHolder
 
 PAGE = "index.html"
@@ -55,7 +55,7 @@ class UserPage(BaseModel):
 
 
 class LoggedRequest(BaseModel):
-    """A request of the log; `at` is its address."""
+    """A request of the log; `rate_at` is its address."""
 
     at: int
     candidates: int
@@ -119,13 +119,14 @@ def playground_routes(catalog: Catalog, models: ModelHolder, tokens: Tokens) -> 
 
     @router.get(
         "/playground/requests/{at}",
-        responses=_RESPONSES | {404: error_response([NoSuchPath]), 503: error_response([NotReady])},
+        responses=_RESPONSES
+        | {404: error_response([PathNotFound]), 503: error_response([NotReady])},
     )
     async def logged(request: Request, at: int) -> ShownRequest:
         """One request with its candidates' titles and values."""
         tokens.require(request.headers)
         if not 0 <= at < len(catalog):
-            raise NoSuchPath
+            raise PathNotFound
         return _shown(catalog, at, models)
 
     return router

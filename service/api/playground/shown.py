@@ -6,16 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.contract.encode import Encoder
-from model.contract.fitted import FIRST_VALUE, FittedSchema
-from model.contract.items import ItemTable
-from model.contract.schema import Kind, Scope
+from model.contract.encoding.encoder import FeatureEncoder
+from model.contract.schema.declared import FieldKind, FieldScope
+from model.contract.schema.fitted import FIRST_VALUE_OFFSET, FittedSchema
+from model.contract.schema.item_table import ItemTable
 
-_RULED = (Kind.CATEGORICAL, Kind.MULTI)  # the kinds that caps and minimums speak of
+_RULED = (FieldKind.CATEGORICAL, FieldKind.MULTI)  # the kinds that caps and minimums speak of
 
 
 def shown_items(
-    ids: Sequence[str], features: Mapping[str, Sequence[Any]], table: ItemTable, encoder: Encoder
+    ids: Sequence[str],
+    features: Mapping[str, Sequence[Any]],
+    table: ItemTable,
+    encoder: FeatureEncoder,
 ) -> list[dict[str, Any]]:
     """Title, raw numbers and values of each candidate; values of the request replace the table's.
 
@@ -27,7 +30,7 @@ def shown_items(
     """
     titles = table.display.get("title")
     out = []
-    for at, (item_id, place) in enumerate(zip(ids, table.places(ids).tolist(), strict=True)):
+    for at, (item_id, place) in enumerate(zip(ids, table.row_indices(ids).tolist(), strict=True)):
         known = place >= 0
         own = {name: column[at] for name, column in features.items() if column[at] is not None}
         numbers = {name: float(column[place]) for name, column in table.numbers.items() if known}
@@ -44,19 +47,25 @@ def shown_items(
 
 def ruled_fields(schema: FittedSchema) -> list[str]:
     """Names of the fields that caps and minimums may speak of."""
-    return [f.name for f in schema.of(Scope.ITEM, Scope.CANDIDATE) if f.kind in _RULED]
+    return [
+        f.name
+        for f in schema.fields_in_scopes(FieldScope.ITEM, FieldScope.CANDIDATE)
+        if f.kind in _RULED
+    ]
 
 
-def _decoded(table: ItemTable, encoder: Encoder, place: int) -> dict[str, list[str]]:
+def _decoded(table: ItemTable, encoder: FeatureEncoder, place: int) -> dict[str, list[str]]:
     """Values of an item's own categorical and multi fields; a gap has none."""
     schema = encoder.schema
     out = {}
-    for field in schema.of(Scope.ITEM):
+    for field in schema.fields_in_scopes(FieldScope.ITEM):
         if field.kind in _RULED and field.values is not None:
-            first, width = encoder.item_spans[field.name]
-            inside = table.rows[place, first : first + width] - schema.first_row[field.name]
+            first, width = encoder.item_column_spans[field.name]
+            inside = table.rows[place, first : first + width] - schema.block_starts[field.name]
             out[field.name] = [
-                field.values[v - FIRST_VALUE] for v in inside.tolist() if v >= FIRST_VALUE
+                field.values[v - FIRST_VALUE_OFFSET]
+                for v in inside.tolist()
+                if v >= FIRST_VALUE_OFFSET
             ]
     return out
 

@@ -5,27 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from model.data import download
 from model.data.cli import main
-from model.data.errors import ConfigError, DownloadFailed
-from model.data.log_info import LogInfo
-from model.data.log_writer import fresh_log
-from model.data.movielens import MovielensConfig
-from model.data.toml_config import read_toml
-from tests.logs import write_toy_log
-from tests.model.data.ratings import write_ratings
+from model.data.errors import DataConfigError, DownloadFailed
+from model.data.log.log_info import LogInfo
+from model.data.log.log_writer import replace_log_dir
+from model.data.movielens import download
+from model.data.movielens.movielens_log import MovieLensConfig
+from model.data.toml_config import read_flat_toml
+from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
+from tests.toy_log import write_toy_log
 
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An invented wheel that the checksum guard takes for the real one."""
-    path = write_ratings(tmp_path / "some.whl")
-    monkeypatch.setattr(download, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    path = write_ratings_wheel(tmp_path / "some.whl")
+    monkeypatch.setattr(download, "WHEEL_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     return path
 
 
 @pytest.mark.parametrize("command", ["movielens", "click-world"])
-def test_a_log_is_built_checked_and_prepared(command: str, wheel: Path, tmp_path: Path, capsys):
+def test_log_commands_build_check_and_prepare(command: str, wheel: Path, tmp_path: Path, capsys):
     out = str(tmp_path / "log")
     preset = ["--config", "cascade_world_4of12", "--lists", "800"]
     extra = preset if command == "click-world" else ["--config", "movielens"]
@@ -38,7 +38,7 @@ def test_a_log_is_built_checked_and_prepared(command: str, wheel: Path, tmp_path
     assert "requests" in said
     assert "no rule broken" in said
     assert "H=4" in said
-    name = read_toml(LogInfo, tmp_path / "log" / "log.toml").name
+    name = read_flat_toml(LogInfo, tmp_path / "log" / "log.toml").name
     assert name == ("movielens" if command == "movielens" else "cascade-world-4of12")
     assert (tmp_path / "log" / "prepared" / "meta.json").exists()
 
@@ -54,7 +54,7 @@ def test_a_log_is_built_checked_and_prepared(command: str, wheel: Path, tmp_path
         ("slots = ", "c.toml: -: not TOML"),
     ],
 )
-def test_a_wrong_config_ends_with_one_line_and_code_2(
+def test_invalid_config_exits_with_code_2(
     toml: str, words: str, wheel: Path, tmp_path: Path, capsys
 ):
     (tmp_path / "c.toml").write_text(toml)
@@ -76,7 +76,7 @@ def test_a_wrong_config_ends_with_one_line_and_code_2(
         (["click-world", "--out", "x", "--lists", "0"], "command line: --lists: lists and days"),
     ],
 )
-def test_what_cannot_be_done_ends_with_one_line_and_code_2(given: list[str], words: str, capsys):
+def test_failed_command_exits_with_code_2(given: list[str], words: str, capsys):
     assert main(given) == 2
 
     error = capsys.readouterr().err
@@ -84,7 +84,7 @@ def test_what_cannot_be_done_ends_with_one_line_and_code_2(given: list[str], wor
     assert error.count("\n") == 1
 
 
-def test_a_broken_log_is_named_by_check(tmp_path: Path, capsys):
+def test_check_invalid_log_reports_location(tmp_path: Path, capsys):
     log = write_toy_log(tmp_path)
     (log / "users.parquet").unlink()
 
@@ -93,102 +93,102 @@ def test_a_broken_log_is_named_by_check(tmp_path: Path, capsys):
 
 
 @pytest.mark.parametrize("command", ["movielens", "click-world", "check", "prepare"])
-def test_every_command_explains_itself(command: str, capsys):
+def test_commands_print_help(command: str, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert "usage: relist-log" in capsys.readouterr().out
+    assert "usage: relist log" in capsys.readouterr().out
 
 
-def test_a_folder_with_other_files_is_never_replaced(tmp_path: Path):
+def test_replace_log_dir_with_foreign_files_fails(tmp_path: Path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
 
     with (
-        pytest.raises(ConfigError, match="holds other files than a log"),
-        fresh_log(tmp_path / "precious"),
+        pytest.raises(DataConfigError, match="holds other files than a log"),
+        replace_log_dir(tmp_path / "precious"),
     ):
         pytest.fail("must refuse before anything is written")
     assert (tmp_path / "precious" / "thesis.txt").exists()
 
 
-def test_a_log_that_fails_halfway_leaves_the_old_one(tmp_path: Path):
+def test_replace_log_dir_after_error_keeps_old_log(tmp_path: Path):
     log = write_toy_log(tmp_path / "log")
     before = sorted(p.name for p in log.iterdir())
 
-    with pytest.raises(RuntimeError, match="halfway"), fresh_log(log):
+    with pytest.raises(RuntimeError, match="halfway"), replace_log_dir(log):
         raise RuntimeError("halfway")
 
     assert sorted(p.name for p in log.iterdir()) == before
     assert [p.name for p in tmp_path.iterdir()] == ["log"]
 
 
-def test_a_cached_wheel_is_verified_before_it_is_used(wheel: Path, tmp_path: Path):
+def test_fetch_wheel_cached_file_is_verified(wheel: Path, tmp_path: Path):
     cache = tmp_path / "cache"
     cache.mkdir()
-    (cache / download.WHEEL).write_bytes(wheel.read_bytes())
-    assert download.wheel(None, cache) == cache / download.WHEEL
+    (cache / download.WHEEL_FILE).write_bytes(wheel.read_bytes())
+    assert download.fetch_wheel(None, cache) == cache / download.WHEEL_FILE
 
-    (cache / download.WHEEL).write_bytes(wheel.read_bytes() + b"x")
+    (cache / download.WHEEL_FILE).write_bytes(wheel.read_bytes() + b"x")
     with pytest.raises(DownloadFailed, match="SHA-256 is"):
-        download.wheel(None, cache)
+        download.fetch_wheel(None, cache)
 
 
 @pytest.mark.parametrize("arrives", [True, False])
-def test_a_download_is_kept_only_when_it_is_the_expected_file(
+def test_fetch_wheel_wrong_checksum_is_not_cached(
     arrives: bool, wheel: Path, tmp_path: Path, monkeypatch
 ):
     def pip(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        target = Path(command[command.index("--dest") + 1]) / download.WHEEL
+        target = Path(command[command.index("--dest") + 1]) / download.WHEEL_FILE
         target.write_bytes(wheel.read_bytes() + (b"" if arrives else b"other"))
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", pip)
     cache = tmp_path / "cache"
     if arrives:
-        assert download.wheel(None, cache).read_bytes() == wheel.read_bytes()
+        assert download.fetch_wheel(None, cache).read_bytes() == wheel.read_bytes()
     else:
         with pytest.raises(DownloadFailed, match="expected"):
-            download.wheel(None, cache)
-    assert [p.name for p in cache.iterdir()] == ([download.WHEEL] if arrives else [])
+            download.fetch_wheel(None, cache)
+    assert [p.name for p in cache.iterdir()] == ([download.WHEEL_FILE] if arrives else [])
 
 
-def test_being_offline_is_said_with_a_way_out(tmp_path: Path, monkeypatch):
+def test_fetch_wheel_offline_error_names_option(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
     with pytest.raises(DownloadFailed, match=r"pip could not download it .*--wheel"):
-        download.wheel(None, tmp_path / "cache")
+        download.fetch_wheel(None, tmp_path / "cache")
 
 
-def test_a_download_that_hangs_is_given_up(tmp_path: Path, monkeypatch):
+def test_fetch_wheel_timeout_raises_download_failed(tmp_path: Path, monkeypatch):
     def hang(command: list[str], **_: object) -> None:
         raise subprocess.TimeoutExpired(command, 300)
 
     monkeypatch.setattr(subprocess, "run", hang)
 
     with pytest.raises(DownloadFailed, match="pip gave nothing within 300 s"):
-        download.wheel(None, tmp_path / "cache")
+        download.fetch_wheel(None, tmp_path / "cache")
 
 
-def test_the_cache_follows_xdg(tmp_path: Path):
-    assert download.cache_folder({"XDG_CACHE_HOME": "/x"}) == Path("/x/relist")
-    assert download.cache_folder({}) == Path.home() / ".cache" / "relist"
+def test_download_cache_dir_follows_xdg(tmp_path: Path):
+    assert download.download_cache_dir({"XDG_CACHE_HOME": "/x"}) == Path("/x/relist")
+    assert download.download_cache_dir({}) == Path.home() / ".cache" / "relist"
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.2, 0.1), (1.0, 0.0, 0.0)])
-def test_shares_that_are_no_split_are_refused(shares: tuple[float, ...]):
+def test_log_info_invalid_shares_are_rejected(shares: tuple[float, ...]):
     with pytest.raises(ValueError, match="three positive numbers that sum to 1"):
         LogInfo(shares=shares)
 
 
-def test_an_integer_passes_for_a_float_in_toml(tmp_path: Path):
+def test_read_flat_toml_accepts_integer_for_float(tmp_path: Path):
     (tmp_path / "c.toml").write_text("exploration = 1")
 
-    assert read_toml(MovielensConfig, tmp_path / "c.toml").exploration == 1.0
+    assert read_flat_toml(MovieLensConfig, tmp_path / "c.toml").exploration == 1.0
 
 
-def test_the_command_runs_as_a_module_of_its_own():
+def test_cli_runs_as_module():
     code = "import sys; from model.data.cli import main; sys.exit(main(['check', 'nowhere']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -1,0 +1,75 @@
+"""Tables that graphs look up, in one file beside the graphs (ONNX external data): `weights.bin`.
+
+What ONNX Runtime reads of a graph's own file every session of every process copies, most of it
+twice. A table that is only looked up needs no copy at all: the service maps this file, and all
+graphs and all processes read the same pages. Weights of products stay in their graph: the runtime
+packs them anew for each session anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+from model.contract.artifact.manifest import ExternalWeightEntry
+
+PAGE_BYTES = 4096  # tables begin at one; what is smaller stays in its graph
+_LOOK_UP = "Gather"
+
+
+class ExternalWeights:
+    """The file, written by one graph after the other; equal bytes are written once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written: dict[bytes, int] = {}  # digest -> offset
+
+    def move_from(self, model: onnx.ModelProto) -> list[ExternalWeightEntry]:
+        """Move a graph's tables here; the graph keeps their names, shapes and places."""
+        taken = []
+        for weight in model.graph.initializer:
+            if not _only_looked_up(model.graph, weight.name):
+                continue
+            values = onnx.numpy_helper.to_array(weight)
+            if values.nbytes < PAGE_BYTES:
+                continue
+            offset = self._append_once(values.tobytes())
+            taken.append(
+                ExternalWeightEntry(
+                    name=weight.name,
+                    dtype=values.dtype.name,
+                    shape=list(values.shape),
+                    offset=offset,
+                )
+            )
+            self._set_external_data(weight, offset, values.nbytes)
+        return taken
+
+    def _append_once(self, content: bytes) -> int:
+        digest = hashlib.sha256(content).digest()
+        if digest not in self._written:
+            with self._path.open("ab") as file:
+                file.write(bytes(-file.tell() % PAGE_BYTES))
+                self._written[digest] = file.tell()
+                file.write(content)
+        return self._written[digest]
+
+    def _set_external_data(self, weight: TensorProto, offset: int, length: int) -> None:
+        here = TensorProto(name=weight.name, data_type=weight.data_type, dims=weight.dims)
+        weight.CopyFrom(here)
+        weight.data_location = TensorProto.EXTERNAL
+        places = {"location": self._path.name, "offset": str(offset), "length": str(length)}
+        for key, value in places.items():
+            entry = weight.external_data.add()
+            entry.key, entry.value = key, value
+
+
+def _only_looked_up(graph: onnx.GraphProto, name: str) -> bool:
+    readers = [node for node in graph.node if name in node.input]
+    return bool(readers) and all(
+        node.op_type == _LOOK_UP and node.input[0] == name and node.input[1] != name
+        for node in readers
+    )

@@ -1,0 +1,22 @@
+"""What one run of the benchmark measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from loadtest.bench import measurements
+from loadtest.bench.worker_scaling import WorkerScaling
+
+
+@dataclass(slots=True)
+class BenchResults:
+    """Everything that one run measured; a part that was not asked for is empty."""
+
+    run_info: dict[str, str]
+    rounds: list[list[measurements.ClosedLoopResult]] = field(default_factory=list)
+    half_load: dict[str, measurements.OpenLoopResult] = field(default_factory=dict)
+    high_load: dict[str, measurements.OpenLoopResult] = field(default_factory=dict)
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    sizes: list[measurements.SizeResult] = field(default_factory=list)
+    scaling: WorkerScaling | None = None
+    memory: dict[str, list[dict[str, float]]] = field(default_factory=dict)

@@ -1,0 +1,124 @@
+"""Latency of one request at a time, and how much of it the two graphs are: `relist-latency`.
+
+One connection, no concurrency: what a single caller sees of an idle service. Load is another thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_GRAPHS = ("generate", "evaluate")
+_TIMEOUT_S = 10.0
+
+
+class UnexpectedStatus(Exception):
+    """The service did not answer 200; carries what it said."""
+
+
+def resize_candidates(
+    logged: Sequence[dict[str, Any]], candidates: int
+) -> Iterator[dict[str, Any]]:
+    """Logged requests with exactly N candidates: cut, or filled up from the next requests."""
+    rows = [request["candidates"] for request in logged]
+    for at, request in enumerate(logged):
+        taken: dict[str, list[Any]] = {}
+        for offered in (*rows[at:], *rows[:at]):
+            _merge_candidates(taken, offered)
+            if len(taken) >= candidates:
+                break
+        items = list(taken)[:candidates]
+        features = request["candidates"].get("features", {})
+        columns = {name: [taken[i][1].get(name) for i in items] for name in features}
+        yield {
+            "user_id": request["user_id"],
+            "context": request.get("context", {}),
+            "candidates": {
+                "item_id": items,
+                "score": [taken[i][0] for i in items],
+                "features": columns,
+            },
+        }
+
+
+def _merge_candidates(taken: dict[str, list[Any]], offered: dict[str, Any]) -> None:
+    scores = offered.get("score") or [None] * len(offered["item_id"])
+    features = offered.get("features", {})
+    for place, item in enumerate(offered["item_id"]):
+        if item not in taken:
+            taken[item] = [scores[place], {name: col[place] for name, col in features.items()}]
+
+
+def measure_sequentially(
+    base_url: str, requests: Sequence[dict[str, Any]], count: int
+) -> list[dict[str, Any]]:
+    """Send `count` requests one after another; each answer gains `client_ms` and keeps its stages."""
+    where = urlsplit(base_url)
+    connection = http.client.HTTPConnection(where.netloc, timeout=_TIMEOUT_S)
+    answers = []
+    for request in islice(cycle(requests), count):
+        body = json.dumps(request)
+        started = time.perf_counter()
+        connection.request("POST", "/rerank", body, {"content-type": "application/json"})
+        response = connection.getresponse()
+        text = response.read()
+        seen = (time.perf_counter() - started) * 1000
+        if response.status != 200:
+            raise UnexpectedStatus(f"HTTP {response.status}: {text.decode(errors='replace')[:500]}")
+        answers.append({**json.loads(text), "client_ms": seen})
+    connection.close()
+    return answers
+
+
+def latency_table(responses: Sequence[dict[str, Any]]) -> list[str]:
+    """Median and p99 of what the client saw and of each stage, in milliseconds."""
+    columns = {"client latency": [a["client_ms"] for a in responses]}
+    for stage in responses[0]["timings_ms"]:
+        columns[stage] = [a["timings_ms"][stage] for a in responses]
+    columns["both graphs"] = [sum(a["timings_ms"][g] for g in _GRAPHS) for a in responses]
+    lines = [f"{'milliseconds':<20} {'median':>8} {'p99':>8}"]
+    for name, values in columns.items():
+        p99 = statistics.quantiles(values, n=100, method="inclusive")[98]
+        lines.append(f"{name:<20} {statistics.median(values):8.3f} {p99:8.3f}")
+    degraded = sum(bool(a["degraded"]) for a in responses)
+    return [*lines, f"{len(responses)} answers, {degraded} degraded"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Console command."""
+    parser = argparse.ArgumentParser(prog="relist-latency", description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the running service")
+    parser.add_argument("--requests", type=Path, required=True, help="requests.jsonl of a run")
+    parser.add_argument("--candidates", type=int, default=100, help="N (default: 100)")
+    parser.add_argument("--lists", type=int, default=8, help="K (default: 8)")
+    parser.add_argument("--count", type=int, default=2000, help="requests (default: 2000)")
+    parser.add_argument("--warmup", type=int, default=200, help="not counted (default: 200)")
+    given = parser.parse_args(argv)
+    with given.requests.open(encoding="utf-8") as lines:
+        logged = [json.loads(line)["request"] for line in lines]
+    requests = [
+        {**request, "num_lists": given.lists}
+        for request in resize_candidates(logged, given.candidates)
+    ]
+    try:
+        measure_sequentially(given.url, requests, given.warmup)
+        answers = measure_sequentially(given.url, requests, given.count)
+    except (UnexpectedStatus, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    for line in latency_table(answers):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Train any learned method by the shared loop: same epochs, patience, batch and step for all.
+
+The settings are the evaluator's own (`EvaluatorTrainingConfig`), so nobody is tuned more than ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from model.baselines.ranker import LearnedRanker
+from model.checkpoint import BEST_FILE, read_state, write_state
+from model.config.pipeline_config import EvaluatorTrainingConfig
+from model.data.tables.batches import BatchLoader
+from model.data.tables.log_tables import LogTables
+from model.data.tables.split import TRAIN, VALIDATION
+from model.training.ema import ema_weights, update_ema
+from model.training.trainer import EpochMetrics, run_training, settings_text
+
+Net = TypeVar("Net", bound=LearnedRanker)
+_SAME_DRAWS = 0  # validation draws the same noise every epoch, so that epochs compare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRunOptions:
+    """How and where a method is trained.
+
+    training: epochs, patience, step size, seed.
+    folder: receives best.pt, last.pt and curves.
+    depends_on: names what else the result depends on (say, the evaluator that teaches it).
+    """
+
+    training: EvaluatorTrainingConfig
+    folder: Path
+    device: str = "cpu"
+    extra_identity: str = ""
+
+
+class BaselineTask:
+    """One learned method as a task of the loop."""
+
+    monitor = "loss"
+
+    def __init__(
+        self, title: str, net: LearnedRanker, options: BaselineRunOptions, gatherer: BatchLoader
+    ) -> None:
+        self.title, self.net, self.gatherer = title, net, gatherer
+        self.training, self.folder = options.training, options.folder
+        training = options.training
+        self.rng = torch.Generator().manual_seed(training.seed)
+        self._train = torch.from_numpy(gatherer.tables.part_rows(TRAIN))
+        tables = [p for name, p in net.named_parameters() if name.endswith("embedding.weight")]
+        rest = [p for name, p in net.named_parameters() if not name.endswith("embedding.weight")]
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": tables,
+                    "weight_decay": training.effective_embedding_decay(len(self._train)),
+                },
+                {"params": rest, "weight_decay": training.weight_decay},
+            ],
+            lr=training.lr,
+        )
+        self._validation = torch.from_numpy(gatherer.tables.part_rows(VALIDATION))
+
+    def train_rows(self) -> Tensor:
+        """Rows of the training part."""
+        return self._train
+
+    def batch_size(self) -> int:
+        """As the evaluator's: by the size of the log."""
+        return self.training.batch_size(len(self._train))
+
+    def train_step(self, rows: Tensor, progress: float) -> EpochMetrics:
+        """One step of Adam on the method's own loss."""
+        batch = self.gatherer.gather(
+            rows,
+            prefix_share=self.training.prefix_share,
+            unknown_share=self.training.unknown_share,
+            rng=self.rng,
+        )
+        loss = self.net.loss(batch, self.rng)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.training.ema_decay:
+            update_ema(self.optimizer, self.training.ema_decay)
+        return {"loss": loss.item()}
+
+    def validate(self) -> EpochMetrics:
+        """Mean validation loss over later lists, of the averaged weights."""
+        with ema_weights(self.optimizer):
+            return {"loss": self._later_loss()}
+
+    def _later_loss(self) -> float:
+        rng = torch.Generator().manual_seed(_SAME_DRAWS)
+        total, size = 0.0, self.training.max_batch_size
+        for at in range(0, len(self._validation), size):
+            batch = self.gatherer.gather(self._validation[at : at + size])
+            total += self.net.validation_loss(batch, rng).item() * len(batch.rows)
+        return total / max(1, len(self._validation))
+
+    def save_best_checkpoint(self, numbers: EpochMetrics) -> None:
+        """Write best.pt, with the averaged weights."""
+        with ema_weights(self.optimizer):
+            write_state(self.folder / BEST_FILE, {"net": self.net.state_dict()})
+
+
+def fit_baseline(
+    name: str, build_net: Callable[[], Net], tables: LogTables, options: BaselineRunOptions
+) -> Net:
+    """Train a method and return it with the weights of its best epoch; a finished run is reused.
+
+    Args:
+        name: of the method; stands in progress and curves.
+        make: builds the net; its initial weights follow from the seed of the training.
+        tables: of the log.
+        run: how and where.
+    """
+    training = options.training
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)  # only the initial weights
+        net = build_net().to(options.device)
+    task = BaselineTask(name, net, options, BatchLoader(tables, options.device))
+    shapes = [(key, tuple(value.shape)) for key, value in net.state_dict().items()]
+    built = hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
+    identity = (
+        f"{name} {tables.fingerprint} {settings_text(training)} {built} {options.extra_identity}"
+    )
+    run_training(
+        task, options.folder, epochs=training.epochs, patience=training.patience, run_id=identity
+    )
+    net.load_state_dict(read_state(options.folder / BEST_FILE)["net"])
+    return net.eval().requires_grad_(False)

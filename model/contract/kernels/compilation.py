@@ -1,0 +1,83 @@
+"""Functions of Python that are machine code by the time their module is imported.
+
+A trick for the request path: behind a graph run, which empties the caches, each of numpy's calls
+costs two to five microseconds whatever it computes, and one request made about sixty of them. Loops
+over its few hundred numbers, compiled by numba, take what they compute. What it gave, and what it
+takes of memory: loadtest/PROFILE.md. The compiler itself does not run where what it made before is
+found: beside the source, or where NUMBA_CACHE_DIR says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import njit, types
+from numba.core.caching import InTreeCacheLocator
+from numba.core.typing.templates import Signature
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+class ReadOnlySourceLocator(InTreeCacheLocator):
+    """Machine code beside its source, which may be read where nothing may be written.
+
+    An image names it in NUMBA_CACHE_LOCATOR_CLASSES: numba's own takes a folder that is read-only
+    for none.
+    """
+
+    def ensure_cache_path(self) -> None:
+        """Nothing is written before there is something to write."""
+
+
+def compile_kernel(*signatures: Signature) -> Callable[[FunctionT], FunctionT]:
+    """Compile for arguments of these types, no others, with their indices checked.
+
+    Kept code is known by its source file's content, not by what is said here: whoever changes how
+    things are compiled deletes `*.nbi` from the `__pycache__` beside the kernels.
+    """
+
+    def compile_now(function: FunctionT) -> FunctionT:
+        made = _dispatcher(function)
+        with contextlib.suppress(RuntimeError):  # no place to keep it: compiled at each start
+            made.enable_caching()
+        for signature in signatures:
+            made = _compile_signature(made, signature, function)
+        made.disable_compile()
+        ready: FunctionT = made
+        return ready
+
+    return compile_now
+
+
+def _dispatcher(function: Callable[..., Any]) -> Any:  # noqa: ANN401  # the library's own type
+    return njit(boundscheck=True, error_model="numpy")(function)
+
+
+def _compile_signature(made: Any, signature: Signature, function: Callable[..., Any]) -> Any:  # noqa: ANN401
+    """Compiled for one more signature, or else, not kept, for all so far."""
+    had = list(made.signatures)
+    try:
+        made.compile(signature)
+    except OSError:  # it cannot be kept, or what was kept cannot be read
+        if len(made.signatures) == len(had):
+            made = _dispatcher(function)
+            for earlier in [*had, signature]:
+                made.compile(earlier)
+    return made
+
+
+def writable(kind: types.Type, axes: int) -> types.Type:
+    """A contiguous array that is written."""
+    return types.Array(kind, axes, "C")
+
+
+def readonly(kind: types.Type, axes: int) -> types.Type:
+    """A contiguous array that is read only; one that could be written will do."""
+    return types.Array(kind, axes, "C", readonly=True)
+
+
+def any_layout(kind: types.Type, axes: int) -> types.Type:
+    """An array that is read only, a part of a larger one or not."""
+    return types.Array(kind, axes, "A", readonly=True)

@@ -1,7 +1,0 @@
-"""Bounds of a request's own values, which both readings of a body share."""
-
-MAX_ID = 256  # characters
-MAX_SEED = 2**63 - 1
-DEFAULT_NUM_LISTS = 8
-MAX_FEATURES = 256  # names, of all candidates together and of the context
-MAX_ROW_VALUES = 512 * MAX_FEATURES  # names x rows: gaps between rows cost as much as values

@@ -1,0 +1,99 @@
+"""Arrow columns of a log: is the type what the layout asks for, and one normal form for each.
+
+Checks types and gaps only; what the values may be is the business of `checks.py`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from model.contract.schema.declared import DeclaredField, FieldKind, FieldScope
+from model.data.errors import MissingColumn, WrongType
+
+
+class ColumnType(Enum):
+    """What a column holds, in words for people, and the arrow type it is brought to."""
+
+    TEXT = ("text", pa.large_string())
+    INTEGER = ("whole numbers (int64)", pa.int64())
+    NUMBER = ("numbers", pa.float64())
+    TEXT_LIST = ("lists of text", pa.large_list(pa.large_string()))
+    INTEGER_LIST = ("lists of whole numbers", pa.large_list(pa.int64()))
+    NUMBER_LIST = ("lists of numbers", pa.large_list(pa.float64()))
+    NESTED_TEXT_LIST = (
+        "lists of lists of text",
+        pa.large_list(pa.large_list(pa.large_string())),
+    )
+
+
+_OF_KIND = {
+    FieldKind.CATEGORICAL: ColumnType.TEXT,
+    FieldKind.NUMERIC: ColumnType.NUMBER,
+    FieldKind.MULTI: ColumnType.TEXT_LIST,
+}
+_LIST_OF = {
+    ColumnType.TEXT: ColumnType.TEXT_LIST,
+    ColumnType.NUMBER: ColumnType.NUMBER_LIST,
+    ColumnType.TEXT_LIST: ColumnType.NESTED_TEXT_LIST,
+}
+
+
+def column_type_of(spec: DeclaredField) -> ColumnType:
+    """What the column of a declared field holds; candidate scope holds one value a candidate."""
+    own = _OF_KIND[spec.kind]
+    return _LIST_OF[own] if spec.scope is FieldScope.CANDIDATE else own
+
+
+def select_columns(table: pa.Table, columns: dict[str, ColumnType], *, file: str) -> pa.Table:
+    """The named columns of an arrow table in their normal form.
+
+    Raises:
+        MissingColumn, WrongType: naming the file and the column.
+    """
+    out = {}
+    for name, want in columns.items():
+        if name not in table.column_names:
+            here = ", ".join(table.column_names)
+            raise MissingColumn(file=file, column=name, rule=f"missing; the file has {here}")
+        out[name] = _normal(table[name], want, file, name)
+    return pa.table(out)
+
+
+def _normal(column: pa.ChunkedArray, want: ColumnType, file: str, name: str) -> pa.ChunkedArray:
+    words, target = want.value
+    if not _accepts(column.type, target):
+        raise WrongType(file=file, column=name, rule=f"must hold {words}, not {column.type}")
+    try:
+        return pc.cast(column, target)
+    except pa.ArrowInvalid as error:
+        raise WrongType(file=file, column=name, rule=f"must hold {words}: {error}") from error
+
+
+def _accepts(found: pa.DataType, target: pa.DataType) -> bool:
+    """Whether values of type `found` mean the same in type `target`."""
+    kinds = pa.types
+    if kinds.is_null(found):
+        return True
+    if kinds.is_large_list(target):
+        is_list = (
+            kinds.is_list(found) or kinds.is_large_list(found) or kinds.is_fixed_size_list(found)
+        )
+        return is_list and _accepts(found.value_type, target.value_type)
+    if kinds.is_large_string(target):
+        if kinds.is_dictionary(found):
+            found = found.value_type
+        return bool(kinds.is_string(found) or kinds.is_large_string(found))
+    if kinds.is_int64(target):
+        return bool(kinds.is_integer(found) or kinds.is_boolean(found))
+    return bool(kinds.is_floating(found) or kinds.is_integer(found) or kinds.is_boolean(found))
+
+
+def as_single_array(column: pa.ChunkedArray) -> pa.Array:
+    """One arrow array of a chunked column."""
+    whole = column.combine_chunks()
+    if not isinstance(whole, pa.ChunkedArray):
+        return whole
+    return whole.chunk(0) if whole.num_chunks else pa.array([], type=column.type)

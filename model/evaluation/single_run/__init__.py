@@ -1,0 +1,1 @@
+"""One trained pair on the later part of its log: `relist evaluate`."""

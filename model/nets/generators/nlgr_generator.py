@@ -1,0 +1,140 @@
+"""NLGR-G, the published generator (METHOD section 3): embeddings and a user encoder of its own."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.nets.blocks.d_attention import DAttention
+from model.nets.blocks.field_embedding import FieldEmbedding
+from model.nets.blocks.layers import Dense, SlotMasks, SummedInputMlp
+from model.nets.blocks.user_encoder import UserEncoder
+from model.nets.evaluators.abstract_evaluator import EncodedRequest
+from model.nets.field_layout import FieldLayout
+from model.nets.generators.abstract_generator import (
+    Generator,
+    GeneratorState,
+    TensorTuple,
+    row_offsets,
+)
+from model.nets.request_tensors import RequestTensors
+
+
+class NlgrGenerator(Generator):
+    """h_j = MLP(X_j | e_l | e_u | u | PE_j) and g_k = MLP(c_k | e_m | e_u | u | PE_j)."""
+
+    def __init__(self, fields: FieldLayout, *, slots: int, width: int, hidden: int) -> None:
+        super().__init__()
+        self.width, self.hidden = width, hidden
+        self.embedding = FieldEmbedding(fields.num_embeddings, width)
+        self.user_encoder = UserEncoder(fields, width)
+        self.d_attention = DAttention(len(fields.candidate), width)
+        flat = width * len(fields.candidate)
+        # PDU
+        self.pdu_item_projection = Dense(flat, hidden)
+        self.pdu_list_projection = Dense(width, hidden, bias=False)
+        self.pdu_user_projection = Dense(self.user_encoder.output_width, hidden, bias=False)
+        self.pdu_position_embedding = nn.Parameter(torch.randn(slots, hidden) * 0.05)
+        self.pdu_head = SummedInputMlp(hidden, 1)
+        # CRU
+        self.slot_embedding = nn.Parameter(torch.randn(slots, flat) * 0.05)
+        self.mask_token = nn.Parameter(torch.randn(flat) * 0.05)  # stands in the slot to be filled
+        self.cru_query = Dense(flat, width, bias=False)
+        self.cru_key = Dense(flat, width, bias=False)
+        self.cru_value = Dense(flat, width, bias=False)
+        self.cru_item_projection = Dense(flat, hidden)
+        self.cru_list_projection = Dense(width, hidden, bias=False)
+        self.cru_user_projection = Dense(self.user_encoder.output_width, hidden, bias=False)
+        self.cru_position_embedding = nn.Parameter(torch.randn(slots, hidden) * 0.05)
+        self.cru_head = SummedInputMlp(hidden, 1)
+        self.candidate_fields = fields.candidate
+
+    def encode(self, request: RequestTensors, evaluator_encoding: EncodedRequest) -> GeneratorState:
+        """See `Generator.encode`."""
+        x = self.embedding(request.candidates, self.candidate_fields).flatten(0, 1)
+        return self.encode_embedded(request, x, self.user_encoder(self.embedding, request))
+
+    def encode_embedded(self, request: RequestTensors, x: Tensor, user: Tensor) -> GeneratorState:
+        """Encode from embedded candidates (B * N, F, D) and the encoded users (B, size).
+
+        What a candidate gives to either unit is one product, and what the user adds is in it.
+        """
+        items, offset, users = self._fused_projections()
+        made = (x.flatten(1) @ items).unflatten(0, (user.shape[0], -1))  # (B, N, Z)
+        made = made + torch.addmm(offset, user, users).unsqueeze(1)
+        pdu, cru, offer = made.split((2 * self.hidden, self.width + self.hidden, self.hidden), -1)
+        by_slot = items[:, 2 * self.hidden : -self.hidden]  # of an item, or of a place alone
+        masked = (self.mask_token @ by_slot).unsqueeze(0)
+        query = (
+            (self.mask_token + self.slot_embedding) @ self.cru_query.weight / math.sqrt(self.width)
+        )
+        pairs = self.d_attention.scaled_query_key(x.transpose(0, 1)).flatten(
+            0, 1
+        )  # (F * B * N, 2D)
+        cru = torch.cat([cru.flatten(0, 1), masked])  # (B * N + 1, D + hidden)
+        return GeneratorState(
+            row_offsets(request.cand_valid),
+            (pairs, pdu.flatten(0, 1), cru),
+            (offer.unsqueeze(1),),  # (B, 1, N, hidden)
+            (
+                *SlotMasks.from_valid(request.slot_valid.unsqueeze(1)),
+                self.slot_embedding @ by_slot,  # (M, D + hidden)
+                torch.cat([query, self.cru_position_embedding], dim=-1),  # (M, D + hidden)
+                torch.full((1, 1, 1), x.shape[0], device=x.device),  # the row of the masked item
+            ),
+        )
+
+    def _fused_projections(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (F * D, Z), bias (Z,) and weights of the user (size, Z) of all of a candidate.
+
+        Z: PDU's own part | PDU's value | CRU's key | CRU's value | CRU's own part. What reads a
+        value is linear and is applied to it here, before lists are made of it.
+        """
+        item, offer = self.pdu_item_projection, self.cru_item_projection
+        value = self.d_attention.value @ self.pdu_list_projection.weight / self.d_attention.fields
+        surround = self.cru_value.weight @ self.cru_list_projection.weight
+        rest = item.weight.shape[0] - self.width
+        weights = [item.weight, functional.pad(value, (0, 0, 0, rest)), self.cru_key.weight]
+        items = torch.cat([*weights, surround, offer.weight], dim=-1)
+        assert item.bias is not None and offer.bias is not None  # noqa: PT018
+        between = 2 * self.hidden + self.width
+        offset = torch.cat([functional.pad(item.bias, (0, between)), offer.bias])
+        user = functional.pad(self.pdu_user_projection.weight, (0, between))
+        return items, offset, torch.cat([user, self.cru_user_projection.weight], dim=-1)
+
+    def encode_lists(self, state: GeneratorState, rows: Tensor) -> TensorTuple:
+        """What stands in the slots: queries and keys (F, B, L, M, 2D), the PDU's (B, L, M, ..)."""
+        pairs, pdu, _ = state.slot_tables
+        fields = torch.arange(self.d_attention.fields, device=rows.device).view(-1, 1, 1, 1)
+        by_field = rows + fields * pdu.shape[0]
+        return functional.embedding(by_field, pairs), functional.embedding(rows, pdu)
+
+    def slot_logits(self, state: GeneratorState, list_encoding: TensorTuple) -> Tensor:
+        """See `Generator.slot_logits`."""
+        pairs, looked = list_encoding
+        item, value = looked.chunk(2, dim=-1)
+        masks = SlotMasks(*state.list_constants[:3])
+        query, key = pairs.chunk(2, dim=-1)
+        e_l = self.d_attention.value_weights(query, key, masks) @ value
+        first = item + e_l + self.pdu_position_embedding
+        return self.pdu_head.single_logit(first)
+
+    def item_logits(
+        self, state: GeneratorState, list_encoding: TensorTuple, rows: Tensor, edited_slot: Tensor
+    ) -> Tensor:
+        """See `Generator.item_logits`; a learned item stands in the slot to be filled."""
+        floor, _, _, by_place, by_chosen, masked = state.list_constants
+        hidden = rows.scatter(-1, edited_slot, masked.expand(edited_slot.shape))
+        looked = (
+            functional.embedding(hidden, state.slot_tables[2]) + by_place
+        )  # (B, L, M, D + hidden)
+        key, value = looked.split((self.width, self.hidden), dim=-1)
+        query, place = functional.embedding(edited_slot, by_chosen).split(
+            (self.width, self.hidden), -1
+        )
+        weight = torch.softmax(query @ key.transpose(-1, -2) + floor[..., :1, :], dim=-1)
+        first = weight @ value + place  # (B, L, 1, hidden)
+        return self.cru_head.single_logit(state.candidate_tables[0] + first)

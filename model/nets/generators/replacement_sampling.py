@@ -1,0 +1,83 @@
+"""What the generator would do with every slot of a list, all slots at once (training only).
+
+Serving edits one slot at a time: `edits.py`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.nets.generators.abstract_generator import Generator, GeneratorState
+from model.nets.request_tensors import RequestTensors
+
+
+class SlotChoices(NamedTuple):
+    """What the policy says and does for every slot of a batch of lists.
+
+    log_p: (B, M) log probability of editing slot j, without noise.
+    g: (B, M, N) CRU logits, forbidden candidates at the dtype's minimum.
+    noisy: (B, M, N) the same with noise.
+    items: (B, M) the replacement chosen for slot j.
+    """
+
+    slot_log_probs: Tensor
+    item_logits: Tensor
+    noisy_item_logits: Tensor
+    replacements: Tensor
+
+
+class SamplingNoise(NamedTuple):
+    """How the replacement of every slot is drawn.
+
+    noise: (B, M, N), scaled; argmax(g + noise) is a draw from the CRU.
+    blind: (B, M) bool, slots where argmax(prior + noise) is taken instead.
+    prior: (B, N) log weights of the candidates there; None draws uniformly.
+    """
+
+    noise: Tensor
+    ignores_policy: Tensor
+    prior_log_weights: Tensor | None = None
+
+
+def gumbel_noise(size: tuple[int, ...], rng: torch.Generator, device: torch.device) -> Tensor:
+    """Standard Gumbel noise from a CPU generator, so that a seed means the same on any device."""
+    uniform = torch.rand(size, generator=rng).clamp(1e-7, 1.0 - 1e-7)
+    return (-torch.log(-torch.log(uniform))).to(device)
+
+
+def sample_replacements(
+    net: Generator,
+    state: GeneratorState,
+    request: RequestTensors,
+    lists: Tensor,
+    noise: SamplingNoise,
+) -> SlotChoices:
+    """PDU and CRU for each slot of each list at once.
+
+    Args:
+        net, state, request: the generator and the encoded batch.
+        lists: (B, M) int.
+        draw: noise, and which slots ask something other than the CRU.
+    """
+    b, m = lists.shape
+    rows = lists.unsqueeze(1) + state.row_offset  # (B, 1, M)
+    seen = net.encode_lists(state, rows)
+    h = net.slot_logits(state, seen).squeeze(1)
+    floor = torch.finfo(h.dtype).min
+    log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, floor), dim=-1)
+    slots = torch.arange(m, device=lists.device).view(m, 1).expand(b, m, 1)
+    g = net.item_logits(state, seen, rows.expand(b, m, m), slots)  # one list, each of its slots
+    allowed = request.cand_valid.unsqueeze(1)
+    g = g.masked_fill(~allowed, floor)
+    noisy = (g + noise.noise).masked_fill(~allowed, floor)
+    blind = (
+        noise.noise
+        if noise.prior_log_weights is None
+        else noise.noise + noise.prior_log_weights.unsqueeze(1)
+    )
+    blind = blind.masked_fill(~allowed, floor)
+    items = torch.where(noise.ignores_policy.unsqueeze(-1), blind, noisy).argmax(dim=-1)
+    return SlotChoices(log_p, g, noisy, items)

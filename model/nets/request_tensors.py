@@ -1,0 +1,52 @@
+"""What both nets see of a batch of requests. Labels are not among it, on purpose."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class RequestTensors(NamedTuple):
+    """A batch of encoded requests; integers are rows of the embedding table (0 is padding).
+
+    candidates: (B, N, Fc) int32, item- and candidate-scope columns.
+    cand_valid: (B, N) bool, True for a real candidate.
+    slot_valid: (B, M) bool, True for a slot that the list has.
+    user: (B, Fu) int32, user and context columns.
+    sessions: (B, H, M, Fs) int32, item-scope columns plus clicked and converted, newest first.
+    sess_valid: (B, H, M) bool, True for a slot of a past list that held an item.
+    """
+
+    candidates: Tensor
+    cand_valid: Tensor
+    slot_valid: Tensor
+    user: Tensor
+    sessions: Tensor
+    sess_valid: Tensor
+
+
+def restrict_to_shown(request: RequestTensors, shown: Tensor) -> tuple[RequestTensors, Tensor]:
+    """Narrow a request to what one list shows, so that nothing else is computed in training.
+
+    Args:
+        request: of the batch.
+        shown: (B, M) int64, places in the candidates.
+
+    Returns:
+        The request with M candidates, and the list (B, 1, M) as places in those.
+    """
+    index = shown.unsqueeze(-1).expand(-1, -1, request.candidates.shape[-1])
+    narrowed = request._replace(
+        candidates=request.candidates.gather(1, index), cand_valid=request.slot_valid
+    )
+    places = torch.arange(shown.shape[1], device=shown.device).expand(shown.shape)
+    return narrowed, places.unsqueeze(1)
+
+
+def input_list(request: RequestTensors) -> Tensor:
+    """(B, M) int64: the first candidates, as many as the list has slots; 0 in other slots."""
+    slots = request.slot_valid
+    places = torch.arange(slots.shape[1], device=slots.device).expand(slots.shape)
+    return places.masked_fill(~slots, 0)

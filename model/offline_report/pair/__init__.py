@@ -1,1 +1,0 @@
-"""One trained pair on the later part of its log: `relist-measure`."""

@@ -1,0 +1,57 @@
+"""Rewards in training (METHOD section 5): what the frozen evaluator says a list is worth.
+
+The serving side's numpy twin of `list_reward` is `contract/choice.reward`; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.contract.scoring.objective import RewardWeights, slot_weights
+
+MAX_REWARD_RATIO = (
+    3.0  # w is clamped to [0, HIGHEST]: e^2 is as large as one list's shaped reward may get
+)
+
+
+def list_reward(
+    p_click: Tensor, p_conversion: Tensor, values: Tensor | None, objective: RewardWeights
+) -> Tensor:
+    """value(L) = sum_j a_j p_click_j (w_click + p_conversion_j (w_conversion + w_value value_j)).
+
+    a_j is 1, or what `slot_weights` says where the objective has a discount.
+
+    Args:
+        p_click, p_conversion: (..., M), 0 in slots that are not there.
+        values: broadcastable to (..., M), value of the slot's item; None counts as 0.
+        objective: the weights.
+
+    Returns:
+        (...,) rewards.
+    """
+    worth = torch.full_like(p_click, objective.click)
+    if objective.conversion:
+        worth = worth + objective.conversion * p_conversion
+    if objective.value and values is not None:
+        worth = worth + objective.value * p_conversion * values
+    gains = p_click * worth
+    if objective.discount:
+        counts = slot_weights(gains.shape[-1], objective.discount)
+        gains = gains * torch.tensor(counts, device=gains.device)
+    return gains.sum(dim=-1)
+
+
+def shape_reward(
+    reward: Tensor, mean_reward: float, *, above: float = 1.0, below: float = 1.0
+) -> Tensor:
+    """Shaped reward r of w = reward / mean, clamped to [0, 3].
+
+    e^(k1 (w-1)) - 1 above w = 1 and 1 - e^(k2 (1-w)) below, with k1 = `above` and k2 = `prefix_mask`.
+    With both 1 it is continuous with slope 1 at the mean; what is far from usual counts more
+    than it is.
+    """
+    w = (reward / mean_reward).clamp(0.0, MAX_REWARD_RATIO)
+    better = torch.exp(above * (w - 1.0).clamp(min=0.0)) - 1.0
+    worse = 1.0 - torch.exp(below * (1.0 - w).clamp(min=0.0))
+    return torch.where(w > 1.0, better, worse)

@@ -1,0 +1,48 @@
+"""A moving average of the weights that an optimizer moves, kept in the optimizer's own state.
+
+It is saved and resumed with the optimizer. Knows neither nets nor losses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+_EMA, _EMA_STEPS = "average", "averaged_steps"
+
+
+@torch.no_grad()
+def update_ema(optimizer: torch.optim.Optimizer, decay: float) -> None:
+    """Move the average towards the present weights; call after each step.
+
+    The first steps count more, min(decay, (1 + n) / (10 + n)), so that the start is forgotten.
+    """
+    for group in optimizer.param_groups:
+        group[_EMA_STEPS] = seen = group.get(_EMA_STEPS, 0) + 1
+        kept = min(decay, (1 + seen) / (10 + seen))
+        for weight in group["params"]:
+            if weight not in optimizer.state:
+                continue  # no step has moved it yet
+            state = optimizer.state[weight]
+            if _EMA not in state:
+                state[_EMA] = weight.detach().clone()
+            state[_EMA].lerp_(weight, 1.0 - kept)
+
+
+@contextlib.contextmanager
+def ema_weights(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """The weights are their average inside; without one they stay as they are."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    moving = [weight for weight in weights if _EMA in optimizer.state.get(weight, {})]
+    present = [weight.detach().clone() for weight in moving]
+    with torch.no_grad():
+        for weight in moving:
+            weight.copy_(optimizer.state[weight][_EMA])
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, value in zip(moving, present, strict=True):
+                weight.copy_(value)

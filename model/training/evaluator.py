@@ -1,0 +1,253 @@
+"""Train the evaluator on a canonical log: `relist-train-evaluator`.
+
+It learns what users did with lists that were shown; validation is later in time than training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.checkpoint import BEST_FILE, Checkpoint, CheckpointError, write_checkpoint
+from model.config.pipeline_config import EvaluatorTrainingConfig, PipelineConfig
+from model.config.toml_reader import ConfigError
+from model.contract.errors import ContractError
+from model.data.errors import DataError
+from model.data.simulation.ground_truth import load_click_world
+from model.data.simulation.oracle_labels import with_oracle_clicks
+from model.data.tables.batches import Batch, BatchLoader
+from model.data.tables.split import TRAIN, VALIDATION, alternate_session_mask, first_user_half_mask
+from model.data.tables.table_cache import LogTables, load_log_tables
+from model.nets.blocks.layers import gather_lists
+from model.nets.build import build_evaluator
+from model.nets.field_layout import FieldLayout
+from model.nets.request_tensors import restrict_to_shown
+from model.training.auxiliary_losses import EvaluatorWithAuxiliaryLosses
+from model.training.calibration import calibrate_checkpoint, shown_list_metrics
+from model.training.ema import ema_weights, update_ema
+from model.training.losses import feedback_loss
+from model.training.trainer import EpochMetrics, TrainingInterrupted, find_best_epoch, run_training
+
+
+class EvaluatorTrainingTask:
+    """The evaluator as a task of the loop."""
+
+    title = "evaluator"
+    monitor = "logloss"
+
+    def __init__(
+        self, config: PipelineConfig, tables: LogTables, device: str, folder: Path
+    ) -> None:
+        self.config, self.tables, self.folder = config, tables, folder
+        training = config.train_evaluator
+        self.rng = torch.Generator().manual_seed(training.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed)  # only the initial weights
+            fields = FieldLayout.from_schema(tables.schema)
+            net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
+        self.net = EvaluatorWithAuxiliaryLosses(net, training).to(device)
+        self._train = torch.from_numpy(_rows_of(tables, training))
+        self.optimizer: torch.optim.Optimizer = _build_optimizer(
+            self.net, training, len(self._train)
+        )
+        self.batch_loader = BatchLoader(tables, device)
+        self._weights: Tensor | None = None
+        if training.bootstrap:
+            self._weights = bayesian_bootstrap_weights(net.members, len(tables.part), training.seed)
+            self._weights = self._weights.to(device)
+        self._validation = torch.from_numpy(tables.part_rows(VALIDATION))
+
+    def train_rows(self) -> Tensor:
+        """Rows of the training part."""
+        return self._train
+
+    def batch_size(self) -> int:
+        """By the size of the log."""
+        return self.config.train_evaluator.batch_size(len(self._train))
+
+    def train_step(self, rows: Tensor, progress: float) -> EpochMetrics:
+        """One step of Adam on the loss of METHOD section 2."""
+        training = self.config.train_evaluator
+        batch = self.batch_loader.gather(
+            rows,
+            prefix_share=training.prefix_share,
+            unknown_share=training.unknown_share,
+            rng=self.rng,
+        )
+        loss = self._feedback(batch)
+        self.optimizer.zero_grad()
+        (loss + self.net.candidate_loss(batch.request)).backward()
+        self.optimizer.step()
+        if training.ema_decay:
+            update_ema(self.optimizer, training.ema_decay)
+        return {"loss": loss.item() / self.net.evaluator.members}
+
+    def _feedback(self, batch: Batch) -> Tensor:
+        """Loss of what users answered to the lists that were shown."""
+        net, slot_valid = self.net.evaluator, batch.request.slot_valid
+        request, lists = restrict_to_shown(batch.request, batch.shown)
+        encoded = net.encode(request)
+        shown = gather_lists(encoded.candidates, lists)
+        p_click, p_conversion = net.score(encoded, shown, slot_valid)
+        loss = feedback_loss(
+            (p_click.squeeze(2), p_conversion.squeeze(2)),
+            batch.clicks,
+            batch.conversions,
+            (slot_valid, batch.conversion_known),
+            None if self._weights is None else self._weights[:, batch.rows],
+        )
+        return loss + self.net.slot_bias_loss(encoded, shown, slot_valid)
+
+    def validate(self) -> EpochMetrics:
+        """AUC, GAUC, LogLoss and calibration on the validation part, of the averaged weights."""
+        with ema_weights(self.optimizer):
+            return shown_list_metrics(self.net, self.batch_loader, self._validation)
+
+    def save_best_checkpoint(self, metrics: EpochMetrics) -> None:
+        """Write best.pt, with the averaged weights."""
+        with ema_weights(self.optimizer):
+            self._write(metrics)
+
+    def calibrate_best_checkpoint(self) -> EpochMetrics:
+        """Fit the best epoch's net to the validation part by one factor of its logits."""
+        return calibrate_checkpoint(self.folder / BEST_FILE, self.batch_loader, self._validation)
+
+    def _write(self, numbers: EpochMetrics) -> None:
+        tables = self.tables
+        counts = tables.shown_count[tables.part == TRAIN]
+        write_checkpoint(
+            self.folder / BEST_FILE,
+            Checkpoint(
+                kind="evaluator",
+                config=self.config,
+                schema=tables.schema,
+                slots=tables.slots,
+                history_length=tables.history_length,
+                max_candidates=tables.max_candidates,
+                list_sizes=sorted({int(n) for n in np.unique(counts)}),
+                weights=self.net.evaluator.state_dict(),
+                metadata={
+                    "validation": numbers,
+                    "fingerprint": tables.fingerprint,
+                    "converts": tables.has_conversions,
+                },
+            ),
+        )
+
+
+def bayesian_bootstrap_weights(members: int, rows: int, seed: int) -> Tensor:
+    """(E, rows) of the Bayesian bootstrap, Exp(1): what a list counts for a member all through.
+
+    Members then differ as if each had seen another log, so that their spread says how much of a
+    gain hangs on single lists; by their start alone they share what the log got wrong.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    return torch.empty(members, rows).exponential_(generator=rng)
+
+
+def _rows_of(tables: LogTables, training: EvaluatorTrainingConfig) -> NDArray[np.int64]:
+    """Training rows: of all users or one half of them, all of their lists or every other one."""
+    rows = tables.part_rows(TRAIN)
+    if training.users != "all":
+        first = first_user_half_mask(tables.users.ids)[tables.user_index[rows]]
+        rows = rows[first == (training.users == "first_half")]
+    if training.lists != "all":
+        even = alternate_session_mask(tables.user_index[rows], tables.timestamp[rows])
+        rows = rows[even == (training.lists == "even")]
+    return rows
+
+
+def _build_optimizer(
+    pupil: EvaluatorWithAuxiliaryLosses, training: EvaluatorTrainingConfig, rows: int
+) -> torch.optim.Optimizer:
+    """AdamW with the decay of tables and the rate of structural weights apart."""
+    net = pupil.evaluator
+    tables, biases, deviations = (
+        net.embedding_params(),
+        net.bias_params(),
+        net.pair_residual_params(),
+    )
+    structure = [*net.structural_params(), *pupil.auxiliary_params()]
+    apart = {id(p) for p in (*tables, *biases, *structure, *deviations)}
+    rest = [p for p in pupil.parameters() if id(p) not in apart]
+    structural = {"lr": training.structural_lr}
+    groups: list[dict[str, Any]] = [
+        {"params": tables, "weight_decay": training.effective_embedding_decay(rows)},
+        {"params": rest, "weight_decay": training.weight_decay},
+        {"params": biases, "weight_decay": training.bias_decay, **structural},
+        {"params": structure, "weight_decay": 0.0, **structural},
+        {"params": deviations, "weight_decay": training.pair_residual_decay, **structural},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=training.lr)
+
+
+def train_evaluator(
+    config: PipelineConfig, log_dir: Path, folder: Path, device: str = "cpu"
+) -> EpochMetrics:
+    """Train on the log, leave best.pt in the folder, return the best validation numbers."""
+    tables = load_log_tables(log_dir)
+    training = config.train_evaluator
+    if training.labels == "world":
+        tables = with_oracle_clicks(tables, load_click_world(log_dir))
+    task = EvaluatorTrainingTask(config, tables, device, folder)
+    identity = f"{tables.fingerprint} {config.evaluator} {training}"
+    best = run_training(
+        task, folder, epochs=training.epochs, patience=training.patience, run_id=identity
+    )
+    return task.calibrate_best_checkpoint() if training.temperature_scaling else best
+
+
+def tuning_hint(best: int, epochs: int) -> str | None:
+    """What the place of the best epoch (from 1) of so many says about the settings, if anything.
+
+    One that is followed by no worse ones might not be the best there is; the first one, followed by
+    worse ones, is that of a net that learns the log by heart (METHOD section 2).
+    """
+    if best == epochs:
+        return f"the last of {epochs} epochs was the best one: more may be better still (epochs)"
+    if best == 1:
+        return (
+            f"the first of {epochs} epochs was the best one, so the net learns this log by heart: "
+            "stronger decay (embedding_decay, weight_decay) in larger batches (min_steps_per_epoch) may be "
+            "better"
+        )
+    return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Console command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--log", type=Path, required=True, help="folder of the canonical log")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
+    parser.add_argument("--config", type=Path, help="TOML file (default: built-in defaults)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
+    given = parser.parse_args(argv)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    try:
+        best = train_evaluator(
+            PipelineConfig.from_toml(given.config), given.log, given.out, given.device
+        )
+    except (ConfigError, DataError, ContractError, CheckpointError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except TrainingInterrupted as stopped:
+        sys.stderr.write(f"\n{stopped}\n")
+        return 130
+    shown = ", ".join(f"{name} {best[name]:.4f}" for name in ("auc", "gauc", "logloss", "ece"))
+    sys.stderr.write(f"evaluator: {given.out / BEST_FILE} (validation: {shown})\n")
+    if hint := tuning_hint(*find_best_epoch(given.out, EvaluatorTrainingTask.monitor)):
+        sys.stderr.write(f"evaluator: {hint}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Run a finished run for people: `relist-demo` starts Redis and the service and shows one answer.
+
+Training and export come before (`make demo`). Every part is a process of its own, started by the
+console commands that anyone would use; this file only lines them up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from model.contract.artifact.manifest import ITEM_TABLE_FILE, read_manifest
+from model.contract.errors import ManifestError
+from model.contract.schema.item_table import ItemTable
+from service.cli.demo_client import DemoServiceError, wait_for_demo_service
+from service.cli.demo_report import DemoComparison, find_changed_request, format_comparison
+from service.features.embedded_redis import EmbeddedRedis, EmbeddedRedisError
+
+_REDIS_URL_VARIABLE = "RERANK_REDIS_URL"
+_START_TIMEOUT_S = 60.0  # verification and warm-up take a few seconds on a slow core
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says what is missing or what failed."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Console command: 0 after Ctrl-C or --once, 1 when a part failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder that make demo filled")
+    parser.add_argument("--port", type=int, default=8000, help="of the service (default: 8000)")
+    parser.add_argument("--once", action="store_true", help="end after showing the answer")
+    given = parser.parse_args(argv)
+    try:
+        with _interrupt_on_sigterm():
+            _run_demo(given.run, given.port, once=given.once)
+    except (DemoError, EmbeddedRedisError, ManifestError, DemoServiceError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stdout.write("\nstopped\n")
+    return 0
+
+
+def _run_demo(run: Path, port: int, *, once: bool) -> None:
+    artifact, handover = run / "artifact" / "current", run / "generator"
+    for needed in (artifact, handover / "users.bin", handover / "requests.jsonl"):
+        if not needed.exists():
+            raise DemoError(f"{needed} is missing: run `make demo` first")
+    manifest = read_manifest(artifact)
+    items = ItemTable.read(artifact / ITEM_TABLE_FILE)
+    with _redis_url() as url:
+        environ = {**os.environ, _REDIS_URL_VARIABLE: url}
+        _load_users(handover / "users.bin", environ)
+        environ |= {
+            "RERANK_ARTIFACT_DIR": str(run / "artifact"),
+            "RERANK_REQUESTS_FILE": str(handover / "requests.jsonl"),
+            "RERANK_PORT": str(port),
+            "RERANK_PLAYGROUND": "true",
+            "RERANK_LOG_LEVEL": "warning",
+            # People look at the demo on a laptop that does other things too.
+            "RERANK_REQUEST_BUDGET_MS": "500",
+            "RERANK_FEATURE_BUDGET_MS": "100",
+        }
+        with _service_process(environ) as service:
+            base = f"http://127.0.0.1:{port}"
+            wait_for_demo_service(base, service, _START_TIMEOUT_S)
+            shown = find_changed_request(base, handover / "requests.jsonl")
+            _print_comparison(shown, items, manifest.artifact)
+            sys.stdout.write(f"\nTry it: {base}/playground\n")
+            sys.stdout.write(f"The service is up: {base}/docs  (Ctrl-C ends it)\n")
+            sys.stdout.flush()
+            if not once and service.wait() != 0:
+                raise DemoError("the service ended by itself; its messages stand above")
+
+
+def _print_comparison(shown: DemoComparison, items: ItemTable, artifact: str) -> None:
+    titles = dict(zip(items.ids, items.display.get("title", items.ids), strict=True))
+    for line in format_comparison(shown, titles, artifact):
+        sys.stdout.write(line + "\n")
+
+
+def _load_users(users: Path, environ: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli.load_store", str(users)],
+        env=environ,
+        check=False,
+        timeout=300,
+    )
+    if done.returncode:
+        raise DemoError("the users could not be loaded into Redis; its message stands above")
+
+
+@contextlib.contextmanager
+def _redis_url() -> Iterator[str]:
+    """The address of the store: the caller's own Redis if named, else an embedded one."""
+    named = os.environ.get(_REDIS_URL_VARIABLE)
+    if named:
+        sys.stdout.write("Redis: yours\n")
+        yield named
+        return
+    with EmbeddedRedis() as server:
+        sys.stdout.write(f"Redis: embedded, at {server.url}\n")
+        sys.stdout.flush()
+        yield server.url
+
+
+@contextlib.contextmanager
+def _service_process(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The service as a child process; it ends with the demo."""
+    process = subprocess.Popen([sys.executable, "-m", "service.main"], env=environ)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=15)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _interrupt_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, children included."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The reference answers as ours does, or the benchmark compares two different things."""
+
+import json
+
+import httpx
+import pytest
+
+from loadtest.bench.reference_service import build_reference_app
+from loadtest.bench.request_bodies import WIRE_FORMS, build_bodies, read_logged_requests
+from model.contract.store.user_stream import read_user_stream
+from service.features.bulk_load import write_users_to_redis
+from service.features.memory_user_store import MemoryUserStore
+from service.features.redis_clients import open_sync_redis_client
+from service.inference.artifact import read_artifact
+from service.inference.worker import ThreadWorker
+from tests.redis_fixtures import redis_server, shared_redis
+from tests.service.asking import ask, model_of, reranker_of, served_ids
+from tests.tiny_artifact import tiny_artifact
+
+__all__ = ["redis_server", "shared_redis"]
+REQUEST_COUNT = 24
+
+
+@pytest.fixture(scope="module", params=["nlgr", "pair"])  # only the second one is refined
+def folder(tmp_path_factory, request):
+    return tiny_artifact(tmp_path_factory.mktemp("artifact"), request.param)
+
+
+async def reference_responses(folder, url, bodies):
+    app = build_reference_app(folder, url, threads=1)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://reference") as client:
+        got = [
+            await client.post("/rerank", content=body, headers=CONTENT_TYPE_JSON) for body in bodies
+        ]
+    assert {answer.status_code for answer in got} == {200}, got[0].text
+    return [answer.json() for answer in got]
+
+
+CONTENT_TYPE_JSON = {"content-type": "application/json"}
+
+
+async def service_responses(folder, users, bodies):
+    artifact = read_artifact(folder)
+    store = MemoryUserStore(dict(users), schema_hash=artifact.manifest.schema_hash)
+    worker = ThreadWorker()
+    try:
+        reranker = reranker_of(model_of(artifact, store), worker)
+        return [await ask(reranker, json.loads(body)) for body in bodies]
+    finally:
+        worker.close()
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("form", WIRE_FORMS)
+async def test_reference_serves_same_list_as_service(folder, redis_server, form):
+    handover = folder.parent / "handover"
+    users = list(read_user_stream(handover / "users.bin"))
+    known, unknown = users[: len(users) // 2], users[len(users) // 2 :]
+    with open_sync_redis_client(redis_server.url, cluster=False) as client:
+        write_users_to_redis(client, known, prefix="relist", ttl_s=None, on_progress=lambda _: None)
+    logged = read_logged_requests(handover / "requests.jsonl")
+    bodies = build_bodies(logged, candidates=30, lists=8, form=form)[:REQUEST_COUNT]
+    asked = {json.loads(body)["user_id"] for body in bodies}
+    assert asked & {u for u, _ in known}
+    assert asked & {u for u, _ in unknown}
+
+    theirs = await reference_responses(folder, redis_server.url, bodies)
+    ours = await service_responses(folder, known, bodies)
+
+    assert [served_ids(a) for a in theirs] == [served_ids(a) for a in ours]
+    assert [a["reward"] for a in theirs] == pytest.approx([a["reward"] for a in ours], abs=1e-5)
+    assert any(a["reward"] > a["input_reward"] for a in ours)  # some list was really chosen
+
+
+def test_reference_rows_and_columns_give_equal_answers(folder):
+    logged = read_logged_requests(folder.parent / "handover" / "requests.jsonl")
+    columns, rows = (
+        build_bodies(logged, candidates=20, lists=3, form=form)[0] for form in WIRE_FORMS
+    )
+    by_column, by_row = json.loads(columns)["candidates"], json.loads(rows)["candidates"]
+
+    assert [row["item_id"] for row in by_row] == by_column["item_id"]
+    assert [row["score"] for row in by_row] == by_column["score"]
+    for name, column in by_column["features"].items():
+        assert [row["features"][name] for row in by_row] == column

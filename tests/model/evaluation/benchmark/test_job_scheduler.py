@@ -1,0 +1,80 @@
+"""Jobs here are tiny; the ones that train are in test_report.py."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from model.evaluation.benchmark.job_cache import BenchmarkJob, JobCache, job_digest
+from model.evaluation.benchmark.job_scheduler import JobFailed, run_jobs
+
+
+@dataclass(frozen=True)
+class CountJob:
+    """Writes one more than the largest of what it needs; fails where it is told to."""
+
+    title: str
+    parents: tuple[CountJob, ...] = ()
+    setting: int = 0
+    fails: bool = False
+
+    def cache_key(self) -> str:
+        return f"{self.setting} {self.fails}"
+
+    def dependencies(self) -> tuple[BenchmarkJob, ...]:
+        return self.parents
+
+    def run(self, cache: JobCache) -> None:
+        if self.fails:
+            raise ValueError("nothing to count")
+        depth = 1 + max((cache.read_values(need)["depth"] for need in self.parents), default=0)
+        cache.write_values(self, {"depth": depth, "process": os.getpid()})
+
+
+pytestmark = pytest.mark.slow  # starts processes that import torch
+
+
+def test_run_jobs_dependencies_run_first_and_once(tmp_path: Path):
+    store = JobCache(tmp_path)
+    leaf = CountJob("leaf")
+    twin = CountJob("the same by another name")  # equal in all that it depends on
+    top = CountJob(
+        "top",
+        parents=(CountJob("left", parents=(leaf,), setting=1), CountJob("right", parents=(twin,))),
+    )
+
+    run_jobs([top], store, processes=2)
+
+    assert store.read_values(top)["depth"] == 3
+    assert job_digest(leaf) == job_digest(twin)
+    assert len(list(tmp_path.iterdir())) == 4  # leaf, left, right, top
+    assert store.read_values(top)["process"] != os.getpid()
+
+
+def test_run_jobs_second_run_computes_only_changes(tmp_path: Path):
+    store = JobCache(tmp_path)
+    leaf = CountJob("leaf")
+    run_jobs([CountJob("top", parents=(leaf,))], store, processes=1)
+    before = store.read_values(leaf)["process"]
+    changed = CountJob("top", parents=(leaf,), setting=7)
+
+    run_jobs([changed], store, processes=1)
+
+    assert store.is_complete(changed)
+    assert store.read_values(leaf)["process"] == before
+    assert store.read_values(changed)["process"] != before
+
+
+def test_run_jobs_failing_job_named_dependencies_cached(tmp_path: Path):
+    store = JobCache(tmp_path)
+    leaf, bad = CountJob("leaf"), CountJob("bad", parents=(CountJob("leaf"),), fails=True)
+
+    with pytest.raises(JobFailed, match=r"bad: ValueError: nothing to count \(see .*log.txt\)"):
+        run_jobs([bad], store, processes=1)
+
+    assert store.is_complete(leaf)
+    assert not store.is_complete(bad)
+    assert "nothing to count" in (store.job_dir(bad) / "log.txt").read_text(encoding="utf-8")

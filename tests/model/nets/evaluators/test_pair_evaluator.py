@@ -1,0 +1,236 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.config.pipeline_config import EvaluatorConfig, GeneratorConfig
+from model.nets.blocks.layers import gather_lists
+from model.nets.build import build_evaluator, build_generator, init_from_evaluator
+from model.nets.evaluators.pair_evaluator import PairEvaluator
+from model.nets.field_layout import FieldLayout
+from model.nets.generators.nlgr_generator import NlgrGenerator
+from model.nets.request_tensors import RequestTensors
+from tests.random_requests import TABLE_ROWS, TOY_FIELDS, TOY_SLOTS, input_lists, random_request
+
+SAME = 1e-5  # the same float32 sums in another order
+
+
+def pair_evaluator(
+    fields: FieldLayout = TOY_FIELDS, members: int = 1, *, item_interactions: bool = True
+) -> PairEvaluator:
+    """A net whose structural weights, which start at zero, are all somewhere else."""
+    torch.manual_seed(0)
+    config = EvaluatorConfig(
+        kind="pair", members=members, hidden=8, factor_width=3, item_interactions=item_interactions
+    )
+    net = build_evaluator(config, fields, TOY_SLOTS).eval()
+    assert isinstance(net, PairEvaluator)
+    with torch.no_grad():
+        for weight in [*net.structural_params(), *net.pair_residual_params()]:
+            weight.add_(0.5 * torch.randn_like(weight))
+    return net.requires_grad_(False)
+
+
+def relevance(net: PairEvaluator, request: RequestTensors) -> Tensor:
+    """(B, N) logit of a click in no list at all."""
+    return net.encode(request).candidates[0, ..., 0]
+
+
+def cosines(net: PairEvaluator, rows: Tensor) -> Tensor:
+    """(M, M, h) cosine in each field that sessions keep, but the id: here the one of two values."""
+    kinds = net.similarity_embedding(rows, net.candidate_fields)[0, :, 1:2]
+    unit = kinds / kinds.norm(dim=-1, keepdim=True)
+    return torch.einsum("jhk,lhk->jlh", unit, unit)
+
+
+def test_a_slot_gets_its_relevance_and_what_each_other_slot_adds():
+    net = pair_evaluator()
+    request = random_request(ragged=False)
+    lists = torch.tensor([[0, 1, 2, 3], [4, 2, 6, 0], [1, 5, 3, 2]])
+
+    got, _ = net(request, lists.unsqueeze(1))
+
+    alone = relevance(net, request)
+    for b in range(3):
+        r = alone[b, lists[b]]
+        alike = cosines(net, request.candidates[b, lists[b]])
+        for j in range(TOY_SLOTS):
+            logit = float(r[j])
+            examined = float(net.examination_logits[0, j])
+            for other in set(range(TOY_SLOTS)) - {j}:
+                away = TOY_SLOTS - 1 + other - j  # what all slots that far apart share
+                pair = net.pair_residuals[0, :, j, other] + net.distance_weights[0, :, away]
+                logit += float(pair[0] * r[other] + pair[2:] @ alike[j, other])
+                examined += float(pair[1] * r[other])
+            expected = 1 / (1 + math.exp(-logit)) / (1 + math.exp(-examined))
+            assert float(got[0, b, 0, j]) == pytest.approx(expected, abs=SAME)
+
+
+def test_a_slot_that_is_not_there_adds_nothing_to_the_others():
+    net = pair_evaluator()
+    request = random_request(ragged=False)
+    shorter = torch.ones_like(request.slot_valid)
+    shorter[:, 3] = False
+    request = request._replace(slot_valid=shorter)
+
+    one, _ = net(request, torch.tensor([[[0, 1, 2, 3]]] * 3))
+    other, _ = net(request, torch.tensor([[[0, 1, 2, 6]]] * 3))
+
+    assert torch.allclose(one, other, atol=SAME)
+    assert torch.equal(one[..., 3], torch.zeros_like(one[..., 3]))
+
+
+def test_relevance_is_known_from_factors_of_the_user_times_factors_of_each_field():
+    net = pair_evaluator()
+    request = random_request(ragged=False)
+    before = relevance(net, request)
+
+    net.factor_embedding.weight.zero_()
+    without_factors = relevance(net, request)
+    net.bias_embedding.weight.zero_()
+    without_bias = relevance(net, request)
+
+    torch.manual_seed(0)
+    net = pair_evaluator()  # the same weights again
+    for b in range(3):
+        own = net.bias_embedding(request.user[b], net.user_fields)[0].sum()
+        taste = net.factor_embedding(request.user[b], net.user_fields)[0].sum(dim=0)
+        for n in range(7):
+            products = (
+                net.factor_embedding(request.candidates[b, n], net.candidate_fields)[0] @ taste
+            )
+            expected = float((products * net.factor_weights[0, 0, 0]).sum())
+            assert float(before[b, n] - without_factors[b, n]) == pytest.approx(expected, abs=SAME)
+            biases = (
+                own + net.bias_embedding(request.candidates[b, n], net.candidate_fields)[0].sum()
+            )
+            gone = float(without_factors[b, n] - without_bias[b, n])
+            assert gone == pytest.approx(float(biases), abs=SAME)
+
+
+def test_affinity_is_the_part_of_relevance_that_an_item_brings_to_every_request():
+    net = pair_evaluator(members=2)
+    request = random_request(ragged=False)
+    other = request.candidates.clone()
+    other[..., 3] = 7  # the field of the candidate alone
+
+    affinity = net.user_item_affinity(request)
+
+    assert torch.equal(affinity, net.user_item_affinity(request._replace(candidates=other)))
+    for b in range(3):
+        taste = net.factor_embedding(request.user[b], net.user_fields).sum(dim=1)  # (E, K)
+        for n in range(7):
+            factors = net.factor_embedding(request.candidates[b, n], net.candidate_fields)[:, :2]
+            biases = net.bias_embedding(request.candidates[b, n], net.candidate_fields)[:, :2].sum(
+                dim=(1, 2)
+            )
+            own = net.bias_embedding(request.user[b], net.user_fields).sum(dim=(1, 2))
+            products = (factors @ taste.unsqueeze(-1)).squeeze(-1) * net.factor_weights[:, 0, 0, :2]
+            expected = products.sum(dim=1) + biases + own
+            assert torch.allclose(affinity[:, b, n], expected, atol=SAME)
+
+
+def test_what_a_list_adds_is_what_no_item_brings_alone():
+    net = pair_evaluator(members=2)
+    request = random_request(ragged=False)
+    encoded = net.encode(request)
+    shown = gather_lists(encoded.candidates, input_lists(request).unsqueeze(1))
+
+    added = net.list_effects(encoded, shown, request.slot_valid)
+    with torch.no_grad():
+        net.pair_residuals[:, 1].zero_()
+        net.distance_weights[:, 1].zero_()
+    p_click, _ = net.score(encoded, shown, request.slot_valid)
+
+    examined = torch.sigmoid(net.examination_logits)[:, None, None]
+    assert torch.allclose(p_click, examined * torch.sigmoid(shown[..., 0] + added), atol=SAME)
+    assert added.abs().min() > 0
+
+
+def test_without_interplay_an_item_is_worth_the_same_beside_any_other():
+    net = pair_evaluator(members=2, item_interactions=False)
+    request = random_request(ragged=False)
+    lists = torch.tensor([[0, 1, 2, 3], [0, 6, 5, 4]]).expand(3, -1, -1)
+
+    p_click, _ = net(request, lists)
+    with_others, _ = pair_evaluator(members=2)(request, lists)
+
+    assert torch.equal(p_click[:, :, 0, 0], p_click[:, :, 1, 0])
+    assert (p_click[:, :, 0, 1:] != p_click[:, :, 1, 1:]).all()
+    assert (with_others[:, :, 0, 0] != with_others[:, :, 1, 0]).all()
+
+
+def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
+    fields = FieldLayout(
+        num_embeddings=TABLE_ROWS,
+        candidate=((0, 1), (1, 1)),  # id, and a field that sessions do not keep
+        session=((0, 1), (1, 1), (2, 1)),
+        user=((0, 1),),
+    )
+    net = pair_evaluator(fields)
+    request = random_request(ragged=False)
+    request = request._replace(
+        candidates=request.candidates[..., :2],
+        sessions=request.sessions[..., :3],
+        user=request.user[:, :1],
+    )
+
+    assert net.similarity_weights.shape == (1, 1, TOY_SLOTS, TOY_SLOTS)
+    assert net(request, input_lists(request).unsqueeze(1))[0].isfinite().all()
+
+
+def test_tables_and_structural_weights_are_told_apart():
+    net = pair_evaluator()
+    tables, structure = [*net.embedding_params(), *net.bias_params()], net.structural_params()
+    deviations = net.pair_residual_params()
+
+    assert {len(p) for p in tables} == {TABLE_ROWS}
+    groups = [{id(p) for p in group} for group in (tables, structure, deviations)]
+    assert len(set.union(*groups)) == sum(len(group) for group in groups)
+    assert sum(p.numel() for p in (*structure, *deviations)) < 200
+
+
+def test_slots_equally_far_apart_act_alike_but_for_what_is_their_own():
+    net = pair_evaluator(members=2)
+
+    with torch.no_grad():
+        net.pair_residuals.zero_()
+
+    for way in (net.contrast_weights, net.examination_weights, net.similarity_weights[:, 0]):
+        assert torch.equal(way[:, 0, 1], way[:, 2, 3])  # the next one below
+        assert torch.equal(way[:, 2, 0], way[:, 3, 1])  # two above
+        assert (way[:, 0, 1] != way[:, 1, 0]).all()
+        assert (way[:, 0, 1] != way[:, 0, 2]).all()
+
+
+def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder():
+    config = EvaluatorConfig(kind="pair", members=2, hidden=8)
+    evaluator = build_evaluator(config, TOY_FIELDS, TOY_SLOTS)
+    generator = build_generator(
+        GeneratorConfig(kind="nlgr", hidden=8), config, TOY_FIELDS, TOY_SLOTS
+    )
+    assert isinstance(evaluator, PairEvaluator)
+    assert isinstance(generator, NlgrGenerator)
+    before = generator.user_encoder.no_history_embedding.clone()
+
+    init_from_evaluator(generator, evaluator)
+
+    width = generator.width
+    assert torch.equal(generator.embedding.weight, evaluator.embedding.weight[:, :width])
+    assert torch.equal(generator.user_encoder.no_history_embedding, before)
+
+
+def test_sharpening_multiplies_the_logit_of_who_looks_and_leaves_who_looks_alone():
+    net = pair_evaluator(members=2)
+    request = random_request(ragged=False)
+    encoded = net.encode(request)
+    shown = gather_lists(encoded.candidates, input_lists(request).unsqueeze(1))
+    logit = shown[..., 0] + net.list_effects(encoded, shown, request.slot_valid)
+    before, _ = net.score(encoded, shown, request.slot_valid)
+
+    net.scale_click_logits(1.7)
+    after, _ = net(request, input_lists(request).unsqueeze(1))
+
+    examined = before / torch.sigmoid(logit)
+    assert torch.allclose(after, examined * torch.sigmoid(1.7 * logit), atol=SAME)
