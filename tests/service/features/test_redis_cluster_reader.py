@@ -103,7 +103,7 @@ async def test_redis_cluster_migrating_slot_fails_no_fetch(shared_cluster):
             assert records_equal(
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
             )
-            await asyncio.to_thread(shared_cluster.move, key, target)
+            await asyncio.to_thread(shared_cluster.migrate_slot, key, target)
             # the client still asks where it was, and is told where it is
             assert records_equal(
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
@@ -118,7 +118,7 @@ async def test_redis_cluster_migrating_slots_fail_no_concurrent_fetch(shared_clu
     async with opened(shared_cluster) as store:
         for target in (second, first):
             for key in moving:
-                await asyncio.to_thread(shared_cluster.move, key, target)
+                await asyncio.to_thread(shared_cluster.migrate_slot, key, target)
             found = await asyncio.gather(
                 *(store.fetch_user(user_id, timeout_s=AMPLE_S) for user_id in USERS * 10)
             )
