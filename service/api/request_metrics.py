@@ -41,7 +41,7 @@ class RerankRecord:
     def outcome(self) -> service_metrics.RequestOutcome:
         """The request's label in metrics and traces."""
         if self.disconnected or self.status is None:
-            return "gone"
+            return "disconnected"
         if self.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return "failed"
         if self.status >= HTTPStatus.BAD_REQUEST:
@@ -99,8 +99,8 @@ class RerankMetricsMiddleware:
             flush_histograms()
         if self._traces is None:
             return
-        trace.facts["rerank.outcome"] = outcome
+        trace.attributes["rerank.outcome"] = outcome
         trace.failed = outcome == "failed"
         if record.status is not None and not record.disconnected:
-            trace.facts["http.response.status_code"] = int(record.status)
+            trace.attributes["http.response.status_code"] = int(record.status)
         self._traces.record(trace, ended)

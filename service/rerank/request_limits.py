@@ -52,8 +52,8 @@ def request_objective(request: RerankRequest, manifest: Manifest) -> RewardWeigh
     """
     default, requested = manifest.objective, request.body.objective
     if requested is None:
-        return default.weights
-    merged = replace(default.weights, **requested.model_dump(exclude_none=True))
+        return default.reward_weights
+    merged = replace(default.reward_weights, **requested.model_dump(exclude_none=True))
     if (requested.conversion or requested.value) and not manifest.converts:
         raise _rejected_weight("conversion", "this artifact was trained without conversions")
     if requested.value and default.value_field is None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from loadtest.bench.inline_executor import InlineExecutor
 
+from loadtest.bench.inline_executor import InlineExecutor
 from loadtest.bench.request_bodies import columns_to_rows
 from model.contract.schema.item_table import ItemTable
 from service.inference.artifact_reader import Artifact

@@ -180,7 +180,7 @@ def _stack_rows(blocks: Sequence[RuleRowBlock], candidates: int, slots: int) -> 
     """All blocks' rows as arrays, value by value, window by window."""
     counts = np.array([block.row_count for block in blocks], dtype=np.int64)
     member = [np.repeat(block.member, len(block.first_slots), axis=0) for block in blocks]
-    spans = [np.tile(block.spans(slots), (len(block.values), 1)) for block in blocks]
+    spans = [np.tile(block.slot_masks(slots), (len(block.values), 1)) for block in blocks]
     none = np.zeros((0, candidates), dtype=np.bool_), np.zeros((0, slots), dtype=np.bool_)
     return {
         "member": np.concatenate([none[0], *member]),
