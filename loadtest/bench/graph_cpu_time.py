@@ -35,6 +35,7 @@ if __name__ == "__main__":
 
     ort.InferenceSession.run = with_cpu_time(ort.InferenceSession.run)
     Gauge(GRAPH_CPU_METRIC, "CPU time inside ONNX Runtime").set_function(lambda: _spent[0])
-    from service.cli.serve import main
+    from service.cli.main import main
 
-    sys.exit(main())
+    sys.argv[1:1] = ["serve"]
+    main()

@@ -145,7 +145,7 @@ class MultiWorkerService(MeasuredService):
             port = free.getsockname()[1]
         super().__init__(
             f"ours, {count} workers",
-            ["-m", "service.cli.serve"],
+            ["-m", "service.cli.main", "serve"],
             cores,
             artifact_dir=artifact,
             redis_url=redis_url,

@@ -1,58 +1,46 @@
-"""`relist-serve`: reads settings, binds the address, runs one process or several."""
+"""`relist serve`: reads settings, binds the address, runs one process or several."""
 
 from __future__ import annotations
 
-import argparse
 import socket
 import sys
-from collections.abc import Sequence
+from typing import Annotated
 
-from service.server.signals import install_startup_handlers
+from typer import Exit, Option, echo
+
+HiddenInt = Annotated[int | None, Option(hidden=True)]  # set by the supervisor
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM; 0 after an orderly end, 1 for a failed start, 2 for wrong settings."""
-    install_startup_handlers()  # before the imports below, which take a second
-    from service.server import launch
+def serve(
+    *,
+    show_settings: Annotated[
+        bool, Option("--settings", help="List every setting with its default and end.")
+    ] = False,
+    worker: HiddenInt = None,
+    fd: HiddenInt = None,
+    parent_fd: HiddenInt = None,
+) -> None:
+    """Serve POST /rerank from an artifact folder. Settings are environment variables.
 
-    arguments = _parser(launch.settings_help()).parse_args(argv)
+    Exit status: 0 after an orderly end, 1 for a failed start, 2 for wrong settings.
+    """
+    from service.server import launch  # takes a second; the first signal handlers are set by now
+
+    if show_settings:
+        echo(launch.settings_help())
+        return
     try:
         settings = launch.read_settings()
     except launch.SettingsError as error:
         for line in error.lines:
-            _complain(line)
-        return 2
-    if arguments.worker is not None:
-        return launch.run_worker(
-            settings,
-            socket.socket(fileno=arguments.fd),
-            index=arguments.worker,
-            parent_fd=arguments.parent_fd,
+            echo(f"relist serve: {line}", err=True)
+        raise Exit(2) from error
+    if worker is not None and fd is not None and parent_fd is not None:
+        sys.exit(
+            launch.run_worker(settings, socket.socket(fileno=fd), index=worker, parent_fd=parent_fd)
         )
     try:
-        return launch.run(settings)
+        sys.exit(launch.run(settings))
     except launch.AddressError as error:
-        _complain(str(error))
-        return 1
-
-
-def _parser(settings_help: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="relist-serve",
-        description="Serve POST /rerank from an artifact folder. Settings come from variables.",
-        epilog=settings_help,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    # Set by the supervisor:
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--fd", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--parent-fd", type=int, help=argparse.SUPPRESS)
-    return parser
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"relist-serve: {text}\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        echo(f"relist serve: {error}", err=True)
+        raise Exit(1) from error

@@ -47,7 +47,7 @@ class Supervisor:
 
     def _start(self, index: int) -> None:
         fd, alive_fd = self._listening.fileno(), self._alive_fd
-        command = [sys.executable, "-m", "service.cli.serve"]
+        command = [sys.executable, "-m", "service.cli.main", "serve"]
         command += ["--worker", str(index), "--fd", str(fd), "--parent-fd", str(alive_fd)]
         with sighup_blocked():
             self._workers[index] = subprocess.Popen(command, pass_fds=(fd, alive_fd))

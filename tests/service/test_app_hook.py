@@ -104,7 +104,7 @@ def test_app_hook_route_is_served_and_documented(server):
 @pytest.mark.parametrize("hook", ["no_such_module:customize", "json:no_such_function"])
 def test_app_hook_that_cannot_be_imported_stops_the_start(artifact_folder: Path, hook: str):
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli.serve"],
+        [sys.executable, "-m", "service.cli.main", "serve"],
         env=own_environment(artifact_dir=artifact_folder, port=0, app_hook=hook),
         capture_output=True,
         text=True,

@@ -17,7 +17,7 @@ from tests.service.serving import own_environment
 )
 def test_service_start_with_invalid_redis_url_fails(artifact_folder, url, said):
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli.serve"],
+        [sys.executable, "-m", "service.cli.main", "serve"],
         env=own_environment(artifact_dir=artifact_folder, port=0, redis_url=url),
         capture_output=True,
         text=True,

@@ -24,7 +24,7 @@ from tests.service.serving import Serving, free_ports, own_environment
 @pytest.fixture
 def process(artifact_folder) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has just started."""
-    command = [sys.executable, "-m", "service.cli.serve"]
+    command = [sys.executable, "-m", "service.cli.main", "serve"]
     environment = own_environment(artifact_dir=artifact_folder, port=0)
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as started:
         yield started

@@ -59,7 +59,7 @@ def order(serving: Serving, action: str, token: str = ADMIN) -> httpx.Response:
 
 def test_a_misspelt_setting_stops_the_start_before_anything_listens(artifact_folder):
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli.serve"],
+        [sys.executable, "-m", "service.cli.main", "serve"],
         env=os.environ | {"RERANK_ARTIFACT_DIR": str(artifact_folder), "RERANK_PROT": "1"},
         capture_output=True,
         text=True,
