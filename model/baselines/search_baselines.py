@@ -16,6 +16,7 @@ from model.baselines.frozen_evaluator import FrozenEvaluator
 from model.nets.request_tensors import RequestTensors, input_list
 from model.search.rewards import list_reward
 from model.search.scorer import (
+    MAX_ENUMERATED_LISTS,
     EvaluatorScorer,
     count_lists,
     enumerate_lists,
@@ -23,8 +24,6 @@ from model.search.scorer import (
     predict_lists,
     random_lists,
 )
-
-MAX_EXACT_SEARCH_LISTS = 50_000
 
 
 class ListSpaceTooLarge(ValueError):
@@ -128,7 +127,7 @@ class ExactSearch:
     """All lists of each request; the K best. Raises `ListSpaceTooLarge` beyond `max_lists` lists."""
 
     evaluator: FrozenEvaluator
-    max_lists: int = MAX_EXACT_SEARCH_LISTS
+    max_lists: int = MAX_ENUMERATED_LISTS
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:

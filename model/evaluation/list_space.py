@@ -11,13 +11,13 @@ from model.data.tables.log_tables import LogTables
 from model.metrics import hit_threshold, rank_in_space
 from model.nets.request_tensors import input_list
 from model.search.scorer import (
+    MAX_ENUMERATED_LISTS,
     ListRewardFunction,
     count_lists,
     enumerate_lists,
     hill_climb_with_restarts,
 )
 
-MAX_ENUMERATED_LISTS = 50_000
 HIT_RATE_SHARES = (0.01, 0.10)
 MAX_CLIMB_ROUNDS = 50  # of one climb: far more than any needed
 

@@ -29,10 +29,10 @@ LOGGED_LISTS_TEXT = (
 COMPARISON_TEXT = (
     "`true share` and `value ratio` are the gain over the input list as a share of the best list's "
     "gain: in true expected clicks (simulated), and in reward of the evaluator. `truly worse` is "
-    "the share of requests, in percent, whose list has fewer expected clicks than the input list. "
+    "the share of requests, in percent, whose list has fewer expected clicks than the input list; "
     "`HR@x%` is the share of requests, in percent, whose list is among the best x % of all lists "
-    "by the evaluator. Precision, NDCG, MAP and F1 use the real labels of all candidates and have no "
-    "unit."
+    "by the evaluator. Precision, NDCG, MAP and F1 use the real labels of all candidates and have "
+    "no unit."
 )
 
 HOLDOUT_TITLE = "Agreement with a holdout evaluator and the ground truth"
