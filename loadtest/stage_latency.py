@@ -61,7 +61,7 @@ def _merge_candidates(taken: dict[str, list[Any]], offered: dict[str, Any]) -> N
 def measure_sequentially(
     base_url: str, requests: Sequence[dict[str, Any]], count: int
 ) -> list[dict[str, Any]]:
-    """Send `count` requests one after another; each answer gains `client_ms` and keeps its stages."""
+    """Responses to `count` requests sent one after another, each with its `client_ms`."""
     where = urlsplit(base_url)
     connection = http.client.HTTPConnection(where.netloc, timeout=_TIMEOUT_S)
     answers = []
