@@ -21,24 +21,17 @@ from model.data.errors import (
     ConversionWithoutClick,
     DuplicateItem,
     EmptyList,
+    InvalidId,
     ListTooLong,
     LogError,
     MissingValue,
     ShownNotOffered,
     UnequalLengths,
 )
+from model.data.log.limits import MAX_ID_LENGTH, MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 from model.data.log.ragged import IntArray, RaggedArray
 
 BoolArray = NDArray[np.bool_]
-MIN_TIMESTAMP_MS, MAX_TIMESTAMP_MS = 631_152_000_000, 4_102_444_800_000  # years 1990 to 2100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListLimits:
-    """How long the lists of a log may be."""
-
-    max_candidates: int = 500
-    max_shown: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +82,17 @@ def require_not_null(origin: RowLocator, column: pa.Array, name: str) -> None:
         inner = np.asarray(pc.is_null(column.flatten()))
         lists = RaggedArray(inner, list_lengths(column))
         origin.raise_if_any_value(inner, lists, MissingValue, name, lambda _: "holds a null")
+
+
+def require_valid_ids(origin: RowLocator, ids: pa.Array, name: str) -> None:
+    """Every id has 1 to MAX_ID_LENGTH characters."""
+    lengths = np.asarray(pc.utf8_length(ids))
+    origin.raise_if_any(
+        (lengths < 1) | (lengths > MAX_ID_LENGTH),
+        InvalidId,
+        name,
+        lambda row: f"an id has 1 to {MAX_ID_LENGTH} characters, this one has {lengths[row]}",
+    )
 
 
 def list_lengths(column: pa.Array) -> IntArray:

@@ -19,8 +19,9 @@ from model.contract.schema.declared import (
 )
 from model.data.errors import RepeatedRequest, UnknownItem, UnknownUser
 from model.data.log import checks
-from model.data.log.checks import BoolArray, ListLimits, RowLocator
+from model.data.log.checks import BoolArray, RowLocator
 from model.data.log.column_types import ColumnType, as_single_array, column_type_of, select_columns
+from model.data.log.limits import ListLimits
 from model.data.log.ragged import IntArray, RaggedArray
 
 IndexLookup = Callable[[pa.Array], NDArray[np.int32]]
@@ -109,6 +110,7 @@ class _Reader:
         origin, columns = self.origin, self.columns
         for name in ("request_id", "user_id", "timestamp", "candidates", "shown", "clicks"):
             checks.require_not_null(origin, columns[name], name)
+        checks.require_valid_ids(origin, columns["request_id"], "request_id")
         checks.require_unique_ids(origin, columns["request_id"], "request_id", RepeatedRequest)
         timestamp = np.asarray(columns["timestamp"], dtype=np.int64)
         checks.require_unix_ms(origin, timestamp)

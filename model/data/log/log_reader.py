@@ -24,15 +24,14 @@ from model.contract.schema.declared import (
     FieldScope,
     read_schema,
 )
-from model.data.errors import LogError, LogUnreadable, RepeatedId
+from model.data.errors import DisplayNotText, LogUnreadable, RepeatedId
 from model.data.log import checks
 from model.data.log.candidate_labels import CandidateLabels, read_candidate_labels
-from model.data.log.checks import ListLimits, RowLocator
+from model.data.log.checks import RowLocator
 from model.data.log.column_types import ColumnType, as_single_array, column_type_of, select_columns
 from model.data.log.impressions import Impressions, read_impressions
+from model.data.log.limits import ListLimits
 from model.data.log.log_info import LogInfo, read_log_info
-
-__all__ = ["CanonicalLog", "Entities", "LogError", "log_files", "read_log"]
 
 SCHEMA_TOML, ITEMS_PARQUET, USERS_PARQUET, TRUTH_PARQUET = (
     "schema.toml",
@@ -115,14 +114,26 @@ def _entities(
         want |= {
             column: ColumnType.TEXT for column in schema.display.values() if column not in want
         }
+        _require_text_display(schema, want, file)
     table = select_columns(_parquet(log_dir, file), want, file=file)
     columns = {name: as_single_array(table[name]) for name in want}
     origin = RowLocator((file,))
     ids = columns.pop(id_name)
     checks.require_not_null(origin, ids, id_name)
+    checks.require_valid_ids(origin, ids, id_name)
     checks.require_unique_ids(origin, ids, id_name, RepeatedId)
     _check_numbers(origin, specs, columns)
     return EntityTable(ids=ids, columns=columns)
+
+
+def _require_text_display(
+    schema: DeclaredSchema, want: Mapping[str, ColumnType], file: str
+) -> None:
+    for role, column in schema.display.items():
+        if want[column] is not ColumnType.TEXT:
+            words = want[column].value[0]
+            rule = f"display.{role} in {SCHEMA_TOML} needs text, this field holds {words}"
+            raise DisplayNotText(file=file, column=column, rule=rule)
 
 
 def _check_numbers(

@@ -80,6 +80,3 @@ def _pip_download(folder: Path) -> Path:
             source=WHEEL_REQUIREMENT, reason=f"pip could not download it ({said}){hint}"
         )
     return folder / WHEEL_FILE
-
-
-__all__ = ["PACKAGE", "SHA256", "WHEEL", "cache_folder", "verify", "wheel"]

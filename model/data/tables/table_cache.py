@@ -26,7 +26,7 @@ from model.data.tables.table_builder import (
     log_fingerprint,
 )
 
-__all__ = ["LogTables", "UserTable", "build_log_tables", "load_tables", "write_tables"]
+__all__ = ["LogTables", "UserTable", "build_log_tables", "load_log_tables", "write_log_tables"]
 
 TABLES_FORMAT = 2  # raise whenever prepared arrays would mean something else
 PREPARED_DIR, META_JSON, CACHED_ITEMS_NPZ = "prepared", "meta.json", "items.npz"

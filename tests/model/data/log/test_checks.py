@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.data import errors
-from model.data.log.checks import ListLimits
+from model.data.log.limits import ListLimits
 from model.data.log.log_reader import read_log
 from tests.toy_log import write_toy_log
 
@@ -354,4 +354,16 @@ def test_candidate_labels_mismatching_request_are_reported(
 
 def test_log_error_codes_are_unique():
     leaves = errors.LogError.__subclasses__()
-    assert len({leaf.code for leaf in leaves}) == len(leaves) == 18
+    assert len({leaf.code for leaf in leaves}) == len(leaves) == 23
+
+
+def test_log_error_reference_lists_every_error():
+    reference = errors.log_error_reference()
+
+    assert {entry.code for entry in reference} == {
+        error.code for error in errors.LogError.__subclasses__()
+    }
+    assert len({entry.cure for entry in reference}) == len(reference)
+    for entry in reference:
+        assert entry.meaning.endswith("."), entry
+        assert entry.cure.endswith("."), entry
