@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "--sessions", type=int, default=DEFAULT_HISTORY_LENGTH, help="past lists a row sees"
     )
+    prepare.add_argument("--cache", type=Path, help="folder that keeps prepared logs")
     prepare.set_defaults(run=_prepare)
     return parser
 
@@ -140,7 +141,7 @@ def _check(given: argparse.Namespace) -> str:
 
 
 def _prepare(given: argparse.Namespace) -> str:
-    tables = load_log_tables(given.log, history_length=given.sessions)
+    tables = load_log_tables(given.log, history_length=given.sessions, cache_dir=given.cache)
     train, validation, test = np.bincount(tables.part, minlength=3)
     return (
         f"{given.log}: {train} training, {validation} validation, {test} test requests; "
