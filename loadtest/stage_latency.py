@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=2000, help="requests (default: 2000)")
     parser.add_argument("--warmup", type=int, default=200, help="not counted (default: 200)")
     given = parser.parse_args(argv)
-    with given.requests.open(encoding="utf-8") as lines:
+    with given.requests.open(encoding="utf-8", newline="\n") as lines:
         logged = [json.loads(line)["request"] for line in lines]
     requests = [
         {**request, "num_lists": given.lists}

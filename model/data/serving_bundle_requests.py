@@ -23,7 +23,7 @@ from model.data.tables.split import TEST
 
 
 def write_example_requests(tables: LogTables, log_dir: Path, path: Path, count: int) -> None:
-    """Write up to `count` JSON lines, ended by "\\n", in UTF-8.
+    """Write up to `count` JSON lines in UTF-8, each ended by a line feed.
 
     Raises:
         WriteFailed: the file system refused a write.

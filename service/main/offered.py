@@ -35,7 +35,7 @@ class Offered:
 
 def read_logged(path: Path, most: int) -> list[dict[str, Any]]:
     """The first lines of a hand-over's requests.jsonl."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", newline="\n") as file:
         return [json.loads(line) for line in islice(file, most)]
 
 

@@ -177,12 +177,6 @@ def test_user_cache_dir_follows_xdg(tmp_path: Path):
     assert user_cache_dir({}) == Path.home() / ".cache" / "relist"
 
 
-@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.2, 0.1), (1.0, 0.0, 0.0)])
-def test_log_info_invalid_shares_are_rejected(shares: tuple[float, ...]):
-    with pytest.raises(ValueError, match="three positive numbers that sum to 1"):
-        LogInfo(shares=shares)
-
-
 def test_read_flat_toml_accepts_integer_for_float(tmp_path: Path):
     (tmp_path / "c.toml").write_text("exploration = 1")
 
