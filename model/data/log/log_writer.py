@@ -36,22 +36,22 @@ def replace_log_dir(log_dir: Path) -> Iterator[Path]:
 
 
 def write_impressions(log_dir: Path, shard: int, columns: dict[str, pa.Array]) -> None:
-    """Write one file of impressions."""
+    """Write one Parquet file of impressions; `shard` numbers it."""
     pq.write_table(pa.table(columns), log_dir / IMPRESSIONS_DIR / f"part-{shard:04d}.parquet")
 
 
 def write_candidate_labels(log_dir: Path, columns: dict[str, pa.Array]) -> None:
-    """Write the labels of all candidates."""
+    """Write truth.parquet: labels of all candidates."""
     pq.write_table(pa.table(columns), log_dir / TRUTH_PARQUET)
 
 
 def list_column(values: NDArray[Any] | pa.Array, counts: NDArray[np.integer[Any]]) -> pa.Array:
-    """A list column from flat values and the length of each row's list."""
+    """List column of flat values (V,) and the length of the list of each row (R,)."""
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     flat = values if isinstance(values, pa.Array) else pa.array(values)
     return pa.ListArray.from_arrays(pa.array(offsets), flat)
 
 
 def take_ids(ids: list[str], indices: NDArray[np.integer[Any]]) -> pa.Array:
-    """Ids of flat places."""
+    """Arrow text array of the ids at `indices`, flattened."""
     return pa.array(ids, pa.string()).take(pa.array(indices.ravel()))
