@@ -49,7 +49,7 @@ class ExampleRequests:
 
 def read_logged_requests(path: Path, limit: int) -> list[dict[str, Any]]:
     """The first lines of a requests.jsonl; raises OSError, or ValueError for a broken line."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", newline="\n") as file:
         return [_logged_request(line) for line in islice(file, limit)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from model.checkpoint import read_checkpoint
 from model.config.pipeline_config import PipelineConfig
+from model.contract.text_files import split_lines
 from model.data.tables.split import TEST, VALIDATION
 from model.evaluation.benchmark.benchmark_scenario import RELIST_METHOD, Scenario, scenario_tables
 from model.evaluation.benchmark.job_cache import BenchmarkJob, JobCache
@@ -139,5 +140,5 @@ class GeneratorJob:
 
 def read_epoch_metrics(cache: JobCache, job: BenchmarkJob) -> list[dict[str, float]]:
     """Metrics of the training loop, one dictionary for each epoch."""
-    lines = (cache.job_dir(job) / EPOCH_LOG_FILE).read_text(encoding="utf-8").splitlines()
+    lines = split_lines((cache.job_dir(job) / EPOCH_LOG_FILE).read_text(encoding="utf-8"))
     return [json.loads(line) for line in lines]
