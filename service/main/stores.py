@@ -9,8 +9,8 @@ from model.contract.artifact.manifest import Manifest
 from model.contract.errors import ManifestError, UserRecordError
 from model.contract.schema.item_table import ItemTable
 from service.features.item_refresher import ItemRefresher
+from service.features.item_table_reader import ItemTableReader
 from service.features.memory_user_store import MemoryUserStore
-from service.features.redis_clients import open_redis_client
 from service.features.redis_user_store import RedisUserStore
 from service.main.rollout import OpenStore, Refresh
 from service.rerank.ports import UserStore
@@ -57,17 +57,12 @@ def open_refresh(settings: Settings) -> Refresh | None:
     async def refresh(
         manifest: Manifest, base: ItemTable, swap: Callable[[ItemTable], None]
     ) -> None:
-        client = open_redis_client(url, max_connections=1, cluster=settings.redis_cluster)
         refresher = ItemRefresher(
-            client,
-            prefix=settings.redis_prefix,
+            ItemTableReader(url, prefix=settings.redis_prefix, cluster=settings.redis_cluster),
             schema=manifest.features,
             artifact_items=base,
             install_table=swap,
         )
-        try:
-            await refresher.run(interval_s=settings.items_refresh_s, rng=random.Random())
-        finally:
-            await client.aclose()
+        await refresher.run(interval_s=settings.items_refresh_s, rng=random.Random())
 
     return refresh

@@ -24,7 +24,7 @@ ArtifactRole = Literal["current", "canary"]
 ArtifactLabel = Literal["current", "canary", "none"]  # none: refused or gone before one was chosen
 RequestState = Literal["in_flight", "waiting"]
 ShadowOutcome = Literal["done", "skipped", "failed"]
-ItemRefreshOutcome = Literal["swapped", "unchanged", "absent", "rejected", "unavailable"]
+ItemRefreshOutcome = Literal["swapped", "unchanged", "absent", "rejected", "unavailable", "failed"]
 ReloadOutcome = Literal["swapped", "rejected", "rolled_back"]
 
 # nobody reads them, and they are a third of all series
