@@ -2,6 +2,7 @@
 
 import ssl
 import traceback
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -107,7 +108,7 @@ def test_parse_redis_url_random_text_raises_only_url_error(text):
             continue
 
 
-CLIENTS = {
+CLIENTS: dict[str, Callable[[str], object]] = {
     "users": PipelinedRedisReader,
     "users of a cluster": lambda url: RedisClusterReader(url, 1),
     "items": lambda url: ItemTableReader(url, prefix="p"),

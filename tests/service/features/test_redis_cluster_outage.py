@@ -135,6 +135,7 @@ async def test_redis_cluster_failover_recovers_by_itself(tmp_path):
             await asyncio.sleep(0.5)  # the replica has the last writes
             cluster.stop_node(cluster.ports[0])
             replica = cluster.replica
+            assert replica is not None
             while b"master" not in await asyncio.to_thread(cluster.execute_on, replica, "ROLE"):
                 assert await count_hits(store) < len(USERS)
             assert await recovery_s(store) < RECOVERY_S
