@@ -11,8 +11,8 @@ from model.contract.artifact.manifest import Manifest
 from model.contract.errors import ManifestError, UserRecordError
 from model.contract.schema.item_table import ItemTable
 from service.features.item_refresher import ItemRefresher
+from service.features.item_table_reader import ItemTableReader
 from service.features.memory_user_store import MemoryUserStore
-from service.features.redis_clients import open_redis_client
 from service.features.redis_user_store import RedisUserStore
 from service.rerank.interfaces import UserStore
 
@@ -76,17 +76,12 @@ def redis_factories(redis: RedisLocation, *, refresh_interval_s: float) -> Store
     async def refresh(
         manifest: Manifest, base: ItemTable, swap: Callable[[ItemTable], None]
     ) -> None:
-        client = open_redis_client(redis.url, max_connections=1, cluster=redis.cluster)
         refresher = ItemRefresher(
-            client,
-            prefix=redis.prefix,
+            ItemTableReader(redis.url, prefix=redis.prefix, cluster=redis.cluster),
             schema=manifest.features,
             artifact_items=base,
             install_table=swap,
         )
-        try:
-            await refresher.run(interval_s=refresh_interval_s, rng=random.Random())
-        finally:
-            await client.aclose()
+        await refresher.run(interval_s=refresh_interval_s, rng=random.Random())
 
     return StoreFactories(open_store, refresh)

@@ -1,4 +1,4 @@
-"""An address of Redis that cannot be used: the start says so and ends, no request finds out."""
+"""A URL of Redis that cannot be used ends the start with a message."""
 
 import subprocess
 import sys
@@ -13,6 +13,8 @@ from tests.service.serving import own_environment
     [
         ("rediss://localhost?ssl_validate_ocsp=true", "ssl_validate_ocsp"),
         ("redis://:se/cret@localhost", "percent-encoded"),
+        ("redis://localhost?max_connections=3", "max_connections"),
+        ("unix://localhost/r.sock", "absolute path"),
     ],
 )
 def test_service_start_with_invalid_redis_url_fails(artifact_folder, url, said):
