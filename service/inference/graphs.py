@@ -37,7 +37,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
 BATCH_AXIS, HISTORY_AXIS = "B", "H"  # as export names them in the graphs
-# This fusion makes these graphs a quarter slower (DESIGN section 9).
+# This fusion makes these graphs a quarter slower (docs/experiments/first-speed-measurements.md).
 _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
 
 

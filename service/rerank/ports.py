@@ -73,7 +73,7 @@ class ItemHolder:
 class Graphs(Protocol):
     """The nets of one artifact; called on the worker, never on the event loop's thread.
 
-    Array names and shapes are the graph contract's (DESIGN section 8), with B = 1. A job generates
+    Array names and shapes are in docs/reference/artifact.md, with B = 1. A job generates
     before it evaluates or refines: what is computed of the request is kept from one to the other.
     All calls raise `DeadlineExceeded` when the deadline of the job ends them.
     """

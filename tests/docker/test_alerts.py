@@ -14,6 +14,7 @@ from tests.docker.metric_names import exposed_series, series_in_expression
 
 PROMETHEUS = Path(__file__).parents[2] / "docker" / "prometheus"
 RULES = PROMETHEUS / "alerts.yml"
+RUNBOOK = Path(__file__).parents[2] / "docs" / "how-to" / "runbook.md"
 UNIT_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 OBJECTIVE = {"page", "ticket"}
 
@@ -39,7 +40,7 @@ def tested_alerts() -> list[tuple[str, bool]]:
 
 def runbook_anchors() -> set[str]:
     """What a link into the runbook may end with."""
-    titles = re.findall(r"^## (.+)$", (PROMETHEUS.parent / "RUNBOOK.md").read_text(), re.MULTILINE)
+    titles = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
@@ -53,7 +54,7 @@ def test_alert_has_severity_summary_and_runbook(alert):
 
     assert alert["labels"]["severity"] in OBJECTIVE
     assert len(alert["annotations"]["summary"]) > 20
-    assert (page, anchor in runbook_anchors()) == ("docker/RUNBOOK.md", True)
+    assert (page, anchor in runbook_anchors()) == ("docs/how-to/runbook.md", True)
 
 
 def test_runbook_section_belongs_to_an_alert():

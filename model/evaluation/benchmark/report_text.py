@@ -6,7 +6,7 @@ INTRODUCTION_TEXT = (
     "Every method learned from the same log with the same encoder, embedding width and budget"
     " of epochs. Baselines have the settings of their papers where these fit and stop early on "
     "validation; ours has one configuration a log, chosen on the validation part of one seed, and "
-    "so had more tuning than they: LOG.md lists what was tried. `nlgr` is the published method: "
+    "so had more tuning than they: docs/experiments lists what was tried. `nlgr` is the published method: "
     "both nets as in the paper, choosing by its own evaluator, so its value ratio is under that "
     "one. `single` is a method's own list; `served`"
     " is what the service would do with it: of 8 of its lists and the input list the one that"

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for page and numbers")
     given = parser.parse_args(argv)
-    effort = EvaluationOptions(max_requests=given.requests, climb_restarts=given.climb_restarts)
+    effort = EvaluationOptions(max_requests=given.requests, climb_restarts=given.restarts)
     try:
         tables = load_log_tables(given.log)
         evaluator, generator = read_checkpoint(given.evaluator), read_checkpoint(given.generator)
