@@ -1,4 +1,4 @@
-"""`make bench`: the service beside a plain reference on this machine, written into docs/benchmarks/serving.md.
+"""`make bench`: the service beside a plain reference, written into docs/benchmarks/serving.md.
 
 Linux, two cores: one for the measured process, one for the load and Redis. About ten minutes.
 """

@@ -29,7 +29,7 @@ def alert_rules() -> list[dict[str, Any]]:
     return [rule for rule in recorded_and_alert_rules() if "alert" in rule]
 
 
-def tested_alerts() -> list[tuple[str, bool]]:
+def alerts_under_test() -> list[tuple[str, bool]]:
     """Name of every alert that a unit test looks at, and whether it is to fire there."""
     found = []
     for path in UNIT_TESTS:
@@ -64,11 +64,11 @@ def test_runbook_section_belongs_to_an_alert():
 
 @pytest.mark.parametrize("alert", alert_rules(), ids=lambda a: a["alert"])
 def test_alert_has_firing_and_silent_test(alert):
-    assert {fires for name, fires in tested_alerts() if name == alert["alert"]} == {True, False}
+    assert {fires for name, fires in alerts_under_test() if name == alert["alert"]} == {True, False}
 
 
 def test_alert_tests_name_existing_alerts():
-    assert {name for name, _ in tested_alerts()} == {alert["alert"] for alert in alert_rules()}
+    assert {name for name, _ in alerts_under_test()} == {alert["alert"] for alert in alert_rules()}
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,12 @@ def test_chart_image_digest_overrides_tag():
 
 
 def test_chart_documented_command_renders():
-    words = (CHART.parents[2] / "docs" / "how-to" / "kubernetes.md").read_text().replace("\\\n", " ").split()
+    words = (
+        (CHART.parents[2] / "docs" / "how-to" / "kubernetes.md")
+        .read_text()
+        .replace("\\\n", " ")
+        .split()
+    )
     given = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
     assert len(given) == 3
     values = helm.parse_set_string(",".join(given))

@@ -1,4 +1,4 @@
-"""The client of docs/how-to/call-the-service.md, run as it is printed there, against a real process."""
+"""The client printed in docs/how-to/call-the-service.md, run against a real process."""
 
 from __future__ import annotations
 

@@ -43,9 +43,7 @@ def write_log(csv_dir: Path, log_dir: Path) -> int:
     pq.write_table(pa.Table.from_pylist(requests), log_dir / "impressions" / "part-0.parquet")
     items = [row | {"price": float(row["price"])} for row in read_csv(csv_dir / "items.csv")]
     pq.write_table(pa.Table.from_pylist(items), log_dir / "items.parquet")
-    pq.write_table(
-        pa.Table.from_pylist(read_csv(csv_dir / "users.csv")), log_dir / "users.parquet"
-    )
+    pq.write_table(pa.Table.from_pylist(read_csv(csv_dir / "users.csv")), log_dir / "users.parquet")
     shutil.copyfile(csv_dir / "schema.toml", log_dir / "schema.toml")
     return len(requests)
 
