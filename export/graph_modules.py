@@ -1,4 +1,4 @@
-"""The nets as graphs: flat named tensors in, flat named tensors out (DESIGN section 8).
+"""The nets as graphs: flat named tensors in, flat named tensors out (docs/reference/artifact.md).
 
 Names, types and dynamic axes are declared here, once; the manifest repeats them.
 """

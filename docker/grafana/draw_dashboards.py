@@ -181,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:9090")
     parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "docs" / "pictures")
     parser.add_argument("--rate-interval", type=int, default=60, help="seconds")
     given = parser.parse_args(argv)
     end = time.time()

@@ -1,4 +1,4 @@
-"""`make bench`: the service beside a plain reference on this machine, written into RESULTS.md.
+"""`make bench`: the service beside a plain reference, written into docs/benchmarks/serving.md.
 
 Linux, two cores: one for the measured process, one for the load and Redis. About ten minutes.
 """
@@ -208,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", nargs="+", choices=BENCH_PARTS, default=list(BENCH_PARTS))
     parser.add_argument("--quick", action="store_true", help="seconds, for tests: says nothing")
     parser.add_argument("--json", type=Path, help="every number that was measured")
-    parser.add_argument("--write", type=Path, help="RESULTS.md, between its marks")
+    parser.add_argument("--write", type=Path, help="a Markdown page, between its marks")
     return parser
 
 

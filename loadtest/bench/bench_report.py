@@ -1,4 +1,4 @@
-"""The benchmark's numbers as a page of Markdown, and its place in RESULTS.md."""
+"""The benchmark's numbers as a page of Markdown, and its place in docs/benchmarks/serving.md."""
 
 from __future__ import annotations
 

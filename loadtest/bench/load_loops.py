@@ -2,7 +2,7 @@
 
 Not locust's client: event loops round timers up to a millisecond, half of what a request takes.
 `select` takes microseconds. Latency counts from the moment a request was due. Equal to `wrk` in
-what it measures; `RESULTS.md` has both side by side.
+what it measures; docs/benchmarks/serving.md has both side by side.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run")
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--rate", type=float, default=40.0, help="requests per second")
-    parser.add_argument("--out", type=Path, default=DASHBOARD_DIR.parent / "pictures")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
     given = parser.parse_args(argv)
     run = ServedRun.from_folders(given.run / "artifact", given.run / "generator")
     # Budgets as in docker/.env: callers, service, Redis and Prometheus share one machine.

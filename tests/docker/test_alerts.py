@@ -14,6 +14,7 @@ from tests.docker.metric_names import exposed_series, series_in_expression
 
 PROMETHEUS = Path(__file__).parents[2] / "docker" / "prometheus"
 RULES = PROMETHEUS / "alerts.yml"
+RUNBOOK = Path(__file__).parents[2] / "docs" / "how-to" / "runbook.md"
 UNIT_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 OBJECTIVE = {"page", "ticket"}
 
@@ -28,7 +29,7 @@ def alert_rules() -> list[dict[str, Any]]:
     return [rule for rule in recorded_and_alert_rules() if "alert" in rule]
 
 
-def tested_alerts() -> list[tuple[str, bool]]:
+def alerts_under_test() -> list[tuple[str, bool]]:
     """Name of every alert that a unit test looks at, and whether it is to fire there."""
     found = []
     for path in UNIT_TESTS:
@@ -39,7 +40,7 @@ def tested_alerts() -> list[tuple[str, bool]]:
 
 def runbook_anchors() -> set[str]:
     """What a link into the runbook may end with."""
-    titles = re.findall(r"^## (.+)$", (PROMETHEUS.parent / "RUNBOOK.md").read_text(), re.MULTILINE)
+    titles = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
     return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
@@ -53,7 +54,7 @@ def test_alert_has_severity_summary_and_runbook(alert):
 
     assert alert["labels"]["severity"] in OBJECTIVE
     assert len(alert["annotations"]["summary"]) > 20
-    assert (page, anchor in runbook_anchors()) == ("docker/RUNBOOK.md", True)
+    assert (page, anchor in runbook_anchors()) == ("docs/how-to/runbook.md", True)
 
 
 def test_runbook_section_belongs_to_an_alert():
@@ -63,11 +64,11 @@ def test_runbook_section_belongs_to_an_alert():
 
 @pytest.mark.parametrize("alert", alert_rules(), ids=lambda a: a["alert"])
 def test_alert_has_firing_and_silent_test(alert):
-    assert {fires for name, fires in tested_alerts() if name == alert["alert"]} == {True, False}
+    assert {fires for name, fires in alerts_under_test() if name == alert["alert"]} == {True, False}
 
 
 def test_alert_tests_name_existing_alerts():
-    assert {name for name, _ in tested_alerts()} == {alert["alert"] for alert in alert_rules()}
+    assert {name for name, _ in alerts_under_test()} == {alert["alert"] for alert in alert_rules()}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""CAPACITY.md: its tables follow from its formulas, and the formulas are right."""
+"""The capacity page: its tables follow from its formulas, and the formulas are right."""
 
 import math
 from dataclasses import replace

@@ -296,8 +296,13 @@ def test_chart_image_digest_overrides_tag():
     assert pod(IMAGE)["containers"][0]["image"] == "relist-service:0.1.0"
 
 
-def test_chart_readme_command_renders():
-    words = (CHART.parents[1] / "README.md").read_text().replace("\\\n", " ").split()
+def test_chart_documented_command_renders():
+    words = (
+        (CHART.parents[2] / "docs" / "how-to" / "kubernetes.md")
+        .read_text()
+        .replace("\\\n", " ")
+        .split()
+    )
     given = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
     assert len(given) == 3
     values = helm.parse_set_string(",".join(given))

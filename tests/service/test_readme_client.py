@@ -1,4 +1,4 @@
-"""The client in service/README.md, run as it is printed there, against a real process."""
+"""The client printed in docs/how-to/call-the-service.md, run against a real process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from service.inference.artifact_reader import Artifact
 from tests.service.serving import Serving
 
-README = Path(__file__).parents[2] / "service" / "README.md"
+README = Path(__file__).parents[2] / "docs" / "how-to" / "call-the-service.md"
 PRINTED = "http://localhost:8000"
 
 pytestmark = pytest.mark.slow

@@ -3,8 +3,8 @@
 A trick for the request path: behind a graph run, which empties the caches, each of numpy's calls
 costs two to five microseconds whatever it computes, and one request made about sixty of them. Loops
 over its few hundred numbers, compiled by numba, take what they compute. What it gave, and what it
-takes of memory: loadtest/PROFILE.md. The compiler itself does not run where what it made before is
-found: beside the source, or where NUMBA_CACHE_DIR says.
+takes of memory: docs/experiments/profile-encoding-search.md. The compiler itself does not run where
+what it made before is found: beside the source, or where NUMBA_CACHE_DIR says.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from model.evaluation.benchmark.scenario_presets import (
     public_scenarios,
 )
 
-REPORT_DIR = Path("model/report")
+REPORT_DIR = Path("docs/benchmarks")
 WORK_DIR = Path("runs/benchmark")
 
 
