@@ -29,16 +29,16 @@ WORLD := $(RUNS)/click_world
 
 .PHONY: demo
 demo: $(DATA)/.exported ## Train on MovieLens 100K, serve on port 8000, show a list before and after
-	$(BIN)/relist-demo --run $(DATA)
+	$(BIN)/relist demo --run $(DATA)
 
 .PHONY: demo-world
 demo-world: $(WORLD)/.exported ## The same on 48,000 simulated lists, whose true value is known
-	$(BIN)/relist-demo --run $(WORLD)
+	$(BIN)/relist demo --run $(WORLD)
 
 .PHONY: serve
 serve: $(READY) ## Serve the artifact of RUN (default runs/movielens) from memory, without Redis
 	RERANK_ARTIFACT_DIR=$(RUN)/artifact RERANK_USERS_FILE=$(RUN)/generator/users.bin \
-	RERANK_REQUESTS_FILE=$(RUN)/generator/requests.jsonl RERANK_PORT=$(PORT) $(BIN)/relist-serve
+	RERANK_REQUESTS_FILE=$(RUN)/generator/requests.jsonl RERANK_PORT=$(PORT) $(BIN)/relist serve
 
 ##@ The steps of the demo, each started from what is there
 
@@ -71,16 +71,16 @@ $(1)/.logged: | $(READY)
 	@touch $$@
 
 $(1)/.evaluated: $(1)/.logged $(3) | $(READY)
-	$(BIN)/relist-train-evaluator --log $(1)/log --config $(3) --out $(1)/evaluator
+	$(BIN)/relist train evaluator --log $(1)/log --config $(3) --out $(1)/evaluator
 	@touch $$@
 
 $(1)/.trained: $(1)/.evaluated $(3) | $(READY)
-	$(BIN)/relist-train-generator --log $(1)/log --evaluator $(1)/evaluator --config $(3) \
+	$(BIN)/relist train generator --log $(1)/log --evaluator $(1)/evaluator --config $(3) \
 		--out $(1)/generator
 	@touch $$@
 
 $(1)/.exported: $(1)/.trained | $(READY)
-	$(BIN)/relist-export --evaluator $(1)/evaluator --generator $(1)/generator --out $(1)/artifact
+	$(BIN)/relist export --evaluator $(1)/evaluator --generator $(1)/generator --out $(1)/artifact
 	@touch $$@
 endef
 $(eval $(call steps,$(DATA),movielens,model/config/presets/movielens.toml))
@@ -95,7 +95,7 @@ evaluate: $(DATA)/.trained ## Measure the demo's pair on later requests, beside 
 	$(BIN)/relist evaluate --log $(DATA)/log --evaluator $(DATA)/evaluator \
 		--generator $(DATA)/generator --out $(DATA)/evaluated
 latency: $(READY) ## One request at a time against a started service (RUN, PORT): median and p99
-	$(BIN)/relist-latency --url http://127.0.0.1:$(PORT) --requests $(RUN)/generator/requests.jsonl
+	$(BIN)/relist latency --url http://127.0.0.1:$(PORT) --requests $(RUN)/generator/requests.jsonl
 
 URL ?= http://127.0.0.1:$(PORT)
 RATE ?= 100

@@ -1,4 +1,4 @@
-"""`relist-load`: fills the feature store from the files that training wrote.
+"""`relist load`: fills the feature store from the files that training wrote.
 
 Streams users.bin into Redis, and with --items puts a new item table in place of the present one.
 Serves nothing.
@@ -6,15 +6,14 @@ Serves nothing.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Annotated, NamedTuple, TextIO
 
 from pydantic import ValidationError
 from redis.exceptions import RedisError
+from typer import Argument, Exit, Option, echo
 
 from model.contract.artifact.manifest import read_manifest
 from model.contract.errors import ContractError, ManifestError, UserRecordError
@@ -26,7 +25,7 @@ from service.features.redis_clients import open_sync_redis_client
 from service.settings import MEMORY, Settings
 
 USERS_FILE = "users.bin"
-EXIT_OK, EXIT_INVALID_INPUT, EXIT_REDIS_UNREACHABLE = 0, 1, 2
+EXIT_INVALID_INPUT, EXIT_REDIS_UNREACHABLE = 1, 3  # 2 is a wrong command line
 _REDRAW_INTERVAL_S = 0.2
 
 
@@ -60,21 +59,59 @@ class ProgressMeter:
         return f"{share}  {rate:,.0f}/s  {left:,.0f} s left".ljust(60)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit status."""
-    options = _parser().parse_args(arguments)
+def load(
+    users: Annotated[Path, Argument(help="File users.bin, or the folder that holds it.")],
+    items: Annotated[
+        Path | None, Option(help="File items.npz: also switch to this item table.")
+    ] = None,
+    artifact: Annotated[
+        Path | None, Option(help="Refuse files of another schema than this artifact.")
+    ] = None,
+    redis_url: Annotated[str | None, Option(help="Default: RERANK_REDIS_URL.")] = None,
+    *,
+    cluster: Annotated[
+        bool | None,
+        Option(help="The address is any node of a Redis Cluster. Default: RERANK_REDIS_CLUSTER."),
+    ] = None,
+    prefix: Annotated[
+        str | None, Option(help="Of all keys. Default: RERANK_REDIS_PREFIX, or relist.")
+    ] = None,
+    ttl_s: Annotated[
+        int | None, Option(min=1, help="Seconds until users expire. Default: never.")
+    ] = None,
+) -> None:
+    """Write users.bin, and with --items an item table, into Redis.
+
+    Exit status: 0 when written, 1 for files or settings that cannot be used, 3 when Redis cannot be
+    used.
+    """
     address = "Redis"
     try:
-        target = _resolve_target(options)
+        target = _resolve_target(RedisOptions(redis_url, prefix, cluster), artifact)
         address = parse_redis_url(target.url).display_url  # raises RedisUrlError, a ValueError
-        _load(options, target, sys.stderr)
+        _write(StoreFiles(users, items, artifact), target, ttl_s, sys.stderr)
     except (RedisError, OSError) as error:
-        sys.stderr.write(f"relist-load: {address} cannot be used: {error}\n")
-        return EXIT_REDIS_UNREACHABLE
+        echo(f"relist load: {address} cannot be used: {error}", err=True)
+        raise Exit(EXIT_REDIS_UNREACHABLE) from error
     except (ContractError, ValueError) as error:
-        sys.stderr.write(f"relist-load: {error}\n")
-        return EXIT_INVALID_INPUT
-    return EXIT_OK
+        echo(f"relist load: {error}", err=True)
+        raise Exit(EXIT_INVALID_INPUT) from error
+
+
+class StoreFiles(NamedTuple):
+    """Files to write; `artifact`: whose schema they must have."""
+
+    users: Path
+    items: Path | None
+    artifact: Path | None
+
+
+class RedisOptions(NamedTuple):
+    """Options of the command line; None: the setting of the service counts."""
+
+    url: str | None
+    prefix: str | None
+    cluster: bool | None
 
 
 class RedisTarget(NamedTuple):
@@ -85,22 +122,22 @@ class RedisTarget(NamedTuple):
     cluster: bool
 
 
-def _load(options: argparse.Namespace, target: RedisTarget, out: TextIO) -> None:
+def _write(files: StoreFiles, target: RedisTarget, ttl_s: int | None, out: TextIO) -> None:
     """Check the files before anything is written, then write."""
-    path = options.users / USERS_FILE if options.users.is_dir() else options.users
+    path = files.users / USERS_FILE if files.users.is_dir() else files.users
     if not path.is_file():
         raise UserRecordError(
             reason=f"{path}: no such file (give users.bin or the folder it lies in)"
         )
     head = read_user_stream_header(path)
-    if options.artifact is not None:
-        expected = read_manifest(options.artifact.resolve()).schema_hash
+    if files.artifact is not None:
+        expected = read_manifest(files.artifact.resolve()).schema_hash
         if head.schema_hash != expected:
             raise ManifestError(
-                artifact=str(options.artifact),
+                artifact=str(files.artifact),
                 reason=f"its schema is {expected}, that of {path} is {head.schema_hash}",
             )
-    table = None if options.items is None else ItemTable.read(options.items)
+    table = None if files.items is None else ItemTable.read(files.items)
     prefix = target.prefix
     with open_sync_redis_client(target.url, cluster=target.cluster) as client:
         client.ping()
@@ -108,7 +145,7 @@ def _load(options: argparse.Namespace, target: RedisTarget, out: TextIO) -> None
         users = read_user_stream(path)
         meter.finish(
             write_users_to_redis(
-                client, users, prefix=prefix, ttl_s=options.ttl_s, on_progress=meter
+                client, users, prefix=prefix, ttl_s=ttl_s, on_progress=meter
             )
         )
         if table is not None:
@@ -122,46 +159,17 @@ def _load(options: argparse.Namespace, target: RedisTarget, out: TextIO) -> None
                 meter.finish(len(table.ids))
 
 
-def _resolve_target(options: argparse.Namespace) -> RedisTarget:
+def _resolve_target(options: RedisOptions, artifact: Path | None) -> RedisTarget:
     """From the command line, else from the RERANK_ settings."""
-    if None not in (options.redis_url, options.prefix, options.cluster):
-        return RedisTarget(options.redis_url, options.prefix, options.cluster)
+    if options.url is not None and options.prefix is not None and options.cluster is not None:
+        return RedisTarget(options.url, options.prefix, options.cluster)
     try:
-        settings = Settings(artifact_dir=options.artifact or Path())
+        settings = Settings(artifact_dir=artifact or Path())
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"settings: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    url = options.redis_url or settings.redis_url.get_secret_value()
+    url = options.url or settings.redis_url.get_secret_value()
     if url == MEMORY:
         raise ValueError("no Redis to fill: give --redis-url, or set RERANK_REDIS_URL")
     cluster = settings.redis_cluster if options.cluster is None else options.cluster
     return RedisTarget(url, options.prefix or settings.redis_prefix, cluster)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="relist-load", description=__doc__)
-    parser.add_argument("users", type=Path, help="users.bin, or the folder it lies in")
-    parser.add_argument("--items", type=Path, help="items.npz: also switch to this item table")
-    parser.add_argument("--artifact", type=Path, help="refuse files of another schema than this")
-    parser.add_argument("--redis-url", help="default: RERANK_REDIS_URL")
-    parser.add_argument(
-        "--cluster",
-        action=argparse.BooleanOptionalAction,
-        help="the address is any node of a Redis Cluster; default: RERANK_REDIS_CLUSTER",
-    )
-    parser.add_argument("--prefix", help="of all keys; default: RERANK_REDIS_PREFIX or relist")
-    parser.add_argument(
-        "--ttl-s", type=_positive_int, help="users expire after this; default: never"
-    )
-    return parser
-
-
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("takes a number of seconds above 0")
-    return value
-
-
-if __name__ == "__main__":
-    sys.exit(main())

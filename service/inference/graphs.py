@@ -35,7 +35,7 @@ ORT_ERRORS: tuple[type[Exception], ...] = tuple(
     if isinstance(kind, type) and issubclass(kind, Exception)
 )
 BATCH_AXIS, HISTORY_AXIS = "B", "H"  # names of dynamic axes in the exported graphs
-# This fusion makes these graphs 25 % slower (DESIGN section 9).
+# This fusion makes these graphs 25 % slower (docs/experiments/first-speed-measurements.md).
 _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
 
 

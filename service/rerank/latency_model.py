@@ -18,7 +18,7 @@ _MAX_SLOWDOWN = 20.0
 _HEADROOM = 1.5
 _BATCH_COST = 0.65  # latency of each further request in a batch, over one alone (RESULTS.md)
 # Larger batches are slower than separate runs, because their arrays leave the CPU caches
-# (loadtest/PROFILE.md).
+# (docs/experiments/profile-http-redis.md).
 _MAX_BATCH_CANDIDATES = 1000
 _MAX_BATCH_SCORES = 12_800  # candidates times lists, over all requests
 # Decay of the slowdown factor for a refused step. Small: a step that then overruns costs the

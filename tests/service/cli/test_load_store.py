@@ -8,6 +8,7 @@ from model.contract.schema.fitted import FittedSchema
 from model.contract.store.user_record import item_table_version_redis_key, user_redis_key
 from model.contract.store.user_stream import write_user_stream
 from service.cli import load_store
+from tests.relist_command import run_relist
 from service.features.embedded_redis import EmbeddedRedis
 from tests.service.features.sample_item_tables import SCHEMA, make_item_table
 
@@ -30,7 +31,7 @@ def run(redis_server, capfd):
     """The command against the shared server: exit status and what it said."""
 
     def command(*arguments, url=redis_server.url):
-        status = load_store.main([*map(str, arguments), "--redis-url", url, "--prefix", "p"])
+        status = run_relist("load", *arguments, "--redis-url", url, "--prefix", "p")
         return status, capfd.readouterr().err
 
     return command
@@ -64,9 +65,9 @@ def test_load_store_unchanged_items_are_not_rewritten(run, handover, redis_serve
     assert (status, "serves already" in said) == (0, True)
 
 
-def test_load_store_unreachable_redis_exits_2_without_password(run, handover):
+def test_load_store_unreachable_redis_exits_3_without_password(run, handover):
     status, said = run(handover, url="redis://:hush-hush@127.0.0.1:1/0")
-    assert status == 2
+    assert status == 3
     assert said.startswith("relist-load: redis://127.0.0.1:1/0 cannot be used: ")
     assert said.count("\n") == 1
     assert "hush" not in said
@@ -77,21 +78,21 @@ def test_load_store_unreachable_redis_exits_2_without_password(run, handover):
 )
 def test_load_store_unescaped_password_is_never_shown(run, handover, password):
     status, said = run(handover, url=f"redis://:{password}@127.0.0.1:1/0")
-    assert status in (1, 2)
+    assert status in (1, 3)
     assert said.count("\n") == 1
     assert "zebra" not in said
     assert "pa@" not in said
 
 
-def test_load_store_missing_cluster_exits_2(run, handover):
+def test_load_store_missing_cluster_exits_3(run, handover):
     status, said = run(handover, "--cluster", url="redis://127.0.0.1:1")
-    assert status == 2
+    assert status == 3
     assert said.startswith("relist-load: redis://127.0.0.1:1/0 cannot be used: no Redis Cluster")
 
 
-def test_load_store_cluster_option_on_single_redis_exits_2(run, handover):
+def test_load_store_cluster_option_on_single_redis_exits_3(run, handover):
     status, said = run(handover, "--cluster")
-    assert (status, "no Redis Cluster" in said) == (2, True)
+    assert (status, "no Redis Cluster" in said) == (3, True)
 
 
 def test_load_store_broken_file_writes_nothing(run, handover, redis_server):
@@ -112,14 +113,14 @@ def test_load_store_broken_file_writes_nothing(run, handover, redis_server):
 
 def test_load_store_without_url_names_the_option(handover, capfd, monkeypatch):
     monkeypatch.delenv("RERANK_REDIS_URL", raising=False)
-    assert load_store.main([str(handover)]) == 1
+    assert run_relist("load", *[str(handover)]) == 1
     assert "--redis-url" in capfd.readouterr().err
 
 
 def test_load_store_uses_the_service_settings(handover, redis_server, capfd, monkeypatch):
     monkeypatch.setenv("RERANK_REDIS_URL", redis_server.url)
     monkeypatch.setenv("RERANK_REDIS_PREFIX", "from-settings")
-    assert load_store.main([str(handover)]) == 0
+    assert run_relist("load", *[str(handover)]) == 0
     with Redis.from_url(redis_server.url) as client:
         assert client.exists(user_redis_key("from-settings", "u7")) == 1
     assert "2,500" in capfd.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 
 from model.contract.store.user_record import user_redis_key
 from model.contract.store.user_stream import write_user_stream
-from service.cli import load_store
+from tests.relist_command import run_relist
 from tests.local_redis_cluster import running_redis_cluster
 from tests.service.asking import body_of, user_blob
 from tests.service.serving import Serving
@@ -22,7 +22,7 @@ def test_rerank_dead_cluster_shard_degrades_only_its_users(artifact_folder, arti
     )
     with running_redis_cluster(tmp_path) as cluster:
         where = ["--redis-url", cluster.url, "--prefix", "relist"]
-        assert load_store.main([str(tmp_path), "--cluster", *where]) == 0
+        assert run_relist("load", *[str(tmp_path), "--cluster", *where]) == 0
         settings = {
             "redis_url": cluster.url,
             "redis_cluster": "true",

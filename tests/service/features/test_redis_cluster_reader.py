@@ -18,7 +18,7 @@ from model.contract.store.user_record import (
     user_redis_key,
 )
 from model.contract.store.user_stream import write_user_stream
-from service.cli import load_store
+from tests.relist_command import run_relist
 from service.errors import FeaturesUnavailable
 from service.features.embedded_redis import LOOPBACK_HOST
 from service.features.item_refresher import ItemRefresher
@@ -212,7 +212,7 @@ async def test_item_refresher_reads_from_a_cluster(shared_cluster, tmp_path):
         write_user_stream(tmp_path / "users.bin", ITEMS_SCHEMA.hash, [("ann", b"x"), ("bo", b"y")])
         arguments = [str(tmp_path), "--items", str(tmp_path / "items.npz"), "--cluster"]
         where = ["--redis-url", shared_cluster.url, "--prefix", ITEMS_PREFIX]
-        assert load_store.main([*arguments, *where]) == 0
+        assert run_relist("load", *[*arguments, *where]) == 0
         swapped: list[ItemTable] = []
         reader = ItemTableReader(shared_cluster.url, prefix=ITEMS_PREFIX, cluster=True)
         refresher = ItemRefresher(
@@ -236,7 +236,7 @@ def test_load_store_cluster_spreads_users_over_nodes(shared_cluster, tmp_path):
         make_item_table(items).write(tmp_path / "items.npz")
         arguments = [str(tmp_path), "--items", str(tmp_path / "items.npz"), "--cluster"]
         assert (
-            load_store.main([*arguments, "--redis-url", shared_cluster.url, "--prefix", "spread"])
+            run_relist("load", *[*arguments, "--redis-url", shared_cluster.url, "--prefix", "spread"])
             == 0
         )
         with open_sync_redis_client(shared_cluster.url, cluster=True) as client:

@@ -9,7 +9,7 @@ from redis import Redis
 from model.contract.schema.item_table import ItemTable
 from model.contract.store.user_record import pack_user_record
 from model.contract.store.user_stream import write_user_stream
-from service.cli import load_store
+from tests.relist_command import run_relist
 from service.features.item_refresher import ItemRefresher
 from service.features.item_table_reader import ItemTableReader
 from service.features.redis_user_store import RedisUserStore
@@ -36,7 +36,7 @@ async def load_and_read(url, handover):
     """Load with the command, then read a user and the item table, all by this URL."""
     items = str(handover / "items.npz")
     arguments = [str(handover), "--items", items, "--redis-url", url, "--prefix", "p"]
-    assert await asyncio.to_thread(load_store.main, [*arguments, "--no-cluster"]) == 0
+    assert await asyncio.to_thread(run_relist, "load", *arguments, "--no-cluster") == 0
     store = RedisUserStore.connect(url, prefix="p", schema_hash=SCHEMA.hash)
     record = await store.fetch_user("ann", timeout_s=AMPLE_S)
     await store.close()
