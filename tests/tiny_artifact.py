@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from export.cli import TrainedModels, export_artifact
+from export.artifact_export import TrainedModels, export_artifact
 from export.publish import CURRENT_LINK
 from model.checkpoint import BEST_FILE, Checkpoint, read_checkpoint, write_checkpoint
 from model.config.pipeline_config import PipelineConfig

@@ -12,13 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.cli import main as export
 from model.checkpoint import read_checkpoint
-from model.data.cli import main as log
-from model.evaluation.single_run.cli import main as report
-from model.training.evaluator import main as train_evaluator
-from model.training.generator.cli import main as train_generator
 from service.cli.demo_client import post_rerank, wait_for_demo_service
+from tests.relist_command import run_relist
 from tests.toy_log import write_toy_log
 
 pytestmark = pytest.mark.slow
@@ -46,12 +42,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = ["--config", str(folder / "config.toml")]
     where = ["--log", str(folder / "log")]
     nets = [str(folder / kind) for kind in ("evaluator", "generator")]
-    assert log(["check", str(folder / "log")]) == 0
-    assert train_evaluator([*where, "--out", nets[0], *config]) == 0
-    assert train_generator([*where, "--evaluator", nets[0], "--out", nets[1], *config]) == 0
+    assert run_relist("log", "check", folder / "log") == 0
+    assert run_relist("train", "evaluator", *where, "--out", nets[0], *config) == 0
+    assert run_relist("train", "generator", *where, "--evaluator", nets[0], "--out", nets[1], *config) == 0
     pair = ["--evaluator", nets[0], "--generator", nets[1]]
-    assert export([*pair, "--out", str(folder / "artifact")]) == 0
-    assert report([*where, *pair, "--requests", "20", "--out", str(folder / "report")]) == 0
+    assert run_relist("export", *pair, "--out", str(folder / "artifact")) == 0
+    assert run_relist("evaluate", *where, *pair, "--requests", "20", "--out", str(folder / "report")) == 0
     return folder
 
 

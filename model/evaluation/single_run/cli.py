@@ -1,60 +1,50 @@
-"""Measure a trained pair on the later-in-time part of its log: `relist evaluate`."""
+"""`relist evaluate`. Imports what needs torch only when it runs."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
+from typing import Annotated
 
-from model.checkpoint import CheckpointError, read_checkpoint
-from model.data.errors import DataError
-from model.data.simulation.ground_truth import WORLD_NPZ
-from model.data.tables.table_cache import load_log_tables
-from model.evaluation.logged_lists import evaluate_on_logged_lists
-from model.evaluation.single_run.run_metrics import EvaluationOptions, evaluate_run, evaluated_rows
-from model.evaluation.single_run.run_report import write_run_report
+from typer import Exit, Option, echo
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Console command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--log", type=Path, required=True, help="folder of the canonical log")
-    parser.add_argument("--evaluator", type=Path, required=True, help="folder of its checkpoint")
-    parser.add_argument("--generator", type=Path, required=True, help="folder of its checkpoint")
-    parser.add_argument("--requests", type=int, default=1000, help="test requests (default: 1000)")
-    parser.add_argument(
-        "--restarts",
-        type=int,
-        default=0,
-        help="climbs that look for the best list in spaces too large to enumerate; slow "
-        "(default: 0, no value ratio there)",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for page and numbers")
-    given = parser.parse_args(argv)
-    effort = EvaluationOptions(max_requests=given.requests, climb_restarts=given.restarts)
+def evaluate(
+    log: Annotated[Path, Option(help="Folder of the canonical log.")],
+    evaluator: Annotated[Path, Option(help="Folder of the evaluator's checkpoint.")],
+    generator: Annotated[Path, Option(help="Folder of the generator's checkpoint.")],
+    out: Annotated[Path, Option(help="Folder for the page report.md and the numbers report.json.")],
+    requests: Annotated[int, Option(min=1, help="Test requests.")] = 1000,
+    restarts: Annotated[
+        int,
+        Option(
+            min=0,
+            help="Hill climbs that look for the best list where lists are too many to enumerate; "
+            "slow. 0: no value ratio there.",
+        ),
+    ] = 0,
+    *,
+    json_output: Annotated[
+        bool, Option("--json", help="Print the numbers as JSON instead of the page.")
+    ] = False,
+) -> None:
+    """Measure a trained evaluator and generator on the later-in-time part of their log.
+
+    Exit status: 0 when written, 2 for input that cannot be used.
+    """
+    from model.checkpoint import CheckpointError
+    from model.data.errors import DataError
+    from model.evaluation.single_run.evaluation_command import run_evaluation
+    from model.evaluation.single_run.run_metrics import EvaluationOptions
+
     try:
-        tables = load_log_tables(given.log)
-        evaluator, generator = read_checkpoint(given.evaluator), read_checkpoint(given.generator)
-        logged = evaluate_on_logged_lists(evaluator, tables)
-        found = evaluate_run(generator, evaluator, tables, given.log, effort)
+        page = run_evaluation(
+            log=log,
+            evaluator_dir=evaluator,
+            generator_dir=generator,
+            out=out,
+            options=EvaluationOptions(max_requests=requests, climb_restarts=restarts),
+        )
     except (DataError, CheckpointError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    facts = {
-        "log": tables.info.name,
-        "simulated": (given.log / WORLD_NPZ).exists(),
-        "N": tables.max_candidates,
-        "M": tables.slots,
-        "requests": len(evaluated_rows(tables, effort)),
-        "evaluator": str(evaluator.config.evaluator),
-        "evaluator's seed": evaluator.config.train_evaluator.seed,
-        "generator's seed": generator.config.train_generator.seed,
-        "noise scale": generator.metadata["noise_scale"],
-    }
-    page = write_run_report(given.out, facts, logged, found)
-    sys.stdout.write(page.read_text(encoding="utf-8"))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        echo(f"relist evaluate: {error}", err=True)
+        raise Exit(2) from error
+    echo((page.with_suffix(".json") if json_output else page).read_text(encoding="utf-8"))

@@ -13,9 +13,9 @@ from model.config.pipeline_config import PipelineConfig
 from model.evaluation.benchmark.benchmark_plan import RISK_AVERSIONS, BenchmarkPlan
 from model.evaluation.benchmark.benchmark_run import EvaluatorTooWeak, run_benchmark
 from model.evaluation.benchmark.benchmark_scenario import NLGR_METHOD, RELIST_METHOD
-from model.evaluation.benchmark.cli import main
 from model.evaluation.benchmark.job_cache import JobCache
 from model.evaluation.benchmark.scenario_presets import QUICK_SIZE, custom_log_scenario
+from tests.relist_command import run_relist
 from tests.toy_log import write_toy_log
 
 COMPARED_METHODS = ("input_order", "pointwise", "prm", "random", "exact")
@@ -50,8 +50,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "holdout,overestimation,tau,neighbors",
     ]
     command += ["--work", str(folder / "work"), "--out", str(folder / "out"), "--processes", "2"]
-    assert main(command) == 0
-    assert main(command) == 0, "a second run reads the cache"
+    assert run_relist("benchmark", *command) == 0
+    assert run_relist("benchmark", *command) == 0, "a second run reads the cache"
     return folder
 
 

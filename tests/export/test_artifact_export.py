@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from export.cli import read_trained_models
+from export.artifact_export import read_trained_models
 from model.checkpoint import BEST_FILE, Checkpoint, CheckpointError, write_checkpoint
 from model.config.pipeline_config import PipelineConfig
 from model.data.tables.table_cache import build_log_tables
