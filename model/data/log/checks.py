@@ -53,7 +53,7 @@ class RowLocator:
         column: str,
         rule: str | Callable[[int], str],
     ) -> None:
-        """Raise `error` for the first row where `bad` (R,) is True; `rule` may depend on the row."""
+        """Raise `error` for the first row where `bad` (R,) is True."""
         if not bad.any():
             return
         row = int(bad.argmax())

@@ -39,16 +39,17 @@ class LogInfo:
 
 
 def read_log_info(log_dir: Path) -> LogInfo:
-    """Read log.toml; a log without one is split by time and named after its folder."""
+    """Read log.toml; without the file, a log is split by time and named after its folder."""
     path = log_dir / LOG_TOML
     return read_flat_toml(LogInfo, path) if path.exists() else LogInfo(name=log_dir.resolve().name)
 
 
 def write_log_info(log_dir: Path, info: LogInfo) -> None:
     """Write log.toml atomically."""
+    name = json.dumps(info.name, ensure_ascii=False)
     shares = ", ".join(map(str, info.shares))
     text = (
-        f'name = {json.dumps(info.name, ensure_ascii=False)}\nsplit = "{info.split}"\nshares = [{shares}]\n'
+        f'name = {name}\nsplit = "{info.split}"\nshares = [{shares}]\n'
         f"list_size = {info.list_size}\nsimulated = {str(info.simulated).lower()}\n"
     )
     with replace_file(log_dir / LOG_TOML) as fresh:

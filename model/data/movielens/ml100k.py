@@ -1,4 +1,4 @@
-"""ML-100K as it lies in the wheel: tab-separated files with typed headers -> plain columns."""
+"""Reads ML-100K from the wheel: tab-separated files with typed headers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _YEAR_IN_TITLE = re.compile(r"\((\d{4})\)\s*$")
 
 @dataclass(frozen=True)
 class Ratings:
-    """Ratings ordered by time: places of user and item, stars 1-5, Unix second; all (V,) int64."""
+    """Ratings ordered by time; all fields (V,) int64.
+
+    user, item: indices. stars: 1 to 5. timestamp_s: Unix seconds.
+    """
 
     user: IntArray
     item: IntArray
@@ -33,7 +36,7 @@ class Ratings:
 
 @dataclass(frozen=True)
 class MovieLensData:
-    """The whole data set; items and users by place."""
+    """The whole data set; items and users by index."""
 
     item_ids: list[str]
     titles: list[str]
@@ -47,16 +50,16 @@ class MovieLensData:
 
     @cached_property
     def genre_matrix(self) -> NDArray[np.float64]:
-        """(I, G) 1 where an item has a genre."""
+        """(I, G) float64, 1 where an item has a genre."""
         names = sorted({name for names in self.genres for name in names})
-        place = {name: g for g, name in enumerate(names)}
+        column = {name: g for g, name in enumerate(names)}
         out = np.zeros((len(self.genres), len(names)))
-        for i, several in enumerate(self.genres):
-            out[i, [place[name] for name in several]] = 1.0
+        for i, item_genres in enumerate(self.genres):
+            out[i, [column[name] for name in item_genres]] = 1.0
         return out
 
     def item_table(self) -> pa.Table:
-        """Items as a canonical log wants them."""
+        """Items in the layout of items.parquet."""
         return pa.table(
             {
                 "item_id": self.item_ids,
@@ -67,7 +70,7 @@ class MovieLensData:
         )
 
     def user_table(self) -> pa.Table:
-        """Users as a canonical log wants them."""
+        """Users in the layout of users.parquet."""
         return pa.table(
             {
                 "user_id": self.user_ids,
@@ -79,16 +82,20 @@ class MovieLensData:
 
 
 def read_ml100k(wheel: Path) -> MovieLensData:
-    """Read the three files out of the wheel."""
+    """Read items, users and ratings from the wheel.
+
+    Raises:
+        DownloadFailed: a file or column is missing in the wheel.
+    """
     items = _columns(wheel, "item", ["item_id", "movie_title", "release_year", "class"])
     users = _columns(wheel, "user", ["user_id", "age", "gender", "occupation"])
-    logged = _columns(wheel, "inter", ["user_id", "item_id", "rating", "timestamp"])
-    user_place = {name: i for i, name in enumerate(users["user_id"])}
-    item_place = {name: i for i, name in enumerate(items["item_id"])}
-    user = np.asarray([user_place[name] for name in logged["user_id"]], dtype=np.int64)
-    item = np.asarray([item_place[name] for name in logged["item_id"]], dtype=np.int64)
-    stars = np.asarray(logged["rating"], dtype=np.float64).astype(np.int64)
-    second = np.asarray(logged["timestamp"], dtype=np.float64).astype(np.int64)
+    ratings = _columns(wheel, "inter", ["user_id", "item_id", "rating", "timestamp"])
+    user_index = {name: i for i, name in enumerate(users["user_id"])}
+    item_index = {name: i for i, name in enumerate(items["item_id"])}
+    user = np.asarray([user_index[name] for name in ratings["user_id"]], dtype=np.int64)
+    item = np.asarray([item_index[name] for name in ratings["item_id"]], dtype=np.int64)
+    stars = np.asarray(ratings["rating"], dtype=np.float64).astype(np.int64)
+    second = np.asarray(ratings["timestamp"], dtype=np.float64).astype(np.int64)
     order = np.lexsort((item, user, second))
     titles = items["movie_title"]
     return MovieLensData(
@@ -104,16 +111,16 @@ def read_ml100k(wheel: Path) -> MovieLensData:
     )
 
 
-def _year(given: str, title: str) -> int | None:
-    """The release year; where the column is garbled it may still stand in the title."""
-    if given.isdigit():
-        return int(given)
-    found = _YEAR_IN_TITLE.search(title)
-    return int(found.group(1)) if found else None
+def _year(text: str, title: str) -> int | None:
+    """The release year from its column, else from the title."""
+    if text.isdigit():
+        return int(text)
+    match = _YEAR_IN_TITLE.search(title)
+    return int(match.group(1)) if match else None
 
 
 def _columns(wheel: Path, kind: str, names: list[str]) -> dict[str, list[str]]:
-    """The named columns of one tab-separated file, whose header says `name:type`."""
+    """The named columns of a tab-separated file with a header of `name:type`."""
     file = f"{_FOLDER}.{kind}"
     try:
         with zipfile.ZipFile(wheel) as archive:

@@ -1,7 +1,7 @@
-"""Adapter: ML-100K ratings -> a canonical log of sittings; every candidate's label is known.
+"""Writes ML-100K as a canonical log of rating sessions with a label for every candidate.
 
-A sitting's candidates are what the user rated in it; click = 4 stars or more, conversion = 5. Order
-of ratings and labels reach neither the upstream score nor any feature.
+Candidates of a session are the items that the user rated in it; click = 4 stars or more,
+conversion = 5. Neither the order of ratings nor labels reach the upstream score or a feature.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ class MovieLensConfig:
 
 @dataclass(frozen=True)
 class RatingSession:
-    """One user's ratings of one evening: `items` (n,) and `stars` (n,) in random order."""
+    """Ratings of one user without a long pause.
+
+    start_s: Unix second of the first rating. timestamp: Unix ms, distinct for a user.
+    items, stars: (n,) int64 in random order.
+    """
 
     session_id: str
     user: int
@@ -68,24 +72,24 @@ class RatingSession:
 
 
 def write_movielens_log(wheel: Path, log_dir: Path, config: MovieLensConfig) -> int:
-    """Write the canonical log; returns its number of rows."""
+    """Write the canonical log; return its number of requests."""
     data = read_ml100k(wheel)
     rng = np.random.default_rng(config.seed)
-    sittings = sorted(split_rating_sessions(data, config, rng), key=lambda s: (s.timestamp, s.user))
+    sessions = sorted(split_rating_sessions(data, config, rng), key=lambda s: (s.timestamp, s.user))
     info = LogInfo(name="movielens", split=config.split, shares=config.shares)
-    user = np.asarray([s.user for s in sittings], dtype=np.int32)
-    timestamp = np.asarray([s.timestamp for s in sittings], dtype=np.int64)
+    user = np.asarray([s.user for s in sessions], dtype=np.int32)
+    timestamp = np.asarray([s.timestamp for s in sessions], dtype=np.int64)
     part = assign_parts(user, timestamp, data.user_ids, info)
     with replace_log_dir(log_dir) as fresh:
-        rows = _Rows(data, config)
-        past = UpstreamRanker(
+        rows = _LogColumns(data, config)
+        ranker = UpstreamRanker(
             data.ratings, data.genre_matrix, len(data.user_ids), UpstreamRankerConfig()
         )
-        for sitting, p in tqdm(
-            list(zip(sittings, part, strict=True)), desc="rating sessions", unit=""
+        for session, p in tqdm(
+            list(zip(sessions, part, strict=True)), desc="rating sessions", unit=""
         ):
-            past.advance_to(sitting.start_s)
-            rows.add(sitting, past, config.passes if p == TRAIN else None, rng)
+            ranker.advance_to(session.start_s)
+            rows.add(session, ranker, config.passes if p == TRAIN else None, rng)
         rows.write(fresh)
         pq.write_table(data.item_table(), fresh / ITEMS_PARQUET)
         pq.write_table(data.user_table(), fresh / USERS_PARQUET)
@@ -99,40 +103,40 @@ def write_movielens_log(wheel: Path, log_dir: Path, config: MovieLensConfig) -> 
 def split_rating_sessions(
     data: MovieLensData, config: MovieLensConfig, rng: np.random.Generator
 ) -> Iterator[RatingSession]:
-    """Part each user's ratings at long pauses, and long sittings evenly."""
+    """Split the ratings of each user at long pauses, and long sessions evenly."""
     ratings = data.ratings
     tie = rng.permutation(len(ratings.timestamp_s))
     order = np.lexsort((tie, ratings.timestamp_s, ratings.user))
     user, second = ratings.user[order], ratings.timestamp_s[order]
     new = (np.diff(user) != 0) | (np.diff(second) > 60 * config.gap_minutes)
-    for whole in np.split(order, np.flatnonzero(new) + 1):
-        if len(whole) < config.min_candidates:
+    for session in np.split(order, np.flatnonzero(new) + 1):
+        if len(session) < config.min_candidates:
             continue
-        pieces = np.array_split(whole, -(-len(whole) // config.max_candidates))
-        yield from _sittings(data, ratings, pieces, rng)
+        pieces = np.array_split(session, -(-len(session) // config.max_candidates))
+        yield from _rating_sessions(data, ratings, pieces, rng)
 
 
-def _sittings(
+def _rating_sessions(
     data: MovieLensData, ratings: Ratings, pieces: list[IntArray], rng: np.random.Generator
 ) -> Iterator[RatingSession]:
-    """One sitting a piece; pieces that begin in the same second stay apart by a millisecond."""
-    earlier = 0
+    """One session a piece; pieces that begin in the same second differ by a millisecond."""
+    timestamp = 0
     for piece in pieces:
         second, user = int(ratings.timestamp_s[piece[0]]), int(ratings.user[piece[0]])
-        earlier = max(1000 * second, earlier + 1)
-        mixed = rng.permutation(piece)
+        timestamp = max(1000 * second, timestamp + 1)
+        shuffled = rng.permutation(piece)
         yield RatingSession(
-            session_id=f"{data.user_ids[user]}-{earlier}",
+            session_id=f"{data.user_ids[user]}-{timestamp}",
             user=user,
             start_s=second,
-            timestamp=earlier,
-            items=ratings.item[mixed],
-            stars=ratings.stars[mixed],
+            timestamp=timestamp,
+            items=ratings.item[shuffled],
+            stars=ratings.stars[shuffled],
         )
 
 
-class _Rows:
-    """Collects the rows of the log and writes them."""
+class _LogColumns:
+    """Collects the columns of the log and writes them."""
 
     def __init__(self, data: MovieLensData, config: MovieLensConfig) -> None:
         self._data, self._config = data, config
@@ -150,36 +154,36 @@ class _Rows:
 
     def add(
         self,
-        sitting: RatingSession,
-        past: UpstreamRanker,
+        session: RatingSession,
+        ranker: UpstreamRanker,
         passes: int | None,
         rng: np.random.Generator,
     ) -> None:
-        """Add a sitting's rows: the pages of each pass, or None: the upstream's list alone."""
-        score = past.score_items(sitting.user, sitting.items)
+        """Add the rows of a session: the pages of each pass; for None, the upstream list only."""
+        score = ranker.score_items(session.user, session.items)
         order = np.argsort(-score, kind="stable")
-        items, score = sitting.items[order], score[order]
+        items, score = session.items[order], score[order]
         if passes is None:
             lists = [np.arange(self._config.slots)]
         else:
             lists = [page for number in range(passes) for page in self._pages(score, number, rng)]
         for number, shown in enumerate(lists):
-            self._ids.append(f"{sitting.session_id}-{number:02d}")
-            self._user.append(sitting.user)
-            self._timestamp.append(sitting.timestamp)
+            self._ids.append(f"{session.session_id}-{number:02d}")
+            self._user.append(session.user)
+            self._timestamp.append(session.timestamp)
             self._items.append(items)
-            self._stars.append(sitting.stars[order])
+            self._stars.append(session.stars[order])
             self._scores.append(score)
-            self._popularity.append(past.rating_counts[items])
+            self._popularity.append(ranker.rating_counts[items])
             self._shown.append(shown)
 
     def _pages(
         self, score: NDArray[np.float64], number: int, rng: np.random.Generator
     ) -> list[IntArray]:
-        """Every candidate once, page by page; passes after the first draw an order of their own.
+        """Every candidate once, page by page; passes after the first draw a random order.
 
-        Short sittings would otherwise teach most: with as many lists as a long one, each of their
-        candidates is shown several times as often.
+        The number of pages grows with the session, so that candidates of short sessions are not
+        shown more often than those of long ones.
         """
         spread = self._config.exploration * max(float(score.std()), 1e-6)
         noise = rng.gumbel(0.0, spread, len(score)) if number else 0.0
@@ -187,7 +191,7 @@ class _Rows:
         return np.array_split(order, -(-len(order) // self._config.slots))
 
     def write(self, folder: Path) -> None:
-        """Write impressions and truth."""
+        """Write impressions and labels of all candidates."""
         counts = np.asarray([len(items) for items in self._items])
         slots = np.asarray([len(shown) for shown in self._shown])
         pairs = list(zip(self._items, self._stars, self._shown, strict=True))
@@ -203,21 +207,21 @@ class _Rows:
             "upstream_scores": list_column(_float32(self._scores), counts),
             "popularity_so_far": list_column(_float32(self._popularity), counts),
             "shown": list_column(take_ids(item_ids, shown_items), slots),
-            "clicks": list_column(_flags(shown_stars, MIN_CLICK_STARS), slots),
-            "conversions": list_column(_flags(shown_stars, MIN_CONVERSION_STARS), slots),
+            "clicks": list_column(_at_least(shown_stars, MIN_CLICK_STARS), slots),
+            "conversions": list_column(_at_least(shown_stars, MIN_CONVERSION_STARS), slots),
         }
         write_impressions(folder, 0, impressions)
-        truth = {
+        labels = {
             "request_id": ids,
-            "clicks": list_column(_flags(stars, MIN_CLICK_STARS), counts),
-            "conversions": list_column(_flags(stars, MIN_CONVERSION_STARS), counts),
+            "clicks": list_column(_at_least(stars, MIN_CLICK_STARS), counts),
+            "conversions": list_column(_at_least(stars, MIN_CONVERSION_STARS), counts),
         }
-        write_candidate_labels(folder, truth)
+        write_candidate_labels(folder, labels)
 
 
 def _float32(values: list[NDArray[np.float64]]) -> NDArray[np.float32]:
     return np.concatenate(values).astype(np.float32)
 
 
-def _flags(stars: IntArray, least: int) -> NDArray[np.int8]:
-    return (stars >= least).astype(np.int8)
+def _at_least(stars: IntArray, minimum: int) -> NDArray[np.int8]:
+    return (stars >= minimum).astype(np.int8)

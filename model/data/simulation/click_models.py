@@ -1,7 +1,6 @@
-"""How a simulated user answers a whole list: written-down models of which the truth is known.
+"""Click models of simulated users, with exact click probabilities of a whole list.
 
-Each gives the exact probability of a click in every slot, and draws clicks from it. They know
-tastes and genres, neither logs nor files.
+They read tastes and genres only, neither logs nor files.
 """
 
 from __future__ import annotations
@@ -21,37 +20,43 @@ LISTWISE, CASCADE = "listwise", "cascade"
 
 @dataclass(frozen=True)
 class ItemGenres:
-    """Which item has which genre. matrix: (I, G) float 0/1."""
+    """Genres of the items.
+
+    matrix: (I, G) float, 1 where an item has a genre.
+    """
 
     matrix: FloatArray
 
     @cached_property
     def cosine_similarity(self) -> FloatArray:
-        """(I, I) float32 cosine of two items' genres, 0 for an item without any."""
+        """(I, I) float32 cosine of the genres of two items, 0 for an item without genres."""
         length = np.linalg.norm(self.matrix, axis=1, keepdims=True)
         unit = self.matrix / np.maximum(length, 1.0)
         return (unit @ unit.T).astype(np.float32)
 
 
 class ClickModel(Protocol):
-    """Answers L lists of M items each; `factor_weights` (L, M) says how much the user likes each item."""
+    """Clicks on L lists of M items each.
+
+    taste: (L, M) taste of the user for each item of the list. items: (L, M) item indices.
+    """
 
     def click_probabilities(
         self, taste: FloatArray, items: ItemIndices, genres: ItemGenres
     ) -> FloatArray:
-        """(L, M) exact probability that the slot is clicked."""
+        """(L, M) float, exact click probability of each slot."""
         ...
 
     def sample_clicks(
         self, taste: FloatArray, items: ItemIndices, genres: ItemGenres, rng: np.random.Generator
     ) -> NDArray[np.int8]:
-        """(L, M) clicks of one visit."""
+        """(L, M) int8 clicks, drawn once for each list."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListwiseClickModel:
-    """Attention falls with the slot; similar items above take appeal away; contrast adds it.
+    """Attention falls with the slot; similar items above reduce appeal; contrast adds appeal.
 
     P(click at j) = 1 / (1 + decay j) * sigmoid(taste_weight s_j - saturation_weight sat_j
                     + contrast_weight contrast_j - offset)
@@ -69,20 +74,20 @@ class ListwiseClickModel:
     def click_probabilities(
         self, taste: FloatArray, items: ItemIndices, genres: ItemGenres
     ) -> FloatArray:
-        """(L, M) exact click probabilities; slots are answered independently."""
+        """(L, M) exact click probabilities; slots are independent."""
         slots = taste.shape[1]
         j = np.arange(slots)
         above = np.where(j[:, None] > j, np.exp(-(j[:, None] - j - 1) / self.reach), 0.0)
         alike = genres.cosine_similarity[items[:, :, None], items[:, None, :]]
         saturation = np.einsum("ljk,jk->lj", alike, above.astype(np.float32))
         logit = self.taste_weight * taste - self.saturation_weight * saturation
-        logit = logit + self.contrast_weight * (taste - _beside(taste)) - self.offset
+        logit = logit + self.contrast_weight * (taste - _adjacent_mean(taste)) - self.offset
         return _sigmoid(logit) / (1.0 + self.decay * j)
 
     def sample_clicks(
         self, taste: FloatArray, items: ItemIndices, genres: ItemGenres, rng: np.random.Generator
     ) -> NDArray[np.int8]:
-        """(L, M) clicks."""
+        """(L, M) int8 clicks."""
         return (rng.random(taste.shape) < self.click_probabilities(taste, items, genres)).astype(
             np.int8
         )
@@ -90,7 +95,7 @@ class ListwiseClickModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeClickModel:
-    """The user reads from the top and leaves, sometimes after a click, sometimes out of boredom.
+    """The user reads from the top and leaves with one probability after a click, another without.
 
     P(click at j | seen) = sigmoid(taste_weight s_j + contrast_weight (s_j - mean s of the list)
                            - saturation_weight sat_j - offset)
@@ -108,23 +113,23 @@ class CascadeClickModel:
     def click_probabilities(
         self, taste: FloatArray, items: ItemIndices, genres: ItemGenres
     ) -> FloatArray:
-        """(L, M) exact click probabilities, by forward recursion over "still reading"."""
+        """(L, M) exact click probabilities, by recursion over the slots."""
         return self._walk(self._attraction(taste, items, genres), lambda p: p)
 
     def sample_clicks(
         self, taste: FloatArray, items: ItemIndices, genres: ItemGenres, rng: np.random.Generator
     ) -> NDArray[np.int8]:
-        """(L, M) clicks: the same walk, each step drawn."""
+        """(L, M) int8 clicks: the same recursion, each step drawn."""
 
-        def toss(chance: FloatArray) -> FloatArray:
-            return (rng.random(chance.shape) < chance).astype(np.float64)
+        def draw(probability: FloatArray) -> FloatArray:
+            return (rng.random(probability.shape) < probability).astype(np.float64)
 
-        return self._walk(self._attraction(taste, items, genres), toss).astype(np.int8)
+        return self._walk(self._attraction(taste, items, genres), draw).astype(np.int8)
 
     def _walk(
         self, attraction: FloatArray, settle: Callable[[FloatArray], FloatArray]
     ) -> FloatArray:
-        """Read slot by slot; `settle` keeps probabilities, or tosses a coin for each."""
+        """Read slot by slot; `settle` keeps probabilities, or draws from them."""
         reading: FloatArray = np.ones(len(attraction))
         out = np.empty(attraction.shape)
         for j in range(attraction.shape[1]):
@@ -134,16 +139,17 @@ class CascadeClickModel:
         return out
 
     def _attraction(self, taste: FloatArray, items: ItemIndices, genres: ItemGenres) -> FloatArray:
-        own = genres.matrix[items]  # (L, M, G)
-        crowd = np.log(np.maximum(own.sum(axis=1, keepdims=True), 1.0))
-        saturation = (own * crowd).sum(axis=-1) / np.maximum(own.sum(axis=-1), 1.0)
+        item_genres = genres.matrix[items]  # (L, M, G)
+        log_counts = np.log(np.maximum(item_genres.sum(axis=1, keepdims=True), 1.0))
+        genre_count = np.maximum(item_genres.sum(axis=-1), 1.0)
+        saturation = (item_genres * log_counts).sum(axis=-1) / genre_count
         logit = self.taste_weight * taste - self.saturation_weight * saturation
         contrast = taste - taste.mean(axis=1, keepdims=True)
         return _sigmoid(logit + self.contrast_weight * contrast - self.offset)
 
 
-def _beside(taste: FloatArray) -> FloatArray:
-    """(L, M) mean over the one or two slots next to each; the only slot is its own neighbor."""
+def _adjacent_mean(taste: FloatArray) -> FloatArray:
+    """(L, M) mean taste of the one or two adjacent slots; of itself in a list of one."""
     slots = taste.shape[1]
     if slots == 1:
         return taste

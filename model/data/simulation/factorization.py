@@ -1,6 +1,6 @@
 """Matrix factorization of ratings by alternating least squares, in plain numpy.
 
-Only the click world's hidden taste comes from here; no net ever sees it.
+Gives the hidden taste of a click world; no net is trained on it.
 """
 
 from __future__ import annotations
@@ -34,27 +34,30 @@ def predict_ratings(
     stars[ratings.user, ratings.item] = ratings.stars
     rated[ratings.user, ratings.item] = 1.0
     mean = stars.sum() / rated.sum()
-    rest = np.where(rated > 0, stars - mean, 0.0)
+    residual = np.where(rated > 0, stars - mean, 0.0)
     weight = config.bias_weight
-    of_item = rest.sum(axis=0) / (rated.sum(axis=0) + weight)
-    rest = np.where(rated > 0, rest - of_item, 0.0)
-    of_user = rest.sum(axis=1) / (rated.sum(axis=1) + weight)
-    rest = np.where(rated > 0, rest - of_user[:, None], 0.0)
-    right = np.random.default_rng(seed).normal(0.0, 0.1, (item_count, config.rank))
+    item_bias = residual.sum(axis=0) / (rated.sum(axis=0) + weight)
+    residual = np.where(rated > 0, residual - item_bias, 0.0)
+    user_bias = residual.sum(axis=1) / (rated.sum(axis=1) + weight)
+    residual = np.where(rated > 0, residual - user_bias[:, None], 0.0)
+    item_factors = np.random.default_rng(seed).normal(0.0, 0.1, (item_count, config.rank))
     for _ in range(config.iterations):
-        left = _solve(rest, rated, right, config.l2)
-        right = _solve(rest.T, rated.T, left, config.l2)
-    return mean + of_user[:, None] + of_item + left @ right.T
+        user_factors = _solve(residual, rated, item_factors, config.l2)
+        item_factors = _solve(residual.T, rated.T, user_factors, config.l2)
+    return mean + user_bias[:, None] + item_bias + user_factors @ item_factors.T
 
 
 def standardize(values: FloatArray) -> FloatArray:
-    """Mean 0 and standard deviation 1 over the whole matrix."""
+    """The matrix scaled to mean 0 and standard deviation 1."""
     return np.asarray((values - values.mean()) / values.std())
 
 
-def _solve(rest: FloatArray, rated: FloatArray, other: FloatArray, ridge: float) -> FloatArray:
-    """Best factors of one side (n, rank), the other side (m, rank) fixed; rest, rated (n, m)."""
+def _solve(residual: FloatArray, rated: FloatArray, other: FloatArray, l2: float) -> FloatArray:
+    """(n, rank) least-squares factors for fixed factors `other` (m, rank).
+
+    residual, rated: (n, m).
+    """
     rank = other.shape[1]
     outer = (other[:, :, None] * other[:, None, :]).reshape(len(other), rank * rank)
-    normal = (rated @ outer).reshape(-1, rank, rank) + ridge * np.eye(rank)
-    return np.asarray(np.linalg.solve(normal, (rest @ other)[..., None])[..., 0])
+    normal = (rated @ outer).reshape(-1, rank, rank) + l2 * np.eye(rank)
+    return np.asarray(np.linalg.solve(normal, (residual @ other)[..., None])[..., 0])

@@ -1,7 +1,7 @@
-"""A click world: simulated users whose true answer to any list is known exactly.
+"""The click world of a simulated log: exact click probabilities of any list.
 
-Written beside a simulated log as `world.npz` for the offline report: neither `read_log` nor
-`build_log_tables` opens it, and nothing in it reaches a net that may be exported (`true_labels.py`).
+`world.npz` in the folder of the log is for evaluation only: neither `read_log` nor
+`build_log_tables` opens it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ _FORMS: dict[str, type[ListwiseClickModel] | type[CascadeClickModel]] = {
     LISTWISE: ListwiseClickModel,
     CASCADE: CascadeClickModel,
 }
-_CHUNK = 65_536  # lists answered at once: bounds the memory of (L, M, M)
+_CHUNK = 65_536  # lists at once: bounds the memory of (L, M, M)
 
 
 @dataclass(frozen=True)
 class ClickWorld:
-    """Users, items, hidden tastes and how users answer lists.
+    """Users, items, hidden tastes and the click model.
 
-    user_ids, item_ids: in the order of the log's users.parquet and items.parquet, so that places
-        are those of LogTables. taste: (U, I) float32, standardized. genres: of the items.
+    user_ids, item_ids: in the order of users.parquet and items.parquet, as in LogTables.
+    taste: (U, I) float32, standardized.
+    genres: of the items.
     """
 
     user_ids: Sequence[str]
@@ -58,8 +59,8 @@ class ClickWorld:
         """Exact click probability of every slot.
 
         Args:
-            user_place: one user for all lists, or (L,) places.
-            item_places: (L, M) places of items; M may be any length.
+            user_index: one user for all lists, or (L,) rows of the users.
+            item_indices: (L, M) rows of the items, for any M.
 
         Returns:
             (L, M) float.
@@ -76,13 +77,13 @@ class ClickWorld:
     def expected_clicks(
         self, user_index: int | ItemIndices, item_indices: ItemIndices
     ) -> FloatArray:
-        """(L,) expected clicks of each list: its true value."""
+        """(L,) float64 expected clicks of each list, its true value."""
         return np.asarray(self.click_probabilities(user_index, item_indices).sum(axis=1))
 
     def sample_clicks(
         self, user_index: ItemIndices, item_indices: ItemIndices, rng: np.random.Generator
     ) -> NDArray[np.int8]:
-        """(L, M) clicks of one visit to each list."""
+        """(L, M) int8 clicks, drawn once for each list."""
         taste = self.taste[user_index[:, None], item_indices]
         return self.click_model.sample_clicks(taste, item_indices, self.genres, rng)
 
@@ -103,18 +104,22 @@ def save_click_world(log_dir: Path, world: ClickWorld) -> None:
 
 
 def load_click_world(log_dir: Path) -> ClickWorld:
-    """Read world.npz; raises ConfigError when the log has none (its feedback is then real)."""
+    """Read world.npz.
+
+    Raises:
+        DataConfigError: the log has no world.npz, so it is not simulated.
+    """
     path = log_dir / WORLD_NPZ
     if not path.exists():
         raise DataConfigError(
             file=str(path), key="-", rule="no such file: this log is not simulated"
         )
     with np.load(path, allow_pickle=False) as file:
-        response = _FORMS[str(file["form"])]
+        click_model_type = _FORMS[str(file["form"])]
         return ClickWorld(
             user_ids=file["user_ids"].tolist(),
             item_ids=file["item_ids"].tolist(),
             taste=file["taste"],
             genres=ItemGenres(file["genres"]),
-            click_model=response(**json.loads(str(file["parameters"]))),
+            click_model=click_model_type(**json.loads(str(file["parameters"]))),
         )

@@ -1,6 +1,6 @@
-"""A simulated log whose training lists carry the world's own probabilities instead of clicks.
+"""Replaces training clicks of a simulated log by their true probabilities.
 
-For one question: how much of a net's shortfall is the chance in clicks, and how much is the net.
+Separates the noise of sampled clicks from the error of a net.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from model.data.tables.split import TRAIN
 def with_oracle_clicks(tables: LogTables, world: ClickWorld) -> LogTables:
     """The tables with `clicks` (R, M) float32: probabilities in training rows, clicks elsewhere.
 
-    Sessions keep the clicks that users made, as any request would bring them.
+    Sessions keep the sampled clicks, as in a request.
     """
     rows = np.flatnonzero(tables.part == TRAIN)
     clicks = tables.clicks.astype(np.float32)

@@ -1,7 +1,6 @@
-"""Adapter: real users and items of ML-100K, simulated lists and clicks -> a canonical log.
+"""Writes a simulated log: users and items of ML-100K, simulated lists and clicks.
 
-Everything learned from it is to be called simulated. The true user model goes to `world.npz`, for
-the offline report alone.
+The log is marked as simulated. The click model is written to `world.npz`, for evaluation only.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from model.data.simulation.ground_truth import ClickWorld, save_click_world
 
 CLICK_WORLD_SCHEMA = Path(__file__).parent / "click_world_schema.toml"
 START_MS, DAY_MS = 1_577_836_800_000, 86_400_000  # 2020-01-01
-_CHUNK = 4_096  # lists drawn at once, each by its own random stream
+_CHUNK = 4_096  # lists drawn at once, each chunk from its own random stream
 
 FloatArray = NDArray[np.float64]
 
@@ -101,10 +100,13 @@ class ClickWorldConfig:
 
 @dataclass(frozen=True)
 class SimulatedRequests:
-    """A chunk of C simulated visits.
+    """A chunk of C simulated requests.
 
-    user: (C,). candidates: (C, N) item places, upstream order. scores: (C, N) float32, falling.
-    shown: (C, M) places in the candidates. clicks: (C, M) int8.
+    user: (C,) rows of the users.
+    candidates: (C, N) rows of the items, in upstream order.
+    upstream_scores: (C, N) float32, falling.
+    shown: (C, M) indices among the candidates.
+    clicks: (C, M) int8.
     """
 
     user: IntArray
@@ -115,24 +117,33 @@ class SimulatedRequests:
 
 
 def write_click_world_log(wheel: Path, log_dir: Path, config: ClickWorldConfig) -> int:
-    """Write the simulated log and its world; returns the number of rows."""
+    """Write the simulated log and its world; return the number of requests."""
     data = read_ml100k(wheel)
     world = build_click_world(data, config)
     popularity = np.bincount(data.ratings.item, minlength=len(data.item_ids)).astype(np.float64)
     activity = np.sqrt(np.bincount(data.ratings.user, minlength=len(data.user_ids)))
-    habit = systematic_upstream_bias(world.taste.shape, config)
+    upstream_bias = systematic_upstream_bias(world.taste.shape, config)
     streams = np.random.default_rng(config.seed).spawn(-(-config.total_lists // _CHUNK) + 1)
-    moments = np.sort(streams[0].integers(0, config.days * DAY_MS, config.total_lists)) + START_MS
+    timestamps = (
+        np.sort(streams[0].integers(0, config.days * DAY_MS, config.total_lists)) + START_MS
+    )
     with (
         replace_log_dir(log_dir) as fresh,
         tqdm(total=config.total_lists, desc="lists", unit="") as bar,
     ):
         for number, rng in enumerate(streams[1:]):
-            held = moments[number * _CHUNK : (number + 1) * _CHUNK]
-            user = rng.choice(len(activity), len(held), p=activity / activity.sum())
-            visits = simulate_requests(world, user, (popularity, habit), config, rng)
-            write_impressions(fresh, number, _columns(world, visits, held, number * _CHUNK))
-            bar.update(len(held))
+            chunk = timestamps[number * _CHUNK : (number + 1) * _CHUNK]
+            user = rng.choice(len(activity), len(chunk), p=activity / activity.sum())
+            requests = simulate_requests(
+                world,
+                user,
+                config,
+                rng,
+                popularity=popularity,
+                upstream_bias=upstream_bias,
+            )
+            write_impressions(fresh, number, _columns(world, requests, chunk, number * _CHUNK))
+            bar.update(len(chunk))
         items = data.item_table().append_column("popularity", pa.array(popularity))
         pq.write_table(items, fresh / ITEMS_PARQUET)
         pq.write_table(data.user_table(), fresh / USERS_PARQUET)
@@ -145,7 +156,7 @@ def write_click_world_log(wheel: Path, log_dir: Path, config: ClickWorldConfig) 
 
 
 def build_click_world(data: MovieLensData, config: ClickWorldConfig) -> ClickWorld:
-    """Fit tastes to all ratings."""
+    """Click world whose tastes are fitted to all ratings."""
     stars = predict_ratings(
         data.ratings,
         len(data.user_ids),
@@ -165,7 +176,7 @@ def build_click_world(data: MovieLensData, config: ClickWorldConfig) -> ClickWor
 def systematic_upstream_bias(
     shape: tuple[int, ...], config: ClickWorldConfig
 ) -> NDArray[np.float32]:
-    """(U, I) standard normal: how upstream errs on a user and an item each time they meet."""
+    """(U, I) float32 standard normal: upstream error that every request of a pair repeats."""
     if not config.upstream_bias_share:
         return np.zeros(shape, dtype=np.float32)
     return np.random.default_rng((config.seed, 1)).standard_normal(shape, dtype=np.float32)
@@ -174,49 +185,62 @@ def systematic_upstream_bias(
 def simulate_requests(
     world: ClickWorld,
     user: IntArray,
-    drawn_by: tuple[FloatArray, NDArray[np.float32]],
     config: ClickWorldConfig,
     rng: np.random.Generator,
+    *,
+    popularity: FloatArray,
+    upstream_bias: NDArray[np.float32],
 ) -> SimulatedRequests:
-    """Draw candidates, upstream scores, shown lists and clicks for visits of these users (C,).
+    """Draw candidates, upstream scores, shown lists and clicks for requests of users (C,).
 
-    drawn_by: popularity of the items (I,), and upstream's habit (U, I).
+    Args:
+        world: tastes and click model.
+        user: (C,) rows of the users.
+        config: settings.
+        rng: random stream of the chunk.
+        popularity: (I,) ratings of each item.
+        upstream_bias: (U, I) systematic part of the upstream error.
     """
-    popularity, habit = drawn_by
     taste = world.taste[user]
-    with np.errstate(divide="ignore"):  # an item that nobody rated is never on offer
+    with np.errstate(divide="ignore"):  # items without ratings are never candidates
         pull = config.popularity_power * np.log(popularity) + config.taste_pull * taste
-    drawn = pull + rng.gumbel(size=pull.shape)  # Gumbel top-N: without replacement
-    offered = np.argpartition(-drawn, config.candidates - 1, axis=1)[:, : config.candidates]
-    score = config.upstream_weight * np.take_along_axis(taste, offered, axis=1)
-    fresh = np.sqrt(1.0 - config.upstream_bias_share) * rng.normal(0.0, 1.0, score.shape)
-    standing = np.sqrt(config.upstream_bias_share) * habit[user[:, None], offered]
-    score = (score + config.upstream_noise * (fresh + standing)).astype(np.float32)
+    perturbed = pull + rng.gumbel(size=pull.shape)  # Gumbel top-N: without replacement
+    candidates = np.argpartition(-perturbed, config.candidates - 1, axis=1)[:, : config.candidates]
+    score = config.upstream_weight * np.take_along_axis(taste, candidates, axis=1)
+    independent_noise = np.sqrt(1.0 - config.upstream_bias_share) * rng.normal(
+        0.0, 1.0, score.shape
+    )
+    systematic_noise = (
+        np.sqrt(config.upstream_bias_share) * upstream_bias[user[:, None], candidates]
+    )
+    score = (score + config.upstream_noise * (independent_noise + systematic_noise)).astype(
+        np.float32
+    )
     order = np.argsort(-score, axis=1, kind="stable")
-    offered = np.take_along_axis(offered, order, axis=1)
+    candidates = np.take_along_axis(candidates, order, axis=1)
     score = np.take_along_axis(score, order, axis=1)
     explored = score + config.exploration * rng.gumbel(size=score.shape)
     shown = np.argsort(-explored, axis=1, kind="stable")[:, : config.slots]
-    items = np.take_along_axis(offered, shown, axis=1)
-    return SimulatedRequests(user, offered, score, shown, world.sample_clicks(user, items, rng))
+    items = np.take_along_axis(candidates, shown, axis=1)
+    return SimulatedRequests(user, candidates, score, shown, world.sample_clicks(user, items, rng))
 
 
 def _columns(
-    world: ClickWorld, visits: SimulatedRequests, moments: IntArray, first: int
+    world: ClickWorld, requests: SimulatedRequests, timestamps: IntArray, first: int
 ) -> dict[str, pa.Array]:
-    """The rows as columns of a canonical log: ids, scores and clicks, nothing of the taste."""
-    count, offered = visits.candidates.shape
-    n, m = np.full(count, offered), np.full(count, visits.shown.shape[1])
-    items = np.take_along_axis(visits.candidates, visits.shown, axis=1)
+    """Columns of impressions; they hold nothing of the taste."""
+    count, width = requests.candidates.shape
+    n, m = np.full(count, width), np.full(count, requests.shown.shape[1])
+    items = np.take_along_axis(requests.candidates, requests.shown, axis=1)
     item_ids = list(world.item_ids)
     return {
         "request_id": pa.array([f"w{first + i:07d}" for i in range(count)]),
-        "user_id": take_ids(list(world.user_ids), visits.user),
-        "timestamp": pa.array(moments, pa.int64()),
-        "candidates": list_column(take_ids(item_ids, visits.candidates), n),
-        "upstream_scores": list_column(visits.upstream_scores.ravel(), n),
+        "user_id": take_ids(list(world.user_ids), requests.user),
+        "timestamp": pa.array(timestamps, pa.int64()),
+        "candidates": list_column(take_ids(item_ids, requests.candidates), n),
+        "upstream_scores": list_column(requests.upstream_scores.ravel(), n),
         "shown": list_column(take_ids(item_ids, items), m),
-        "clicks": list_column(visits.clicks.ravel(), m),
+        "clicks": list_column(requests.clicks.ravel(), m),
         "conversions": pa.nulls(count, pa.list_(pa.int8())),
     }
 

@@ -1,6 +1,6 @@
-"""Batches of a log as torch tensors, gathered by index and never kept whole.
+"""Batches of a log as torch tensors, gathered by row.
 
-The only module of this room that knows torch. Labels stand beside the request, never inside it.
+The only module of this package that imports torch. Labels are no part of the request.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from model.nets.request_tensors import RequestTensors
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Requests with what was shown and answered.
+    """Requests with their shown lists and labels.
 
-    request: the inputs; `slot_valid` is True for a slot that was shown (and not cut off).
-    shown: (B, M) int64, place in the candidates, 0 in padding.
+    request: inputs; `slot_valid` is True for a slot that was shown and not cut off.
+    shown: (B, M) int64, index among the candidates, 0 in padding.
     clicks: (B, M) float 0/1, 0 in padding.
     conversions: (B, M) float 0/1, 0 where not known.
     conversion_known: (B, M) bool.
-    index: (B,) int64, rows of the tables.
+    rows: (B,) int64, rows of the tables.
     """
 
     request: RequestTensors
@@ -40,7 +40,7 @@ class Batch:
 
 
 class BatchLoader:
-    """The tables on one device, from which batches are gathered."""
+    """Holds the tables on one device and gathers batches from them."""
 
     def __init__(self, tables: LogTables, device: torch.device | str = "cpu") -> None:
         def put(array: NDArray[Any]) -> Tensor:
@@ -70,20 +70,23 @@ class BatchLoader:
         """Gather rows of the log.
 
         Args:
-            index: (B,) rows of the tables.
+            rows: (B,) rows of the tables.
             prefix_share: share of rows whose shown list is cut to a random length >= 1.
             unknown_share: share of item and user ids replaced by the unknown id, so that its
                 embedding is trained.
-            rng: needed where one of the shares is above 0.
+            rng: required where a share is above 0.
+
+        Raises:
+            ValueError: a share is above 0 without `rng`.
         """
         rows = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
         count = self._shown_count[rows]
         if prefix_share:
-            count = _cut(count, prefix_share, _required(rng))
-        slot_valid = _below(count, self._shown.shape[1])
+            count = _truncate_counts(count, prefix_share, _required(rng))
+        slot_valid = _prefix_mask(count, self._shown.shape[1])
         request = self._request(rows, slot_valid)
         if unknown_share:
-            request = self._forget(request, unknown_share, _required(rng))
+            request = self._replace_ids_by_unknown(request, unknown_share, _required(rng))
         conversions = self._conversions[rows]
         known = slot_valid & (conversions >= 0)
         return Batch(
@@ -96,14 +99,14 @@ class BatchLoader:
         )
 
     def _request(self, rows: Tensor, slot_valid: Tensor) -> RequestTensors:
-        cand_valid = _below(self._cand_count[rows], self._candidates.shape[1])
-        places = self._candidates[rows]
-        candidates = torch.cat([self._items[places], self._candidate_rows[rows]], dim=-1)
+        cand_valid = _prefix_mask(self._cand_count[rows], self._candidates.shape[1])
+        item_rows = self._candidates[rows]
+        candidates = torch.cat([self._items[item_rows], self._candidate_rows[rows]], dim=-1)
         bank = self._sessions[rows]
-        held = bank.clamp(min=0)
-        sess_valid = _below(self._session_count[held], self._session_items.shape[1])
+        sessions = bank.clamp(min=0)
+        sess_valid = _prefix_mask(self._session_count[sessions], self._session_items.shape[1])
         sess_valid = sess_valid & (bank >= 0)[..., None]
-        past = [self._items[self._session_items[held]], self._session_feedback[held]]
+        past = [self._items[self._session_items[sessions]], self._session_feedback[sessions]]
         return RequestTensors(
             candidates=torch.where(cand_valid[..., None], candidates, PADDING_INDEX),
             cand_valid=cand_valid,
@@ -113,36 +116,36 @@ class BatchLoader:
             sess_valid=sess_valid,
         )
 
-    def _forget(
+    def _replace_ids_by_unknown(
         self, request: RequestTensors, share: float, rng: torch.Generator
     ) -> RequestTensors:
-        """Replace a share of the ids, which stand in the first column, by the unknown one."""
+        """Replace a share of the ids, which are in the first column, by the unknown id."""
         candidates, user = request.candidates.clone(), request.user.clone()
-        items = _draw(request.cand_valid, rng) < share
-        users = _draw(user[:, 0], rng) < share
+        items = _uniform_like(request.cand_valid, rng) < share
+        users = _uniform_like(user[:, 0], rng) < share
         items = items & request.cand_valid
         candidates[..., 0] = torch.where(items, self._unknown_item, candidates[..., 0])
         user[:, 0] = torch.where(users, self._unknown_user, user[:, 0])
         return request._replace(candidates=candidates, user=user)
 
 
-def _cut(count: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """(B,) counts of which a share is replaced by a uniform 1..count."""
-    shorter = 1 + (_draw(count, rng) * count).long()
-    return torch.where(_draw(count, rng) < share, shorter.clamp(max=count), count)
+def _truncate_counts(count: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """(B,) counts; a share of them is replaced by a uniform draw of 1..count."""
+    shorter = 1 + (_uniform_like(count, rng) * count).long()
+    return torch.where(_uniform_like(count, rng) < share, shorter.clamp(max=count), count)
 
 
-def _draw(like: Tensor, rng: torch.Generator) -> Tensor:
-    """Uniform numbers in the shape and on the device of `like`."""
+def _uniform_like(like: Tensor, rng: torch.Generator) -> Tensor:
+    """Uniform numbers in [0, 1) in the shape and on the device of `like`."""
     return torch.rand(like.shape, generator=rng, device=rng.device).to(like.device)
 
 
 def _required(rng: torch.Generator | None) -> torch.Generator:
     if rng is None:
-        raise ValueError("prefix_share and unknown_share draw at random: give rng")
+        raise ValueError("prefix_share and unknown_share need rng")
     return rng
 
 
-def _below(counts: Tensor, width: int) -> Tensor:
-    """counts.shape + (width,) bool, True in the first `count` places."""
+def _prefix_mask(counts: Tensor, width: int) -> Tensor:
+    """counts.shape + (width,) bool, True in the first `count` cells."""
     return torch.arange(width, device=counts.device) < counts[..., None]

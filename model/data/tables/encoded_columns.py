@@ -1,4 +1,4 @@
-"""Checked columns of a log -> padded, encoded arrays in the order of LogTables."""
+"""Encodes checked columns of a log into padded arrays in the order of LogTables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SessionColumns:
 
 
 def encoder_values(column: pa.Array) -> Sequence[Any]:
-    """An arrow column as the encoder takes it: numbers with NaN for gaps, or Python values."""
+    """An Arrow column in the form of the encoder: numbers with NaN for nulls, or Python values."""
     if pa.types.is_floating(column.type):
         return cast("Sequence[Any]", np.asarray(column, dtype=np.float64))
     return list(column.to_pylist())
@@ -62,14 +62,14 @@ def encode_request_columns(
     """Pad and encode the requests.
 
     Args:
-        log: the log. encoder: of the schema fitted to it.
-        encoder: the encoder.
-        order: (R,) row of the log that stands at each place of the tables.
+        log: the log.
+        encoder: encoder of the schema fitted to it.
+        order: (R,) log row of each row of the tables.
     """
     rows = log.impressions
     offered, shown = rows.candidates, rows.shown
     n, m = int(offered.row_lengths.max()), int(shown.row_lengths.max())
-    truth = log.candidate_labels
+    labels = log.candidate_labels
     return RequestColumns(
         request_ids=np.asarray(rows.request_ids.to_pylist(), dtype=np.str_)[order],
         user_index=rows.user_index[order],
@@ -81,9 +81,9 @@ def encode_request_columns(
         shown_count=shown.row_lengths.astype(np.int32)[order],
         clicks=_over(rows.clicks, shown).to_padded(m, -1)[order],
         conversions=_over(rows.conversions, shown).to_padded(m, -1)[order],
-        candidate_clicks=_over(truth.clicks, offered).to_padded(n, -1)[order] if truth else None,
+        candidate_clicks=_over(labels.clicks, offered).to_padded(n, -1)[order] if labels else None,
         candidate_conversions=(
-            _over(truth.conversions, offered).to_padded(n, -1)[order] if truth else None
+            _over(labels.conversions, offered).to_padded(n, -1)[order] if labels else None
         ),
     )
 
@@ -91,7 +91,7 @@ def encode_request_columns(
 def encode_session_columns(
     log: CanonicalLog, encoder: FeatureEncoder, order: IntArray, history_length: int
 ) -> SessionColumns:
-    """The bank of sessions, and the `history_length` newest that each row may see."""
+    """The session bank, and the `history_length` newest sessions of each row."""
     rows = log.impressions
     user, timestamp = rows.user_index[order], rows.timestamp[order]
     index = build_session_index(user, timestamp)
@@ -116,17 +116,17 @@ def _over(values: NDArray[Any], lists: RaggedArray) -> RaggedArray:
 def _candidate_rows(rows: Impressions, encoder: FeatureEncoder, width: int) -> EmbeddingIndices:
     """(R, N, Cc) int32 candidate-scope columns in the order of the files."""
     count = len(rows.timestamp)
-    own = column_count(encoder.schema.fields_in_scopes(FieldScope.CANDIDATE))
-    out = np.empty((count, width, own), dtype=np.int32)
+    width_of_row = column_count(encoder.schema.fields_in_scopes(FieldScope.CANDIDATE))
+    out = np.empty((count, width, width_of_row), dtype=np.int32)
     for first, last in _chunks(count):
-        held = rows.candidates.value_slice(first, last)
+        span = rows.candidates.value_slice(first, last)
         valid = RaggedArray(
-            rows.candidates.values[held], rows.candidates.row_lengths[first:last]
+            rows.candidates.values[span], rows.candidates.row_lengths[first:last]
         ).valid_mask(width)
         scores = np.full(valid.shape, np.nan)
-        scores[valid] = rows.upstream_scores[held]
+        scores[valid] = rows.upstream_scores[span]
         values = {
-            name: encoder_values(column.slice(held.start, held.stop - held.start))
+            name: encoder_values(column.slice(span.start, span.stop - span.start))
             for name, column in rows.candidate_values.items()
         }
         out[first:last] = encoder.encode_candidate_scope(scores, valid, values)

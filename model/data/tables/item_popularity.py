@@ -1,4 +1,4 @@
-"""How often items were shown and clicked in the training part, by embedding row of the item id."""
+"""Shows and clicks of items in the training part, by embedding row of the item id."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from model.data.tables.log_tables import LogTables
 from model.data.tables.split import TRAIN
 
 FloatArray = NDArray[np.float64]
-PRIOR_SHOWS = 20.0  # shows at the overall share that every item is given beforehand
+PRIOR_SHOWS = 20.0  # shows at the overall click rate, added to every item
 
 
 @dataclass(frozen=True, slots=True)
 class ItemCounts:
-    """shows, clicks: (table rows,) counts; ids that were never shown have none."""
+    """shows, clicks: (embedding rows,) float64 counts; 0 for ids that were never shown."""
 
     shows: FloatArray
     clicks: FloatArray
@@ -36,10 +36,10 @@ class ItemCounts:
         )
 
     def smoothed_click_rate(self, prior_shows: float = PRIOR_SHOWS) -> FloatArray:
-        """(clicks + prior * overall share) / (shows + prior); an unknown item has the overall."""
+        """(clicks + prior * overall rate) / (shows + prior); the overall rate without shows."""
         overall = (self.clicks.sum() + 1.0) / (self.shows.sum() + 2.0)
         return np.asarray((self.clicks + prior_shows * overall) / (self.shows + prior_shows))
 
     def log_show_counts(self) -> FloatArray:
-        """Logarithm of the shows, one added: weights of draws by popularity."""
+        """log(1 + shows), the weights of draws by popularity."""
         return np.log1p(self.shows)

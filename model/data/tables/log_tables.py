@@ -1,7 +1,7 @@
-"""A whole log as arrays of encoded rows, ready to be gathered into batches by index.
+"""A whole log as arrays of encoded rows, from which batches are gathered by row.
 
-Rows are ordered by (timestamp, request id), whatever the order of the files. Holds no raw values
-and draws nothing at random. Building it from a log: `prepare.py`; keeping it on disk: `external_weights.py`.
+Rows are ordered by (timestamp, request id). Holds no raw values and draws nothing at random.
+`table_builder` builds the tables from a log, `table_cache` keeps them on disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from model.data.log.ragged import IntArray
 
 @dataclass(frozen=True)
 class UserTable:
-    """All users. ids: U ids. rows: (U, user columns) int32, `user_id` first."""
+    """All users.
+
+    ids: U ids.
+    rows: (U, user columns) int32, `user_id` first.
+    """
 
     ids: Sequence[str]
     rows: EmbeddingIndices
@@ -33,20 +37,25 @@ class UserTable:
 class LogTables:
     """R requests, up to N candidates and M slots each, S sessions; cells past a count are padding.
 
-    request_ids: (R,) text. user_place: (R,) int32. timestamp: (R,) int64 Unix ms.
+    request_ids: (R,) text.
+    user_index: (R,) int32, row of `users`.
+    timestamp: (R,) int64 Unix ms.
     part: (R,) int8: `split.TRAIN`, `VALIDATION`, `TEST`.
-    candidates: (R, N) int32, place in `items.padded_rows` (in padding: its last, the default).
-    candidate_rows: (R, N, Cc) int32, candidate-scope columns. cand_count: (R,) int32.
-    shown: (R, M) int32, place in the row's candidates (0 in padding). shown_count: (R,) int32.
-    clicks, conversions: (R, M) int8; -1 in padding, and where a conversion is not known. Clicks
-        may be probabilities (`true_labels.py`).
+    candidates: (R, N) int32, row of `items.rows_with_default`; its last, the default, in padding.
+    candidate_rows: (R, N, Cc) int32, candidate-scope columns.
+    cand_count: (R,) int32, candidates of each row.
+    shown: (R, M) int32, index among the candidates of the row, 0 in padding.
+    shown_count: (R,) int32, shown items of each row.
+    clicks, conversions: (R, M) int8; -1 in padding, and for a conversion that is not known.
+        Clicks are float32 probabilities after `oracle_labels.with_oracle_clicks`.
     user_rows: (R, Fu) int32, user and context columns.
-    sessions: (R, H) int32 into the session bank, newest first, -1 for none.
-    session_items: (S, M) int32, place in `items.padded_rows`. session_count: (S,) int32.
-    session_feedback: (S, M, 2) int32, rows of clicked and converted.
-    candidate_clicks, candidate_conversions: (R, N) int8, -1 where not known, or None when the log
-        knows labels of shown items only.
-    fingerprint: of the log's files.
+    sessions: (R, H) int32, row of the session bank, newest first, -1 for none.
+    session_items: (S, M) int32, row of `items.rows_with_default`.
+    session_count: (S,) int32, items of each session.
+    session_feedback: (S, M, 2) int32, embedding rows of clicked and converted.
+    candidate_clicks, candidate_conversions: (R, N) int8, -1 where not known; None when the log has
+        labels of shown items only.
+    fingerprint: hash of the files of the log.
     """
 
     schema: FittedSchema
@@ -90,17 +99,17 @@ class LogTables:
 
     @property
     def list_size(self) -> int:
-        """The log's default size of a served list."""
+        """Default size of a served list."""
         return min(self.info.list_size, self.slots) if self.info.list_size else self.slots
 
     @property
     def history_length(self) -> int:
-        """H, the past sessions that a row may see."""
+        """H, the past sessions of a row."""
         return int(self.sessions.shape[1])
 
     @cached_property
     def input_widths(self) -> dict[str, int]:
-        """Fc, Fs and Fu under the names of the graphs' inputs."""
+        """Fc, Fs and Fu by the name of the graph input."""
         return {
             "candidates": column_count(self.schema.candidate_fields),
             "sessions": column_count(self.schema.session_fields),
@@ -109,9 +118,9 @@ class LogTables:
 
     @cached_property
     def has_conversions(self) -> bool:
-        """Whether any conversion of the log is known."""
+        """True when any conversion of the log is known."""
         return bool((self.conversions >= 0).any())
 
     def part_rows(self, part: int) -> IntArray:
-        """Rows of one part, earliest first."""
+        """(P,) int64 rows of one part, earliest first."""
         return np.flatnonzero(self.part == part)

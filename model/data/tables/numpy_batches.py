@@ -1,4 +1,4 @@
-"""Rows of a log -> the numpy arrays that the graphs take. The torch twin is `batches.py`."""
+"""Rows of a log as numpy arrays for the graphs; `batches` gathers the same as torch tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BoolArray = NDArray[np.bool_]
 
 
 class RequestArrays(NamedTuple):
-    """A batch of encoded requests; shapes and meaning as in `nets.inputs.RequestTensors`."""
+    """A batch of encoded requests; shapes as in `model.nets.request_tensors.RequestTensors`."""
 
     candidates: EmbeddingIndices
     cand_valid: BoolArray
@@ -26,17 +26,17 @@ class RequestArrays(NamedTuple):
 
 
 def gather_request_arrays(tables: LogTables, rows: NDArray[np.integer[Any]]) -> RequestArrays:
-    """Inputs of the given rows (B,), with the slots that were shown."""
+    """Inputs of the rows (B,); `slot_valid` marks the shown slots."""
     items = tables.items.rows_with_default
     cand_valid = prefix_mask(tables.cand_count[rows], tables.max_candidates)
     candidates = np.concatenate(
         [items[tables.candidates[rows]], tables.candidate_rows[rows]], axis=-1
     )
     bank = tables.sessions[rows]
-    held = np.maximum(bank, 0)
-    sess_valid = prefix_mask(tables.session_count[held], tables.slots) & (bank >= 0)[..., None]
+    bank_rows = np.maximum(bank, 0)
+    sess_valid = prefix_mask(tables.session_count[bank_rows], tables.slots) & (bank >= 0)[..., None]
     sessions = np.concatenate(
-        [items[tables.session_items[held]], tables.session_feedback[held]], axis=-1
+        [items[tables.session_items[bank_rows]], tables.session_feedback[bank_rows]], axis=-1
     )
     return RequestArrays(
         candidates=np.where(cand_valid[..., None], candidates, PADDING_INDEX).astype(np.int32),
@@ -49,5 +49,5 @@ def gather_request_arrays(tables: LogTables, rows: NDArray[np.integer[Any]]) -> 
 
 
 def prefix_mask(counts: NDArray[np.integer[Any]], width: int) -> BoolArray:
-    """counts.shape + (width,): True in the first `count` places."""
+    """counts.shape + (width,): bool, True in the first `count` cells."""
     return np.asarray(np.arange(width) < counts[..., None])

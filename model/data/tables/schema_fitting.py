@@ -1,6 +1,6 @@
-"""Declared schema + training part of a log -> fitted schema (values, edges, places of gaps).
+"""Fits the declared schema to the training part of a log: vocabularies and bucket edges.
 
-Deterministic: values by how often they occur, then by themselves; edges from quantiles.
+Deterministic: values are ordered by frequency, then by value; edges are quantiles.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from model.contract.schema.fitted import (
 
 @dataclass(frozen=True)
 class TrainingColumns:
-    """What the training rows hold.
+    """Ids and raw values of the training rows.
 
     item_ids, user_ids: ids that occur, most frequent first.
-    columns: declared field -> arrow array of its raw values there.
+    columns: declared field -> Arrow array of its raw values.
     """
 
     item_ids: Sequence[str]
@@ -48,7 +48,11 @@ class TrainingColumns:
 
 
 def fit_schema(declared: DeclaredSchema, training: TrainingColumns) -> FittedSchema:
-    """Fit every declared field on the training part."""
+    """Fit every declared field to the training part.
+
+    Raises:
+        SchemaError: `missing` or `unknown` of a field is not in its vocabulary.
+    """
 
     def fitted(scope: FieldScope) -> list[FittedField]:
         return [_fit(spec, training.columns) for spec in declared.fields_in_scope(scope)]
@@ -77,24 +81,24 @@ def fields_without_values(
 
 
 def values_by_frequency(values: pa.Array, limit: int) -> tuple[str, ...]:
-    """Distinct texts, the most frequent first, equals by value; gaps do not count."""
+    """Distinct texts without nulls, most frequent first, ties in order of the text."""
     counts = pc.value_counts(values.drop_null())
-    names, times = counts.field("values").to_pylist(), counts.field("counts").to_pylist()
-    ordered = sorted(zip(names, times, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    names, frequencies = counts.field("values").to_pylist(), counts.field("counts").to_pylist()
+    ordered = sorted(zip(names, frequencies, strict=True), key=lambda pair: (-pair[1], pair[0]))
     return tuple(name for name, _ in ordered[:limit])
 
 
 def quantile_edges(values: NDArray[np.float64], buckets: int) -> tuple[float, ...]:
-    """Rising edges that part the values into at most `bucketizers` about equal buckets.
+    """Rising edges that divide the values (V,) into at most `buckets` about equal buckets.
 
-    Each edge stands midway between two neighboring values of the data: a value that comes as
-    float32 in a log and as a decimal in a request then falls on the same side.
+    Each edge is midway between two neighboring values of the data. A value that is float32 in the
+    log and decimal in a request then falls into the same bucket.
     """
     distinct = np.unique(values)
     if len(distinct) < 2:
         return ()
-    at = np.quantile(values, np.arange(1, buckets) / buckets, method="lower")
-    above = np.unique(np.searchsorted(distinct, at, side="left"))
+    quantiles = np.quantile(values, np.arange(1, buckets) / buckets, method="lower")
+    above = np.unique(np.searchsorted(distinct, quantiles, side="left"))
     above = above[above > 0]
     middle = distinct[above - 1] + (distinct[above] - distinct[above - 1]) / 2
     return tuple(float(edge) for edge in np.unique(middle))
@@ -111,8 +115,8 @@ def _fit(spec: DeclaredField, columns: Mapping[str, pa.Array]) -> FittedField:
         size=len(values),
         values=values,
         width=spec.max_values if spec.kind is FieldKind.MULTI else 1,
-        missing=_place(spec, "missing", values, MISSING_OFFSET),
-        unknown=_place(spec, "unknown", values, UNKNOWN_OFFSET),
+        missing=_block_offset(spec, "missing", values, MISSING_OFFSET),
+        unknown=_block_offset(spec, "unknown", values, UNKNOWN_OFFSET),
     )
 
 
@@ -125,25 +129,25 @@ def _vocabulary(spec: DeclaredField, columns: Mapping[str, pa.Array]) -> tuple[s
     return values_by_frequency(flat, spec.max_vocabulary)
 
 
-def _place(spec: DeclaredField, rule: str, values: tuple[str, ...], own: int) -> int:
-    """Place in the block of what a gap or an unknown value means."""
-    means = getattr(spec, rule)
-    if means == OWN_EMBEDDING:
+def _block_offset(spec: DeclaredField, rule: str, values: tuple[str, ...], own: int) -> int:
+    """Offset in the block of the field for a missing or an unknown value."""
+    value = getattr(spec, rule)
+    if value == OWN_EMBEDDING:
         return own
-    if means not in values:
+    if value not in values:
         raise SchemaError(
-            field=f"field {spec.name!r}.{rule}", rule=f"{means!r} is not in the vocabulary"
+            field=f"field {spec.name!r}.{rule}", rule=f"{value!r} is not in the vocabulary"
         )
-    return FIRST_VALUE_OFFSET + values.index(means)
+    return FIRST_VALUE_OFFSET + values.index(value)
 
 
 def _numeric(spec: DeclaredField, columns: Mapping[str, pa.Array]) -> FittedField:
     if isinstance(spec.buckets, list):
         return _bucketed(spec, tuple(spec.buckets))
-    how, _, count = spec.buckets.partition(":")
-    if how == "quantile":
-        known = columns[spec.name].drop_null()
-        return _bucketed(spec, quantile_edges(np.asarray(known, dtype=np.float64), int(count)))
+    method, _, count = spec.buckets.partition(":")
+    if method == "quantile":
+        present = columns[spec.name].drop_null()
+        return _bucketed(spec, quantile_edges(np.asarray(present, dtype=np.float64), int(count)))
     return FittedField(
         name=spec.name, scope=spec.scope, kind=spec.kind, size=int(count), rank_buckets=int(count)
     )

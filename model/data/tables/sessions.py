@@ -1,4 +1,4 @@
-"""Past lists of a user: one bank of sessions, and for each row which of them it may see.
+"""The session bank of a log, and the sessions that each row may see.
 
 A row sees only sessions strictly before its own timestamp.
 """
@@ -19,8 +19,9 @@ NO_SESSION = -1
 class SessionIndex:
     """One session a user and timestamp, ordered by user, then time.
 
-    row: (S,) int64, the log row that a session shows.
-    user: (S,) int64. timestamp: (S,) int64.
+    log_rows: (S,) int64, log row of each session.
+    user: (S,) int64, row of the users.
+    timestamp: (S,) int64 Unix ms.
     """
 
     log_rows: IntArray
@@ -28,28 +29,28 @@ class SessionIndex:
     timestamp: IntArray
 
     def newest_before(self, user: IntArray, before: IntArray, count: int) -> NDArray[np.int32]:
-        """(Q, count) int32 sessions of each user strictly before the moment, newest first.
+        """(Q, count) int32 sessions of each user strictly before a timestamp, newest first.
 
         Args:
-            user: (Q,) places. before: (Q,) timestamps.
+            user: (Q,) rows of the users.
             before: (Q,) Unix ms.
-            count: H; NONE fills up.
+            count: H; missing sessions are NO_SESSION.
         """
         rank = np.unique(np.concatenate([self.timestamp, before]), return_inverse=True)[1]
-        held, asked = rank[: len(self.timestamp)], rank[len(self.timestamp) :]
+        own_rank, before_rank = rank[: len(self.timestamp)], rank[len(self.timestamp) :]
         span = int(rank.max(initial=0)) + 1
-        end = np.searchsorted(self.user * span + held, user * span + asked, side="left")
+        end = np.searchsorted(self.user * span + own_rank, user * span + before_rank, side="left")
         start = np.searchsorted(self.user, user, side="left")
-        at = end[:, None] - 1 - np.arange(count)
-        return np.where(at >= start[:, None], at, NO_SESSION).astype(np.int32)
+        session = end[:, None] - 1 - np.arange(count)
+        return np.where(session >= start[:, None], session, NO_SESSION).astype(np.int32)
 
 
 def build_session_index(user: NDArray[np.int32], timestamp: IntArray) -> SessionIndex:
-    """Find the sessions of a log.
+    """Index the sessions of a log: one for each user and timestamp.
 
     Args:
-        user: (R,) places.
-        timestamp: (R,) Unix ms. Of several rows with one user and timestamp the first stands for
+        user: (R,) int32, rows of the users.
+        timestamp: (R,) int64 Unix ms. The first of several rows with one user and timestamp becomes
             the session.
     """
     wide = user.astype(np.int64)

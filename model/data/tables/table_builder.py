@@ -1,4 +1,4 @@
-"""Canonical log -> LogTables: split, fit the schema on the training part, encode, find sessions."""
+"""Builds LogTables from a canonical log: check, split, fit the schema, encode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from model.data.tables.encoded_columns import (
 from model.data.tables.log_tables import LogTables, UserTable
 from model.data.tables.log_validation import validate_log
 
-DEFAULT_HISTORY_LENGTH = 10  # H, the default
+DEFAULT_HISTORY_LENGTH = 10  # H
 
 
 def build_log_tables(
@@ -84,44 +84,46 @@ def _time_order(rows: Impressions) -> IntArray:
     return np.asarray(pc.sort_indices(keys, sort_keys=by), dtype=np.int64)
 
 
-def _vocabulary_places(held: EntityTable, ids: Sequence[str]) -> IntArray:
-    """(n,) place of each held id in the fitted vocabulary, -1 outside it."""
-    at = pc.index_in(held.ids, value_set=pa.array(ids, pa.large_string()))
-    return np.asarray(pc.fill_null(at, -1), dtype=np.int64)
+def _vocabulary_indices(entities: EntityTable, ids: Sequence[str]) -> IntArray:
+    """(n,) int64 index of each id in the fitted vocabulary, -1 outside it."""
+    indices = pc.index_in(entities.ids, value_set=pa.array(ids, pa.large_string()))
+    return np.asarray(pc.fill_null(indices, -1), dtype=np.int64)
 
 
-def _raw(held: EntityTable, schema: FittedSchema, scope: FieldScope) -> dict[str, Sequence[Any]]:
-    declared = [f.name for f in schema.fields_in_scopes(scope) if f.name in held.columns]
-    return {name: encoder_values(held.columns[name]) for name in declared}
+def _raw(
+    entities: EntityTable, schema: FittedSchema, scope: FieldScope
+) -> dict[str, Sequence[Any]]:
+    declared = [f.name for f in schema.fields_in_scopes(scope) if f.name in entities.columns]
+    return {name: encoder_values(entities.columns[name]) for name in declared}
 
 
 def _items(
-    held: EntityTable, encoder: FeatureEncoder, ids: Sequence[str], declared: DeclaredSchema
+    entities: EntityTable, encoder: FeatureEncoder, ids: Sequence[str], declared: DeclaredSchema
 ) -> ItemTable:
-    places = _vocabulary_places(held, ids)
+    indices = _vocabulary_indices(entities, ids)
     numeric = [
         spec.name
         for spec in declared.fields_in_scope(FieldScope.ITEM)
         if spec.kind is FieldKind.NUMERIC
     ]
     return ItemTable(
-        ids=held.ids.to_pylist(),
-        rows=encoder.encode_items(places, _raw(held, encoder.schema, FieldScope.ITEM)),
+        ids=entities.ids.to_pylist(),
+        rows=encoder.encode_items(indices, _raw(entities, encoder.schema, FieldScope.ITEM)),
         default_row=encoder.default_item_row,
-        numbers={name: np.asarray(held.columns[name], dtype=np.float32) for name in numeric},
-        display={role: _texts(held, column) for role, column in declared.display.items()},
+        numbers={name: np.asarray(entities.columns[name], dtype=np.float32) for name in numeric},
+        display={role: _texts(entities, column) for role, column in declared.display.items()},
     )
 
 
-def _texts(held: EntityTable, column: str) -> list[str]:
-    values = held.ids if column == ITEM_ID else held.columns[column]
+def _texts(entities: EntityTable, column: str) -> list[str]:
+    values = entities.ids if column == ITEM_ID else entities.columns[column]
     return [text or "" for text in values.to_pylist()]
 
 
-def _users(held: EntityTable, encoder: FeatureEncoder, ids: Sequence[str]) -> UserTable:
-    places = _vocabulary_places(held, ids)
-    rows = encoder.encode_users(places, _raw(held, encoder.schema, FieldScope.USER))
-    return UserTable(ids=held.ids.to_pylist(), rows=rows)
+def _users(entities: EntityTable, encoder: FeatureEncoder, ids: Sequence[str]) -> UserTable:
+    indices = _vocabulary_indices(entities, ids)
+    rows = encoder.encode_users(indices, _raw(entities, encoder.schema, FieldScope.USER))
+    return UserTable(ids=entities.ids.to_pylist(), rows=rows)
 
 
 def _user_rows(rows: Impressions, encoder: FeatureEncoder, users: UserTable) -> EmbeddingIndices:

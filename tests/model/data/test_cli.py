@@ -168,7 +168,7 @@ def test_fetch_wheel_timeout_raises_download_failed(tmp_path: Path, monkeypatch)
 
     monkeypatch.setattr(subprocess, "run", hang)
 
-    with pytest.raises(DownloadFailed, match="pip gave nothing within 300 s"):
+    with pytest.raises(DownloadFailed, match="pip did not finish within 300 s"):
         download.fetch_wheel(None, tmp_path / "cache")
 
 

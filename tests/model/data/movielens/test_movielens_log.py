@@ -112,7 +112,7 @@ def test_upstream_ranker_means_shrink_and_time_advances():
     past.advance_to(10)
     # the prior is (5 + 1 + 3) / 3 = 3; item 0 has (8 + 3) / 3, item 1 (1 + 3) / 2
     assert past.item_mean(np.array([0, 1])) == pytest.approx([11 / 3, 2.0])
-    with pytest.raises(ValueError, match="the past only grows"):
+    with pytest.raises(ValueError, match="must not decrease"):
         past.advance_to(9)
 
 

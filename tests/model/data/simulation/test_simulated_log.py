@@ -59,20 +59,24 @@ def test_upstream_bias_share_sets_repeated_error(tmp_path: Path):
     for share in (0.0, 0.75, 1.0):
         config = ClickWorldConfig(upstream_bias_share=share, candidates=20, slots=4)
         world = build_click_world(data, config)
-        drawn_by = (
-            np.ones(len(world.item_ids)),
-            systematic_upstream_bias(world.taste.shape, config),
-        )
         errors = []
-        for seed in (1, 2):  # the same user meets items twice
+        for seed in (1, 2):  # two requests of one user share items
             user = np.zeros(400, dtype=np.int64)
-            visits = simulate_requests(world, user, drawn_by, config, np.random.default_rng(seed))
+            requests = simulate_requests(
+                world,
+                user,
+                config,
+                np.random.default_rng(seed),
+                popularity=np.ones(len(world.item_ids)),
+                upstream_bias=systematic_upstream_bias(world.taste.shape, config),
+            )
             error = (
-                visits.upstream_scores - config.upstream_weight * world.taste[0][visits.candidates]
+                requests.upstream_scores
+                - config.upstream_weight * world.taste[0][requests.candidates]
             )
             assert error.std() == pytest.approx(config.upstream_noise, rel=0.35)
             mean = np.zeros(len(world.item_ids))
-            first = {int(item): at for at, item in enumerate(visits.candidates.ravel())}
+            first = {int(item): at for at, item in enumerate(requests.candidates.ravel())}
             for item, at in first.items():
                 mean[item] = error.ravel()[at]
             errors.append(mean)

@@ -148,7 +148,7 @@ def test_batch_loader_unknown_share_replaces_only_ids(tables):
 
 
 def test_batch_loader_without_generator_raises(tables):
-    with pytest.raises(ValueError, match="give rng"):
+    with pytest.raises(ValueError, match="need rng"):
         BatchLoader(tables).gather(np.array([0, 1]), prefix_share=0.1)
 
 
