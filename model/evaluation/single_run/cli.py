@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from model.checkpoint import CheckpointError, read_checkpoint
+from model.config.toml_reader import ConfigError
 from model.data.errors import DataError
 from model.data.simulation.ground_truth import WORLD_NPZ
 from model.data.tables.table_cache import load_log_tables
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         evaluator, generator = read_checkpoint(given.evaluator), read_checkpoint(given.generator)
         logged = evaluate_on_logged_lists(evaluator, tables)
         found = evaluate_run(generator, evaluator, tables, given.log, effort)
-    except (DataError, CheckpointError) as error:
+    except (ConfigError, DataError, CheckpointError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     facts = {

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,8 @@ SAME = 1e-6  # two orders of the same float32 sums
 
 def evaluator(kind: str, members: int = 2) -> Evaluator:
     torch.manual_seed(0)
-    net = build_evaluator(
-        EvaluatorConfig(kind=kind, members=members, hidden=8, dropout=0.0), TOY_FIELDS, TOY_SLOTS
-    )
+    sizes: Any = {"kind": kind, "members": members, "hidden": 8, "dropout": 0.0}
+    net = build_evaluator(EvaluatorConfig(**sizes), TOY_FIELDS, TOY_SLOTS)
     with torch.no_grad():
         for weight in net.structural_params():  # they start at zero, where nothing would show
             weight.add_(0.5 * torch.randn_like(weight))
