@@ -76,7 +76,7 @@ class EvaluatorTrainingConfig:
     """How the evaluator is trained (METHOD section 2)."""
 
     epochs: NonNegativeInt = 16  # at most
-    patience: NonNegativeInt = 3  # epochs without a lower validation loss before training stops
+    patience: NonNegativeInt = 3  # epochs without a lower validation loss; 0 never stops early
     lr: Positive = 6e-3
     structural_lr: NonNegative = 1e-2  # of slot weights, pair weights and biases; "pair" only
     ema_decay: DecayRate = 0.995  # of the moving average of weights; 0 keeps the last weights
@@ -119,7 +119,7 @@ class GeneratorTrainingConfig:
 
     epochs: NonNegativeInt = 8  # more where a small log needs them for `min_steps`
     min_steps: NonNegativeInt = 3000  # 0 trains for exactly `epochs`
-    patience: NonNegativeInt = 8  # epochs without a higher smoothed value ratio; 0 never stops
+    patience: NonNegativeInt = 8  # epochs without a higher smoothed value ratio; 0: never stop
     lr: Positive = 3e-3
     lr_decay_share: Share = 0.5  # share of training, at its end, over which the rate falls to 0
     max_batch_size: Count = 128

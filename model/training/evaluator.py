@@ -31,9 +31,16 @@ from model.nets.field_layout import FieldLayout
 from model.nets.request_tensors import restrict_to_shown
 from model.training.auxiliary_losses import EvaluatorWithAuxiliaryLosses
 from model.training.calibration import calibrate_checkpoint, shown_list_metrics
+from model.training.early_stopping import EarlyStopping
 from model.training.ema import ema_weights, update_ema
 from model.training.losses import feedback_loss
-from model.training.trainer import EpochMetrics, TrainingInterrupted, find_best_epoch, run_training
+from model.training.trainer import (
+    EpochMetrics,
+    TrainingInterrupted,
+    find_best_epoch,
+    run_settings,
+    run_training,
+)
 
 
 class EvaluatorTrainingTask:
@@ -41,6 +48,8 @@ class EvaluatorTrainingTask:
 
     title = "evaluator"
     monitor = "logloss"
+    monitor_unit = "nats per slot"
+    higher_is_better = False
 
     def __init__(
         self, config: PipelineConfig, tables: LogTables, device: str, folder: Path
@@ -189,17 +198,43 @@ def _build_optimizer(
 
 
 def train_evaluator(
-    config: PipelineConfig, log_dir: Path, folder: Path, device: str = "cpu"
+    config: PipelineConfig,
+    log_dir: Path,
+    folder: Path,
+    device: str = "cpu",
+    *,
+    restart: bool = False,
 ) -> EpochMetrics:
-    """Train on the log, leave best.pt in the folder, return the best validation numbers."""
+    """Train on the log and write best.pt into the folder.
+
+    Args:
+        config: of the run.
+        log_dir: folder of the canonical log.
+        folder: receives best.pt, last.pt, curves and epochs.jsonl.
+        device: cpu or cuda.
+        restart: discard a run with other settings in the folder.
+
+    Returns:
+        Validation metrics of the best epoch, after temperature scaling where it is configured.
+    """
     tables = load_log_tables(log_dir)
     training = config.train_evaluator
     if training.labels == "world":
         tables = with_oracle_clicks(tables, load_click_world(log_dir))
     task = EvaluatorTrainingTask(config, tables, device, folder)
-    identity = f"{tables.fingerprint} {config.evaluator} {training}"
+    settings = {
+        "log": tables.fingerprint,
+        **run_settings("evaluator", config.evaluator),
+        **run_settings("train_evaluator", training),
+    }
+    stopping = EarlyStopping(metric=EvaluatorTrainingTask.monitor, patience=training.patience)
     best = run_training(
-        task, folder, epochs=training.epochs, patience=training.patience, run_id=identity
+        task,
+        folder,
+        epochs=training.epochs,
+        stopping=stopping,
+        settings=settings,
+        restart=restart,
     )
     return task.calibrate_best_checkpoint() if training.temperature_scaling else best
 
@@ -228,13 +263,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--config", type=Path, help="TOML file (default: built-in defaults)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--restart", action="store_true", help="discard a run with other settings in the folder"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     given = parser.parse_args(argv)
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
         best = train_evaluator(
-            PipelineConfig.from_toml(given.config), given.log, given.out, given.device
+            PipelineConfig.from_toml(given.config),
+            given.log,
+            given.out,
+            given.device,
+            restart=given.restart,
         )
     except (ConfigError, DataError, ContractError, CheckpointError) as error:
         sys.stderr.write(f"error: {error}\n")

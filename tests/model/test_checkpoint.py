@@ -31,7 +31,8 @@ def test_load_evaluator_with_other_sizes_is_refused(tmp_path: Path):
     checkpoint = Checkpoint(
         kind="evaluator", config=PipelineConfig(evaluator=small), schema=tables.schema,
         slots=tables.slots, history_length=tables.history_length,
-        max_candidates=tables.max_candidates, list_sizes=[4], weights=build_evaluator(small, fields, tables.slots).state_dict(),
+        max_candidates=tables.max_candidates, list_sizes=[4],
+        weights=build_evaluator(small, fields, tables.slots).state_dict(),
     )  # fmt: skip
 
     assert checkpoint.load_evaluator().members == small.members

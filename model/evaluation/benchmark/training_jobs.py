@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from model.evaluation.benchmark.job_cache import BenchmarkJob, JobCache
 from model.evaluation.logged_lists import evaluate_on_logged_lists
 from model.training.evaluator import train_evaluator
 from model.training.generator.generator_fit import fit_generator
-from model.training.trainer import EPOCH_LOG_FILE, settings_text
+from model.training.trainer import read_epoch_log, settings_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,7 @@ class EvaluatorJob:
     def run(self, cache: JobCache) -> None:
         """See `BenchmarkJob`."""
         tables = scenario_tables(self.scenario)
-        train_evaluator(self.config(), self.scenario.log, cache.job_dir(self))
+        train_evaluator(self.config(), self.scenario.log, cache.job_dir(self), restart=True)
         made = read_checkpoint(cache.job_dir(self))
         cache.write_values(
             self,
@@ -121,11 +120,11 @@ class GeneratorJob:
         """See `BenchmarkJob`."""
         taught = read_checkpoint(cache.job_dir(self.evaluator))
         folder = cache.job_dir(self)
-        best = fit_generator(self.config(), scenario_tables(self.scenario), taught, folder)
+        tables = scenario_tables(self.scenario)
+        best = fit_generator(self.config(), tables, taught, folder, restart=True)
         cache.write_values(self, {"best": best, "epochs": read_epoch_metrics(cache, self)})
 
 
 def read_epoch_metrics(cache: JobCache, job: BenchmarkJob) -> list[dict[str, float]]:
     """What the training loop measured after each epoch."""
-    lines = (cache.job_dir(job) / EPOCH_LOG_FILE).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    return read_epoch_log(cache.job_dir(job))

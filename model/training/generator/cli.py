@@ -1,6 +1,6 @@
 """Train the generator against a frozen evaluator: `relist-train-generator`.
 
-Leaves best.pt and the hand-over (what export and the service need from the log) in the folder.
+Writes best.pt and the serving bundle (what export and the service need from the log).
 """
 
 from __future__ import annotations
@@ -23,14 +23,32 @@ from model.training.trainer import EpochMetrics, TrainingInterrupted
 
 
 def train_generator(
-    config: PipelineConfig, log_dir: Path, evaluator_dir: Path, folder: Path, device: str = "cpu"
+    config: PipelineConfig,
+    log_dir: Path,
+    evaluator_dir: Path,
+    folder: Path,
+    device: str = "cpu",
+    *,
+    restart: bool = False,
 ) -> EpochMetrics:
-    """Train, choose the noise scale on validation, write checkpoint and hand-over."""
+    """Train, choose the noise scale on validation, write checkpoint and serving bundle.
+
+    Args:
+        config: of the run; its evaluator is replaced by the trained one.
+        log_dir: folder of the canonical log.
+        evaluator_dir: folder of the evaluator's checkpoint.
+        folder: receives checkpoint and serving bundle.
+        device: cpu or cuda.
+        restart: discard a run with other settings in the folder.
+
+    Returns:
+        Validation metrics of the best epoch, and `noise_scale`.
+    """
     tables = load_log_tables(log_dir)
-    taught = read_checkpoint(evaluator_dir)
-    if taught.schema.hash != tables.schema.hash:
+    trained = read_checkpoint(evaluator_dir)
+    if trained.schema.hash != tables.schema.hash:
         raise CheckpointError(f"{evaluator_dir}: trained on another schema than {log_dir}")
-    best = fit_generator(config, tables, taught, folder, device)
+    best = fit_generator(config, tables, trained, folder, device, restart=restart)
     write_serving_bundle(
         tables,
         log_dir,
@@ -50,13 +68,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
     parser.add_argument("--config", type=Path, help="TOML file (default: built-in defaults)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--restart", action="store_true", help="discard a run with other settings in the folder"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
     given = parser.parse_args(argv)
     if given.threads:
         torch.set_num_threads(given.threads)
     try:
         config = PipelineConfig.from_toml(given.config)
-        best = train_generator(config, given.log, given.evaluator, given.out, given.device)
+        best = train_generator(
+            config,
+            given.log,
+            given.evaluator,
+            given.out,
+            given.device,
+            restart=given.restart,
+        )
     except (ConfigError, DataError, ContractError, CheckpointError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
