@@ -23,7 +23,7 @@ from export.golden import (
     write_golden_batch,
 )
 from export.graph_modules import ENCODING_TENSORS, REQUEST_INPUTS, TENSOR_AXES, build_graph_specs
-from export.parity import GraphRunner, ParityError, ParityReport, require_parity
+from export.parity import GraphRunner, ParityReport, require_parity
 from export.publish import publish_artifact
 from export.to_onnx import export_graph
 from model.checkpoint import Checkpoint, CheckpointError, read_checkpoint
@@ -36,7 +36,6 @@ from model.contract.artifact.manifest import (
     Manifest,
     ManifestObjective,
 )
-from model.contract.errors import ManifestError
 from model.contract.scoring.objective import RewardWeights
 from model.nets.evaluators.abstract_evaluator import Evaluator
 from model.nets.request_tensors import RequestTensors

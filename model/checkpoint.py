@@ -1,15 +1,16 @@
 """Checkpoint folders: weights, schema, lengths and configuration of one training run.
 
-    best.pt   the epoch that validation liked best     last.pt   everything needed to resume
-Files are written whole or not at all, and read without running code from them.
+    best.pt   the epoch with the best validation metric    last.pt   everything needed to resume
+Files are written atomically, and read without running code from them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from model.config.pipeline_config import PipelineConfig
+from model.config.toml_reader import ConfigError
 from model.contract.schema.fitted import FittedSchema, fitted_schema_from_json
 from model.nets.build import build_evaluator, build_generator
 from model.nets.evaluators.abstract_evaluator import Evaluator
@@ -27,17 +29,18 @@ BEST_FILE, LAST_FILE = "best.pt", "last.pt"
 
 
 class CheckpointError(Exception):
-    """A checkpoint that is not there, not whole, or of another run; names the file."""
+    """A checkpoint is missing, damaged, of another run, or cannot be written; names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a trained net needs to be rebuilt and exported.
+    """Everything that rebuilding and exporting a trained net needs.
 
     kind: "evaluator" or "generator".
-    slots, sessions, max_candidates: M, H, N of the log.
-    list_sizes: list lengths seen in training.
-    facts: numbers and names that later steps need (metrics, noise scale, mean reward, fingerprint).
+    slots, history_length, max_candidates: M, H, N of the log.
+    list_sizes: list lengths seen in training, ascending.
+    weights: state_dict of the net.
+    metadata: values for later steps: metrics, noise scale, mean reward, log fingerprint.
     """
 
     kind: str
@@ -51,7 +54,7 @@ class Checkpoint:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def load_evaluator(self) -> Evaluator:
-        """Rebuild the evaluator, ready to predict."""
+        """Rebuild the evaluator in eval mode, without gradients."""
         self._require_kind("evaluator")
         net = build_evaluator(
             self.config.evaluator, FieldLayout.from_schema(self.schema), self.slots
@@ -60,7 +63,7 @@ class Checkpoint:
         return net.eval().requires_grad_(False)
 
     def load_generator(self) -> Generator:
-        """Rebuild the generator, ready to propose."""
+        """Rebuild the generator in eval mode, without gradients."""
         self._require_kind("generator")
         config = self.config
         net = build_generator(
@@ -74,8 +77,8 @@ class Checkpoint:
             net.load_state_dict(self.weights)
         except RuntimeError as error:
             raise CheckpointError(
-                f"this checkpoint's weights are of other nets than its configuration says today; "
-                f"train anew: {str(error).splitlines()[0]}"
+                f"the weights of this checkpoint do not fit the net that its configuration builds; "
+                f"train it again: {str(error).splitlines()[0]}"
             ) from error
 
     def _require_kind(self, kind: str) -> None:
@@ -84,51 +87,48 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write one checkpoint file."""
-    described = {
-        "kind": checkpoint.kind,
-        "config": checkpoint.config.to_mapping(),
-        "schema": checkpoint.schema.model_dump(mode="json"),
-        "slots": checkpoint.slots,
-        "history_length": checkpoint.history_length,
-        "max_candidates": checkpoint.max_candidates,
-        "list_sizes": checkpoint.list_sizes,
-        "metadata": checkpoint.metadata,
-    }
-    write_state(path, {"described": json.dumps(described), "weights": checkpoint.weights})
+    """Write one checkpoint file atomically; raises CheckpointError."""
+    described = {f.name: getattr(checkpoint, f.name) for f in fields(Checkpoint)}
+    weights = described.pop("weights")
+    described["config"] = checkpoint.config.to_mapping()
+    described["schema"] = checkpoint.schema.model_dump(mode="json")
+    write_state(path, {"described": json.dumps(described), "weights": weights})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read what `write_checkpoint` wrote; a folder means its best epoch."""
+    """Read a checkpoint file, or best.pt of a folder; raises CheckpointError."""
     state = read_state(path / BEST_FILE if path.is_dir() else path)
     try:
         described = json.loads(state["described"])
-        described["config"] = PipelineConfig.from_mapping(_as_trained(described["config"]))
+        described["config"] = PipelineConfig.from_mapping(described["config"])
         described["schema"] = fitted_schema_from_json(described["schema"])
         return Checkpoint(**described, weights=state["weights"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of this version: {error}") from error
 
 
-def _as_trained(config: dict[str, Any]) -> dict[str, Any]:
-    """With what was so before there was a key for it."""
-    config["generator"].setdefault("starts_from_relevance_order", False)
-    return config
-
-
 def write_state(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    """Write tensors and plain values atomically.
+
+    Raises:
+        CheckpointError: the disk is full or the folder is not writable; the old file is kept.
+    """
+    partial = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError on a short write
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise CheckpointError(f"{path}: cannot be written: {error}") from error
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read tensors and plain values; never runs code from the file."""
+    """Read what `write_state` wrote, without running code from it; raises CheckpointError."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

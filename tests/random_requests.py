@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from model.config.pipeline_config import EvaluatorConfig, GeneratorConfig
@@ -58,9 +60,8 @@ def input_lists(request: RequestTensors) -> torch.Tensor:
 def small_generator(kind: str = "nlgr", *, starts_from_relevance_order: bool = False) -> Generator:
     """A generator with the same fresh weights every time, for the default evaluator."""
     torch.manual_seed(0)
-    config = GeneratorConfig(
-        kind=kind, hidden=8, head_width=3, starts_from_relevance_order=starts_from_relevance_order
-    )
+    sizes: Any = {"kind": kind, "hidden": 8, "head_width": 3}
+    config = GeneratorConfig(starts_from_relevance_order=starts_from_relevance_order, **sizes)
     return build_generator(config, EvaluatorConfig(), TOY_FIELDS, TOY_SLOTS).eval()
 
 

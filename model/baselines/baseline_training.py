@@ -20,8 +20,9 @@ from model.config.pipeline_config import EvaluatorTrainingConfig
 from model.data.tables.batches import BatchLoader
 from model.data.tables.log_tables import LogTables
 from model.data.tables.split import TRAIN, VALIDATION
+from model.training.early_stopping import EarlyStopping
 from model.training.ema import ema_weights, update_ema
-from model.training.trainer import EpochMetrics, run_training, settings_text
+from model.training.trainer import EpochMetrics, run_settings, run_training
 
 Net = TypeVar("Net", bound=LearnedRanker)
 _VALIDATION_SEED = 0  # same noise in every epoch, so that losses are comparable
@@ -48,6 +49,8 @@ class BaselineTask:
     """Task of the training loop that trains one learned method."""
 
     monitor = "loss"
+    monitor_unit = ""
+    higher_is_better = False
 
     def __init__(
         self, title: str, net: LearnedRanker, options: BaselineRunOptions, loader: BatchLoader
@@ -133,13 +136,19 @@ def fit_baseline(
         net = build_net().to(options.device)
     task = BaselineTask(name, net, options, BatchLoader(tables, options.device))
     shapes = [(key, tuple(value.shape)) for key, value in net.state_dict().items()]
-    shape_digest = hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
-    identity = (
-        f"{name} {tables.fingerprint} {settings_text(training)} {shape_digest} "
-        f"{options.extra_identity}"
-    )
+    built = hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
+    settings = {
+        "method": f"{name} {built} {options.extra_identity}",
+        "log": tables.fingerprint,
+        **run_settings("training", training),
+    }
     run_training(
-        task, options.folder, epochs=training.epochs, patience=training.patience, run_id=identity
+        task,
+        options.folder,
+        epochs=training.epochs,
+        stopping=EarlyStopping(metric=BaselineTask.monitor, patience=training.patience),
+        settings=settings,
+        restart=True,  # the folder is a cache: a changed run replaces the old one
     )
     net.load_state_dict(read_state(options.folder / BEST_FILE)["net"])
     return net.eval().requires_grad_(False)

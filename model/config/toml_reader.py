@@ -1,65 +1,112 @@
-"""Parsed TOML into frozen dataclasses: unknown keys and values of another type are errors.
+"""Read TOML into frozen pydantic dataclasses; errors name the file, the key and the rule.
 
-Knows nothing of what the values mean.
+The only TOML reader of the training side: pipeline configuration, log.toml and simulation presets.
+It does not know what the values mean; the dataclasses check that.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
+STRICT_CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class ConfigError(Exception):
-    """The configuration breaks a rule; names file, key and rule."""
+    """The configuration breaks a rule; the message names file, key and rule."""
 
 
-def parse_table(config_type: Any, mapping: object, origin: str) -> Any:  # noqa: ANN401 any table's dataclass
-    """Build a dataclass from a parsed table; raises ConfigError."""
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{origin}: is a table")
-    fields = {f.name: f for f in dataclasses.fields(config_type)}
-    reject_unknown_keys(mapping, fields, origin)
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse one TOML file.
+
+    Raises:
+        ConfigError: the file is missing, not UTF-8 without a byte order mark, or not TOML.
+    """
     try:
-        return config_type(
-            **{k: _checked_value(f"{origin} {k}", v, fields[k].type) for k, v in mapping.items()}
-        )
-    except ValueError as error:
-        raise ConfigError(f"{origin}: {error}") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigError(f"{path}: starts with a byte order mark; save it as UTF-8 without one")
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}: line {line} is not UTF-8 (byte 0x{content[error.start]:02x}, maybe Latin-1); "
+            "save the file as UTF-8"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
-def reject_unknown_keys(mapping: Mapping[str, Any], known: Mapping[str, Any], origin: str) -> None:
-    """Raise ConfigError for a key that is not known."""
+def read_flat_toml(config_type: type[ConfigT], path: Path) -> ConfigT:
+    """Read a TOML file without tables into a dataclass; raises ConfigError."""
+    return parse_table(config_type, read_toml(path), str(path))
+
+
+def parse_table(config_type: type[ConfigT], mapping: object, origin: str) -> ConfigT:
+    """Build a dataclass from a parsed table.
+
+    Args:
+        config_type: a pydantic dataclass with `STRICT_CONFIG`: types are checked strictly, an
+            integer passes for a float, an array becomes a tuple.
+        mapping: the parsed table.
+        origin: file, and table if it has one; starts each message.
+
+    Raises:
+        ConfigError: for an unknown key, a missing key, or a value of a wrong type or range.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{origin}: must be a table, not {mapping!r}")
+    reject_unknown_keys(mapping, [f.name for f in dataclasses.fields(config_type)], origin)
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in mapping.items()}
+    try:
+        return config_type(**values)
+    except ValidationError as error:
+        raise _config_error(error, origin) from error
+
+
+def override_value(config: ConfigT, key: str, value: object, origin: str) -> ConfigT:
+    """A copy of the configuration with another value of one key; raises ConfigError."""
+    try:
+        return dataclasses.replace(config, **{key: value})
+    except ValidationError as error:
+        raise _config_error(error, origin) from error
+
+
+def reject_unknown_keys(mapping: Mapping[str, Any], known: Iterable[str], origin: str) -> None:
+    """Raise ConfigError for the first key that is not known, with the closest known one."""
+    known = list(known)
     unknown = sorted(set(mapping) - set(known))
-    if unknown:
-        raise ConfigError(f"{origin}: unknown key {unknown[0]!r} (known: {', '.join(known)})")
+    if not unknown:
+        return
+    close = difflib.get_close_matches(unknown[0], known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ConfigError(f"{origin}: unknown key {unknown[0]!r}{hint} (known: {', '.join(known)})")
 
 
-def require_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise ValueError for a word that is none of these."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r} is not one of {', '.join(allowed)}")
+def _config_error(error: ValidationError, origin: str) -> ConfigError:
+    return ConfigError(f"{origin}: {_describe(error.errors(include_url=False)[0])}")
 
 
-def require_at_least_one(config: object, *names: str) -> None:
-    """Raise ValueError for a count below 1."""
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name}={getattr(config, name)} must be at least 1")
-
-
-def _checked_value(place: str, value: Any, annotation: object) -> Any:  # noqa: ANN401 TOML value
-    """Check a value against the annotation, which `from __future__` keeps as text."""
-    kinds: dict[str, tuple[type, ...]] = {
-        "int": (int,),
-        "int | None": (int, type(None)),
-        "float": (int, float),
-        "float | None": (int, float, type(None)),
-        "bool": (bool,),
-        "str": (str,),
-        "str | None": (str, type(None)),
-    }
-    allowed = kinds[str(annotation)]
-    if type(value) not in allowed:
-        raise ConfigError(f"{place}: {value!r} is not {annotation}")
-    return value
+def _describe(error: ErrorDetails) -> str:
+    """One message from pydantic's first error: key, value and rule."""
+    message = error["msg"].removeprefix("Value error, ")
+    key = ".".join(str(part) for part in error["loc"])
+    if not key:
+        return message
+    if error["type"] in ("missing", "missing_keyword_only_argument"):
+        return f"key {key!r} is missing"
+    return f"{key}={error['input']!r}: {message[0].lower()}{message[1:]}"

@@ -5,8 +5,6 @@ It learns what users did with lists that were shown; validation is later in time
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.checkpoint import BEST_FILE, Checkpoint, CheckpointError, write_checkpoint
+from model.checkpoint import BEST_FILE, Checkpoint, write_checkpoint
 from model.config.pipeline_config import EvaluatorTrainingConfig, PipelineConfig
-from model.config.toml_reader import ConfigError
-from model.contract.errors import ContractError
-from model.data.errors import DataError
 from model.data.simulation.ground_truth import load_click_world
 from model.data.simulation.oracle_labels import with_oracle_clicks
 from model.data.tables.batches import Batch, BatchLoader
@@ -31,9 +26,14 @@ from model.nets.field_layout import FieldLayout
 from model.nets.request_tensors import restrict_to_shown
 from model.training.auxiliary_losses import EvaluatorWithAuxiliaryLosses
 from model.training.calibration import calibrate_checkpoint, shown_list_metrics
+from model.training.early_stopping import EarlyStopping
 from model.training.ema import ema_weights, update_ema
 from model.training.losses import feedback_loss
-from model.training.trainer import EpochMetrics, TrainingInterrupted, find_best_epoch, run_training
+from model.training.trainer import (
+    EpochMetrics,
+    run_settings,
+    run_training,
+)
 
 
 class EvaluatorTrainingTask:
@@ -41,6 +41,8 @@ class EvaluatorTrainingTask:
 
     title = "evaluator"
     monitor = "logloss"
+    monitor_unit = "nats per slot"
+    higher_is_better = False
 
     def __init__(
         self, config: PipelineConfig, tables: LogTables, device: str, folder: Path
@@ -189,17 +191,43 @@ def _build_optimizer(
 
 
 def train_evaluator(
-    config: PipelineConfig, log_dir: Path, folder: Path, device: str = "cpu"
+    config: PipelineConfig,
+    log_dir: Path,
+    folder: Path,
+    device: str = "cpu",
+    *,
+    restart: bool = False,
 ) -> EpochMetrics:
-    """Train on the log, leave best.pt in the folder, return the best validation numbers."""
+    """Train on the log and write best.pt into the folder.
+
+    Args:
+        config: of the run.
+        log_dir: folder of the canonical log.
+        folder: receives best.pt, last.pt, curves and epochs.jsonl.
+        device: cpu or cuda.
+        restart: discard a run with other settings in the folder.
+
+    Returns:
+        Validation metrics of the best epoch, after temperature scaling where it is configured.
+    """
     tables = load_log_tables(log_dir)
     training = config.train_evaluator
     if training.labels == "world":
         tables = with_oracle_clicks(tables, load_click_world(log_dir))
     task = EvaluatorTrainingTask(config, tables, device, folder)
-    identity = f"{tables.fingerprint} {config.evaluator} {training}"
+    settings = {
+        "log": tables.fingerprint,
+        **run_settings("evaluator", config.evaluator),
+        **run_settings("train_evaluator", training),
+    }
+    stopping = EarlyStopping(metric=EvaluatorTrainingTask.monitor, patience=training.patience)
     best = run_training(
-        task, folder, epochs=training.epochs, patience=training.patience, run_id=identity
+        task,
+        folder,
+        epochs=training.epochs,
+        stopping=stopping,
+        settings=settings,
+        restart=restart,
     )
     return task.calibrate_best_checkpoint() if training.temperature_scaling else best
 
@@ -219,35 +247,3 @@ def tuning_hint(best: int, epochs: int) -> str | None:
             "better"
         )
     return None
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Console command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--log", type=Path, required=True, help="folder of the canonical log")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint")
-    parser.add_argument("--config", type=Path, help="TOML file (default: built-in defaults)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: torch's own choice)")
-    given = parser.parse_args(argv)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    try:
-        best = train_evaluator(
-            PipelineConfig.from_toml(given.config), given.log, given.out, given.device
-        )
-    except (ConfigError, DataError, ContractError, CheckpointError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except TrainingInterrupted as stopped:
-        sys.stderr.write(f"\n{stopped}\n")
-        return 130
-    shown = ", ".join(f"{name} {best[name]:.4f}" for name in ("auc", "gauc", "logloss", "ece"))
-    sys.stderr.write(f"evaluator: {given.out / BEST_FILE} (validation: {shown})\n")
-    if hint := tuning_hint(*find_best_epoch(given.out, EvaluatorTrainingTask.monitor)):
-        sys.stderr.write(f"evaluator: {hint}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -144,9 +144,7 @@ def _write(files: StoreFiles, target: RedisTarget, ttl_s: int | None, out: TextI
         meter = ProgressMeter("users", head.user_count, out)
         users = read_user_stream(path)
         meter.finish(
-            write_users_to_redis(
-                client, users, prefix=prefix, ttl_s=ttl_s, on_progress=meter
-            )
+            write_users_to_redis(client, users, prefix=prefix, ttl_s=ttl_s, on_progress=meter)
         )
         if table is not None:
             meter = ProgressMeter("items", len(table.ids), out)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from service.server.signals import install_startup_handlers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typer import Typer
 
 COMMAND_GROUP = "relist.commands"
@@ -74,7 +76,9 @@ def _missing_text(entry_point: EntryPoint, error: ModuleNotFoundError) -> str:
     return f"Not installed ({error.name} is missing): {cure}"
 
 
-def _missing(entry_point: EntryPoint, error: ModuleNotFoundError) -> object:
+def _missing(
+    entry_point: EntryPoint, error: ModuleNotFoundError
+) -> Callable[[list[str]], None]:
     from typer import Argument, Exit, echo
 
     text = _missing_text(entry_point, error)

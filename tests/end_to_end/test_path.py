@@ -44,10 +44,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nets = [str(folder / kind) for kind in ("evaluator", "generator")]
     assert run_relist("log", "check", folder / "log") == 0
     assert run_relist("train", "evaluator", *where, "--out", nets[0], *config) == 0
-    assert run_relist("train", "generator", *where, "--evaluator", nets[0], "--out", nets[1], *config) == 0
+    assert (
+        run_relist("train", "generator", *where, "--evaluator", nets[0], "--out", nets[1], *config)
+        == 0
+    )
     pair = ["--evaluator", nets[0], "--generator", nets[1]]
     assert run_relist("export", *pair, "--out", str(folder / "artifact")) == 0
-    assert run_relist("evaluate", *where, *pair, "--requests", "20", "--out", str(folder / "report")) == 0
+    assert (
+        run_relist("evaluate", *where, *pair, "--requests", "20", "--out", str(folder / "report"))
+        == 0
+    )
     return folder
 
 
@@ -118,7 +124,7 @@ def test_the_trained_artifact_serves_real_requests_of_the_later_part(run: Path):
 
 def test_training_again_with_the_same_seeds_gives_the_same_weights(run: Path, tmp_path: Path):
     again = ["--log", str(run / "log"), "--out", str(tmp_path / "evaluator")]
-    assert train_evaluator([*again, "--config", str(run / "config.toml")]) == 0
+    assert run_relist("train", "evaluator", *again, "--config", run / "config.toml") == 0
 
     first = read_checkpoint(run / "evaluator").weights
     second = read_checkpoint(tmp_path / "evaluator").weights

@@ -25,7 +25,7 @@ from model.metrics import (
 )
 
 
-def test_gauc_is_the_auc_of_each_list_weighted_by_its_length():
+def test_gauc_weighs_list_auc_by_length():
     rng = np.random.default_rng(0)
     p = rng.random((5, 6)).round(1)
     label = (rng.random((5, 6)) < 0.5).astype(float)
@@ -42,7 +42,7 @@ def test_gauc_is_the_auc_of_each_list_weighted_by_its_length():
     assert len(each) < 5
 
 
-def test_ndcg_agrees_with_an_independent_library():
+def test_ndcg_matches_reference_library():
     rng = np.random.default_rng(1)
     score, label = rng.random((20, 8)), rng.integers(0, 2, (20, 8)).astype(float)
     label[0] = 0.0
@@ -56,7 +56,7 @@ def test_ndcg_agrees_with_an_independent_library():
             assert got[row] == pytest.approx(ndcg_score(label[[row]], score[[row]], k=5))
 
 
-def test_invalid_places_do_not_count_in_ndcg():
+def test_ndcg_ignores_padding():
     score = np.array([[0.9, 0.5, 0.1], [0.1, 0.2, 0.9]])
     label = np.array([[1.0, 0.0, 1.0], [1.0, 0.0, 1.0]])
     valid = np.array([[False, True, True], [True, True, False]])
@@ -64,19 +64,19 @@ def test_invalid_places_do_not_count_in_ndcg():
     assert ndcg(score, label, valid, 2).tolist() == pytest.approx([1 / math.log2(3)] * 2)
 
 
-def test_log_loss_by_hand():
+def test_log_loss_matches_manual_value():
     expected = -(math.log(0.9) + math.log(0.8) + math.log(0.5)) / 3
     assert log_loss(np.array([0.9, 0.2, 0.5]), np.array([1, 0, 1])) == pytest.approx(expected)
 
 
-def test_ece_is_the_gap_between_promise_and_truth_by_bin():
+def test_ece_is_mean_gap_per_bin():
     p = np.array([0.1, 0.1, 0.1, 0.1, 0.9, 0.9])
     label = np.array([1, 0, 0, 0, 1, 0])
     # bin of .1: promised .4 clicks, 1 came; bin of .9: promised 1.8, 1 came
     assert ece(p, label) == pytest.approx((abs(0.4 - 1) + abs(1.8 - 1)) / 6)
 
 
-def test_perfect_predictions_show_no_more_ece_than_chance():
+def test_ece_under_perfect_calibration_matches_chance():
     rng = np.random.default_rng(2)
     p = rng.random(4000)
     honest, chance = ece(p, rng.random(4000) < p), ece_under_perfect_calibration(p, rng)
@@ -86,23 +86,23 @@ def test_perfect_predictions_show_no_more_ece_than_chance():
     assert biased > 4 * chance
 
 
-def test_ties_count_as_the_worse_rank():
+def test_rank_in_space_counts_ties_as_worse():
     space = np.array([[3.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
     assert rank_in_space(space, np.array([3.0, 3.0])).tolist() == [2, 2]
 
 
-def test_hits_are_among_the_best_ceil_of_the_share():
+def test_hit_threshold_rounds_share_up():
     assert hit_threshold(120, 0.01) == 2  # ceil(1.2)
     assert hit_threshold(11_880, 0.10) == 1188  # exactly, in spite of binary fractions
 
 
-def test_the_value_ratio_is_a_ratio_of_sums():
+def test_value_ratio_is_ratio_of_sums():
     own, given, best = np.array([2.0, 1.0]), np.array([1.0, 1.0]), np.array([3.0, 1.0])
     assert value_ratio(own, given, best) == pytest.approx(1 / 2)
     assert math.isnan(value_ratio(given, given, given))
 
 
-def test_the_bootstrap_resamples_whole_users():
+def test_bootstrap_interval_resamples_whole_groups():
     values = np.repeat(np.array([0.0, 1.0]), 500)  # two users, all their rows alike
     users = np.repeat(np.array(["a", "b"]), 500)
     rng = np.random.default_rng(3)
@@ -112,7 +112,7 @@ def test_the_bootstrap_resamples_whole_users():
     assert (low, high) == (0.0, 1.0)  # two users say next to nothing, however many rows they have
 
 
-def test_label_quality_at_a_cut_agrees_with_torchmetrics():
+def test_label_metrics_at_k_match_torchmetrics():
     rng = np.random.default_rng(1)
     label = (rng.random((20, 12)) < 0.3).astype(float)
     label[:, 0] = 1.0  # every request has something to find
@@ -135,7 +135,7 @@ def test_label_quality_at_a_cut_agrees_with_torchmetrics():
             )
 
 
-def test_average_precision_at_a_cut_is_the_mean_precision_at_each_hit_over_what_could_be_hit():
+def test_average_precision_at_k_is_normalized():
     shown = np.array([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     label = np.array([[1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]])
 
@@ -144,7 +144,7 @@ def test_average_precision_at_a_cut_is_the_mean_precision_at_each_hit_over_what_
     assert made["map@3"].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 3, 1.0])
 
 
-def test_a_request_with_nothing_to_find_counts_for_precision_alone():
+def test_label_metrics_without_relevant_items_are_nan():
     shown, label = np.zeros((1, 4)), np.array([[0.0, 0.0, 0.0, 0.0, 1.0]])
     valid = np.array([[True, True, True, True, False]])  # the one click is padding
 
@@ -154,7 +154,7 @@ def test_a_request_with_nothing_to_find_counts_for_precision_alone():
     assert all(np.isnan(made[name][0]) for name in ("f1@3", "map@3", "ndcg@3"))
 
 
-def test_the_interval_of_a_ratio_agrees_with_resampling_row_by_row():
+def test_mean_ratio_interval_matches_explicit_resampling():
     rng = np.random.default_rng(2)
     users = rng.integers(0, 40, 300)
     top, bottom = rng.normal(0.2, 1.0, 300), rng.random(300) + 0.5

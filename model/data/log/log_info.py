@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from model.config.toml_reader import STRICT_CONFIG, read_flat_toml
 from model.data.atomic_files import replace_file
-from model.data.toml_config import read_flat_toml
 
 LOG_TOML = "log.toml"
 SPLIT_BY_USER, SPLIT_BY_TIME = "user", "time"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@pydantic_dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
 class LogInfo:
     """Settings of a log.
 

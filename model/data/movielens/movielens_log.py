@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tqdm import tqdm
 
+from model.config.toml_reader import STRICT_CONFIG
 from model.data.log.log_info import SPLIT_BY_USER, LogInfo, write_log_info
 from model.data.log.log_reader import ITEMS_PARQUET, SCHEMA_TOML, USERS_PARQUET
 from model.data.log.log_writer import (
@@ -34,7 +36,7 @@ MIN_CLICK_STARS, MIN_CONVERSION_STARS = 4, 5
 MOVIELENS_SCHEMA = Path(__file__).parent / "movielens_schema.toml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@pydantic_dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
 class MovieLensConfig:
     """Settings; presets/movielens.toml explains each."""
 

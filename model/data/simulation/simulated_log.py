@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tqdm import tqdm
 
+from model.config.toml_reader import STRICT_CONFIG
 from model.data.log.log_info import SPLIT_BY_TIME, LogInfo, write_log_info
 from model.data.log.log_reader import ITEMS_PARQUET, SCHEMA_TOML, USERS_PARQUET
 from model.data.log.log_writer import list_column, replace_log_dir, take_ids, write_impressions
@@ -36,7 +38,7 @@ _CHUNK = 4_096  # lists drawn at once, each chunk from its own random stream
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@pydantic_dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
 class ClickWorldConfig:
     """Settings; presets/click_world_4of12.toml explains each."""
 

@@ -10,15 +10,12 @@ from pathlib import Path
 from model.baselines.registry import BASELINE_METHODS
 from model.config.pipeline_config import PipelineConfig
 from model.config.toml_reader import ConfigError
-from model.contract.errors import ContractError
-from model.data.errors import DataError
 from model.data.movielens.download import download_cache_dir, fetch_wheel
 from model.evaluation.benchmark.benchmark_plan import BenchmarkPlan
 from model.evaluation.benchmark.benchmark_report import write_benchmark_report
-from model.evaluation.benchmark.benchmark_run import EvaluatorTooWeak, run_benchmark
+from model.evaluation.benchmark.benchmark_run import run_benchmark
 from model.evaluation.benchmark.benchmark_scenario import EXPERIMENTS, Scenario
 from model.evaluation.benchmark.job_cache import JobCache
-from model.evaluation.benchmark.job_scheduler import JobFailed
 from model.evaluation.benchmark.scenario_presets import (
     FULL_SIZE,
     QUICK_SIZE,
@@ -89,7 +86,9 @@ def _with_selected_parts(scenario: Scenario, options: BenchmarkOptions) -> Scena
         _require_known("--experiments", options.experiments, (*EXPERIMENTS, "none"))
         experiments = tuple(name for name in experiments if name in options.experiments)
     seeds = (
-        scenario.seeds if options.seeds is None else _parsed_seeds(options.seeds)[: len(scenario.seeds)]
+        scenario.seeds
+        if options.seeds is None
+        else _parsed_seeds(options.seeds)[: len(scenario.seeds)]
     )
     return replace(scenario, methods=methods, experiments=experiments, seeds=seeds)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model.checkpoint import read_checkpoint
 from model.config.pipeline_config import PipelineConfig
-from model.contract.text_files import split_lines
 from model.data.tables.split import TEST, VALIDATION
 from model.evaluation.benchmark.benchmark_scenario import RELIST_METHOD, Scenario, scenario_tables
 from model.evaluation.benchmark.job_cache import BenchmarkJob, JobCache
 from model.evaluation.logged_lists import evaluate_on_logged_lists
 from model.training.evaluator import train_evaluator
 from model.training.generator.generator_fit import fit_generator
-from model.training.trainer import EPOCH_LOG_FILE, settings_text
+from model.training.trainer import read_epoch_log, settings_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +38,8 @@ class EvaluatorJob:
     def config(self) -> PipelineConfig:
         """Configuration of the training run."""
         config = self.scenario.config_with_seed(self.seed)
-        training = replace(config.train_evaluator, users=self.user_subset, lists=self.list_subset)
-        return replace(config, train_evaluator=training)
+        subsets: Any = {"users": self.user_subset, "lists": self.list_subset}
+        return replace(config, train_evaluator=replace(config.train_evaluator, **subsets))
 
     def cache_key(self) -> str:
         """See `BenchmarkJob`."""
@@ -56,7 +54,7 @@ class EvaluatorJob:
     def run(self, cache: JobCache) -> None:
         """See `BenchmarkJob`."""
         tables = scenario_tables(self.scenario)
-        train_evaluator(self.config(), self.scenario.log, cache.job_dir(self))
+        train_evaluator(self.config(), self.scenario.log, cache.job_dir(self), restart=True)
         checkpoint = read_checkpoint(cache.job_dir(self))
         cache.write_values(
             self,
@@ -134,11 +132,11 @@ class GeneratorJob:
         """See `BenchmarkJob`."""
         evaluator = read_checkpoint(cache.job_dir(self.evaluator))
         folder = cache.job_dir(self)
-        best = fit_generator(self.config(), scenario_tables(self.scenario), evaluator, folder)
+        tables = scenario_tables(self.scenario)
+        best = fit_generator(self.config(), tables, evaluator, folder, restart=True)
         cache.write_values(self, {"best": best, "epochs": read_epoch_metrics(cache, self)})
 
 
 def read_epoch_metrics(cache: JobCache, job: BenchmarkJob) -> list[dict[str, float]]:
-    """Metrics of the training loop, one dictionary for each epoch."""
-    lines = split_lines((cache.job_dir(job) / EPOCH_LOG_FILE).read_text(encoding="utf-8"))
-    return [json.loads(line) for line in lines]
+    """What the training loop measured after each epoch."""
+    return read_epoch_log(cache.job_dir(job))

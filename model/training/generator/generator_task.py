@@ -44,7 +44,9 @@ class GeneratorTrainingTask:
     """The generator as a task of the loop."""
 
     title = "generator"
-    monitor = "negative_gain"
+    monitor = "gain"
+    monitor_unit = "expected reward"
+    higher_is_better = True
 
     def __init__(
         self,
@@ -180,7 +182,6 @@ class GeneratorTrainingTask:
             self._best = best_list_reward(scorer, torch.Generator().manual_seed(0))
         slot_entropy, item_entropy = policy_entropies(self.net, scorer)
         return {
-            "negative_gain": -float(gain.mean()),
             "gain": float(gain.mean()),
             "value_ratio": value_ratio_where_known(gain, given, self._best),
             "unchanged": float(unchanged.float().mean()),

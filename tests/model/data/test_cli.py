@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from model.data.cli import main
+from model.config.toml_reader import read_flat_toml
 from model.data.errors import DataConfigError, DownloadFailed
 from model.data.log.log_info import LogInfo
 from model.data.log.log_writer import replace_log_dir
 from model.data.movielens import download
 from model.data.movielens.movielens_log import MovieLensConfig
-from model.data.toml_config import read_flat_toml
 from model.data.user_cache import user_cache_dir
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
+from tests.relist_command import run_relist
 from tests.toy_log import write_toy_log
 
 
@@ -31,9 +31,9 @@ def test_log_commands_build_check_and_prepare(command: str, wheel: Path, tmp_pat
     preset = ["--config", "cascade_world_4of12", "--lists", "800"]
     extra = preset if command == "click-world" else ["--config", "movielens"]
 
-    assert main([command, "--out", out, "--wheel", str(wheel), "--seed", "3", *extra]) == 0
-    assert main(["check", out]) == 0
-    assert main(["prepare", out, "--sessions", "4"]) == 0
+    assert run_relist("log", command, "--out", out, "--wheel", str(wheel), "--seed", "3", *extra) == 0
+    assert run_relist("log", "check", out) == 0
+    assert run_relist("log", "prepare", out, "--sessions", "4") == 0
 
     said = capsys.readouterr().out
     assert "requests" in said
@@ -47,12 +47,12 @@ def test_log_commands_build_check_and_prepare(command: str, wheel: Path, tmp_pat
 @pytest.mark.parametrize(
     ("toml", "words"),
     [
-        ("slotz = 3", "c.toml: slotz: unknown key; known are"),
-        ('slots = "three"', "c.toml: slots: takes int, not 'three'"),
-        ("slots = true", "c.toml: slots: takes int, not True"),
-        ("slots = 40", "c.toml: -: needs 1 <= slots <= min_candidates"),
-        ("shares = 0.5", "c.toml: shares: takes an array of numbers, not 0.5"),
-        ("slots = ", "c.toml: -: not TOML"),
+        ("slotz = 3", "c.toml: unknown key 'slotz'; did you mean 'slots'"),
+        ('slots = "three"', "c.toml: slots='three': input should be a valid integer"),
+        ("slots = true", "c.toml: slots=True: input should be a valid integer"),
+        ("slots = 40", "c.toml: needs 1 <= slots <= min_candidates"),
+        ("shares = 0.5", "c.toml: shares=0.5: input should be a valid tuple"),
+        ("slots = ", "c.toml: not TOML"),
     ],
 )
 def test_invalid_config_exits_with_code_2(
@@ -61,7 +61,7 @@ def test_invalid_config_exits_with_code_2(
     (tmp_path / "c.toml").write_text(toml)
     given = ["--out", str(tmp_path / "log"), "--config", str(tmp_path / "c.toml")]
 
-    assert main(["movielens", *given, "--wheel", str(wheel)]) == 2
+    assert run_relist("log", "movielens", *given, "--wheel", str(wheel)) == 2
 
     error = capsys.readouterr().err
     assert words in error
@@ -78,7 +78,7 @@ def test_invalid_config_exits_with_code_2(
     ],
 )
 def test_failed_command_exits_with_code_2(given: list[str], words: str, capsys):
-    assert main(given) == 2
+    assert run_relist("log", *given) == 2
 
     error = capsys.readouterr().err
     assert words in error
@@ -89,14 +89,14 @@ def test_check_invalid_log_reports_location(tmp_path: Path, capsys):
     log = write_toy_log(tmp_path)
     (log / "users.parquet").unlink()
 
-    assert main(["check", str(log)]) == 2
+    assert run_relist("log", "check", str(log)) == 2
     assert "users.parquet: no such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["movielens", "click-world", "check", "prepare"])
 def test_commands_print_help(command: str, capsys):
     with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
+        run_relist("log", command, "--help")
     assert ended.value.code == 0
     assert "usage: relist log" in capsys.readouterr().out
 
@@ -184,7 +184,7 @@ def test_read_flat_toml_accepts_integer_for_float(tmp_path: Path):
 
 
 def test_cli_runs_as_module():
-    code = "import sys; from model.data.cli import main; sys.exit(main(['check', 'nowhere']))"
+    code = "import sys; from service.cli.main import main; sys.argv = ['relist', 'log', 'check', 'nowhere']; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -24,7 +24,7 @@ def make_scorer(*, ragged: bool = True) -> EvaluatorScorer:
     return EvaluatorScorer(pair_evaluator(members=2), request, WEIGHTS, values)
 
 
-def test_a_refined_list_is_what_a_climb_finds_that_writes_every_neighbor_down():
+def test_refine_lists_matches_explicit_hill_climb():
     judge = make_scorer()
     start = input_list(judge.request)
     rng = torch.Generator().manual_seed(0)
@@ -38,7 +38,7 @@ def test_a_refined_list_is_what_a_climb_finds_that_writes_every_neighbor_down():
     assert moved > 6
 
 
-def test_the_refined_list_stands_before_the_input_list_and_the_choice_never_loses_by_it():
+def test_append_refined_list_never_lowers_selected_reward():
     judge = make_scorer(ragged=False)
     given = input_list(judge.request)
     lists = torch.stack([given.roll(1, 1), given.flip(1), given], dim=1)
@@ -57,7 +57,7 @@ def test_the_refined_list_stands_before_the_input_list_and_the_choice_never_lose
     assert np.isfinite(after.rewards.numpy()).all()
 
 
-def test_other_evaluators_are_refused():
+def test_refine_lists_with_other_evaluator_raises():
     request = random_request()
     net = build_evaluator(EvaluatorConfig(kind="context", hidden=8), TOY_FIELDS, TOY_SLOTS).eval()
 
@@ -65,7 +65,7 @@ def test_other_evaluators_are_refused():
         refine_lists(EvaluatorScorer(net, request, WEIGHTS), input_list(request), 1)
 
 
-def test_rewards_of_all_neighbors_at_once_are_those_of_the_lists_written_down(
+def test_neighbor_rewards_match_scoring_each_list(
     monkeypatch: pytest.MonkeyPatch,
 ):
     judge = make_scorer()  # rows lack slots and candidates
@@ -90,7 +90,7 @@ def test_rewards_of_all_neighbors_at_once_are_those_of_the_lists_written_down(
     assert torch.allclose(at_once[0, own, lists[0]], judge(lists.unsqueeze(1))[0])  # no change
 
 
-def test_of_other_evaluators_no_neighborhood_is_known_at_once():
+def test_neighbor_rewards_of_other_evaluators_are_none():
     request = random_request()
     net = build_evaluator(EvaluatorConfig(kind="context", hidden=8), TOY_FIELDS, TOY_SLOTS).eval()
 

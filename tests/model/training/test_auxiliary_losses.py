@@ -26,7 +26,7 @@ def pupil(net: Evaluator | None = None, **weights: Any) -> EvaluatorWithAuxiliar
     return made
 
 
-def test_both_lessons_of_upstream_read_affinity_on_scales_of_their_own():
+def test_candidate_loss_scales_affinity_per_loss():
     request = random_request()
     valid = request.cand_valid
     net = pair_evaluator(members=2)
@@ -52,13 +52,13 @@ def test_both_lessons_of_upstream_read_affinity_on_scales_of_their_own():
     assert both.item() == pytest.approx(0.5 * order.item() + 2.0 * offer.item(), rel=1e-6)
 
 
-def test_one_request_alone_has_nobody_to_be_told_from():
+def test_candidate_loss_of_one_request_skips_contrast():
     request = random_request(batch=1)
 
     assert pupil(sampled_softmax_weight=1.0).candidate_loss(request).item() == 0.0
 
 
-def test_lists_that_add_the_same_to_a_slot_always_cost_its_square():
+def test_slot_bias_loss_is_squared_mean_effect():
     request = random_request(ragged=False)
     made = pupil(slot_bias_weight=2.0)
     net = made.evaluator
@@ -71,7 +71,7 @@ def test_lists_that_add_the_same_to_a_slot_always_cost_its_square():
     assert cost.item() == pytest.approx(2.0 * float((mean**2).sum()), rel=1e-5)
 
 
-def test_slots_that_are_not_there_do_not_count_in_evenness():
+def test_slot_bias_loss_ignores_padded_slots():
     request = random_request()  # row b has b slots less
     made = pupil(slot_bias_weight=1.0)
     net = made.evaluator
@@ -85,7 +85,7 @@ def test_slots_that_are_not_there_do_not_count_in_evenness():
     assert cost.item() == pytest.approx(float((torch.stack(means) ** 2).sum()), rel=1e-5)
 
 
-def test_a_net_without_the_part_that_a_lesson_is_about_does_not_get_it():
+def test_auxiliary_losses_without_needed_part_are_zero():
     request = random_request()
     net = evaluator("nlgr")
     made = pupil(net, listmle_weight=1.0, sampled_softmax_weight=1.0, slot_bias_weight=1.0)

@@ -36,7 +36,7 @@ def trained(tmp_path: Path, kind: str, *, temperature: bool = False) -> tuple[Lo
 
 
 @pytest.mark.parametrize("kind", ["nlgr", "context", "pair"])
-def test_the_factor_that_made_the_clicks_is_found_again(kind: str, tmp_path: Path):
+def test_fit_click_logit_scale_recovers_known_factor(kind: str, tmp_path: Path):
     tables, path = trained(tmp_path, kind)
     rows = torch.arange(len(tables.part))
     sharper = read_checkpoint(path).load_evaluator()
@@ -52,7 +52,7 @@ def test_the_factor_that_made_the_clicks_is_found_again(kind: str, tmp_path: Pat
     assert torch.allclose(again, p, atol=2e-3)
 
 
-def test_training_leaves_a_net_that_says_by_what_it_was_sharpened(tmp_path: Path):
+def test_train_evaluator_records_click_logit_scale(tmp_path: Path):
     _, plain = trained(tmp_path / "plain", "pair")
     tables, path = trained(tmp_path / "scaled", "pair", temperature=True)
     before, after = read_checkpoint(plain), read_checkpoint(path)
@@ -68,7 +68,7 @@ def test_training_leaves_a_net_that_says_by_what_it_was_sharpened(tmp_path: Path
     assert torch.allclose(got, want, atol=1e-5)
 
 
-def test_validation_numbers_are_of_the_sharpened_net_and_it_is_sharpened_once(tmp_path: Path):
+def test_calibrate_checkpoint_scales_only_once(tmp_path: Path):
     tables, path = trained(tmp_path, "pair", temperature=True)
     said = path.read_bytes()
     facts = read_checkpoint(path).metadata

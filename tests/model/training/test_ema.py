@@ -17,7 +17,7 @@ def stepped(values: list[float], decay: float) -> tuple[torch.nn.Parameter, torc
     return weight, optimizer
 
 
-def test_inside_the_weights_are_their_average_and_after_it_the_present_ones_again():
+def test_ema_weights_swaps_average_in_and_out():
     weight, optimizer = stepped([1.0, 5.0, 3.0], 0.5)
     # the average starts at 1; kept is min(.5, (1 + n) / (10 + n)) = 3/12 for n = 2 and 4/13
     second = 1.0 * 3 / 12 + 5.0 * 9 / 12
@@ -29,7 +29,7 @@ def test_inside_the_weights_are_their_average_and_after_it_the_present_ones_agai
     assert weight.tolist() == [3.0, -3.0]
 
 
-def test_an_error_inside_leaves_the_present_weights():
+def test_ema_weights_after_error_restores_weights():
     weight, optimizer = stepped([1.0, 5.0], 0.9)
 
     with pytest.raises(ValueError, match="inside"), ema_weights(optimizer):
@@ -38,7 +38,7 @@ def test_an_error_inside_leaves_the_present_weights():
     assert weight.tolist() == [5.0, -5.0]
 
 
-def test_without_an_average_the_weights_stay_and_learning_goes_on():
+def test_ema_weights_without_average_changes_nothing():
     weight = torch.nn.Parameter(torch.ones(2))
     optimizer = torch.optim.AdamW([weight], lr=0.1)
 
@@ -51,7 +51,7 @@ def test_without_an_average_the_weights_stay_and_learning_goes_on():
     assert weight.max() < 1.0
 
 
-def test_the_average_is_resumed_with_the_optimizer():
+def test_ema_is_resumed_with_optimizer_state():
     weight, optimizer = stepped([1.0, 5.0], 0.9)
     fresh = torch.nn.Parameter(torch.zeros(2))
     resumed = torch.optim.AdamW([fresh], lr=0.1)

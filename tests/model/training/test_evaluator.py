@@ -13,16 +13,14 @@ from model.nets.evaluators.pair_evaluator import PairEvaluator
 from model.training.evaluator import (
     EvaluatorTrainingTask,
     bayesian_bootstrap_weights,
-    main,
     tuning_hint,
 )
+from tests.relist_command import run_relist
 from tests.toy_log import write_toy_log
 
 
 @pytest.mark.parametrize("half", ["first_half", "second_half"])
-def test_an_evaluator_of_half_the_users_learns_from_every_list_of_theirs_and_no_other(
-    half: str, tmp_path: Path
-):
+def test_train_rows_of_half_users_are_complete(half: str, tmp_path: Path):
     tables = build_log_tables(write_toy_log(tmp_path / "log"), history_length=3)
     config = PipelineConfig.from_mapping({"train_evaluator": {"users": half}})
 
@@ -34,7 +32,7 @@ def test_an_evaluator_of_half_the_users_learns_from_every_list_of_theirs_and_no_
     assert rows.tolist() == expected.tolist()
 
 
-def test_two_evaluators_share_the_lists_of_all_users_without_a_common_one(tmp_path: Path):
+def test_train_rows_even_and_odd_are_disjoint(tmp_path: Path):
     tables = build_log_tables(write_toy_log(tmp_path / "log"), history_length=3)
     halves = [
         EvaluatorTrainingTask(
@@ -61,7 +59,7 @@ def task_of(tmp_path: Path, kind: str, **training: float | bool) -> EvaluatorTra
     return EvaluatorTrainingTask(config, tables, "cpu", tmp_path)
 
 
-def test_small_logs_are_learned_in_small_batches(tmp_path: Path):
+def test_batch_size_of_small_log_is_small(tmp_path: Path):
     def batch(**training: float) -> tuple[int, int]:
         task = task_of(tmp_path, "pair", **training)
         return task.batch_size(), len(task.train_rows())
@@ -74,7 +72,7 @@ def test_small_logs_are_learned_in_small_batches(tmp_path: Path):
     )  # one list a step would be noise
 
 
-def test_bootstrap_weights_are_a_members_own_one_on_average_and_the_same_twice():
+def test_bootstrap_weights_are_independent_with_mean_one():
     weights = bayesian_bootstrap_weights(3, 4000, seed=1)
 
     assert torch.equal(weights, bayesian_bootstrap_weights(3, 4000, seed=1))
@@ -84,7 +82,7 @@ def test_bootstrap_weights_are_a_members_own_one_on_average_and_the_same_twice()
     assert torch.corrcoef(weights)[0, 1].abs() < 0.08
 
 
-def test_with_bootstrap_a_list_counts_for_each_member_by_its_own_weight(tmp_path: Path):
+def test_train_step_with_bootstrap_changes_loss(tmp_path: Path):
     rows = torch.arange(4)
     plain = task_of(tmp_path / "plain", "pair", unknown_share=0.0, prefix_share=0.0)
     drawn = task_of(tmp_path / "drawn", "pair", unknown_share=0.0, prefix_share=0.0, bootstrap=True)
@@ -97,7 +95,7 @@ def test_with_bootstrap_a_list_counts_for_each_member_by_its_own_weight(tmp_path
 
 
 @pytest.mark.parametrize(("kind", "net"), [("context", ContextEvaluator), ("pair", PairEvaluator)])
-def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_rate(
+def test_optimizer_groups_have_configured_decay_and_rate(
     kind: str, net: type[ContextEvaluator | PairEvaluator], tmp_path: Path
 ):
     decays = {"embedding_decay": 2.0, "weight_decay": 0.5, "pair_residual_decay": 0.7}
@@ -120,7 +118,7 @@ def test_embeddings_and_factors_decay_as_tables_and_structure_learns_at_its_own_
         assert groups[id(weight)]["weight_decay"] == 0.7
 
 
-def test_the_checkpoint_holds_the_averaged_weights(tmp_path: Path):
+def test_save_best_checkpoint_writes_averaged_weights(tmp_path: Path):
     task = task_of(tmp_path, "pair", ema_decay=0.9)
     rows = task.train_rows()
     for _ in range(5):
@@ -140,19 +138,19 @@ def test_the_checkpoint_holds_the_averaged_weights(tmp_path: Path):
     ("best", "epochs", "says"),
     [(1, 4, "by heart"), (4, 7, None), (7, 7, "more may be better"), (1, 1, "more may be better")],
 )
-def test_the_place_of_the_best_epoch_says_what_to_try(best: int, epochs: int, says: str | None):
+def test_tuning_hint_depends_on_best_epoch(best: int, epochs: int, says: str | None):
     hint = tuning_hint(best, epochs)
 
     assert (hint is None) == (says is None)
     assert says is None or says in str(hint)
 
 
-def test_training_ends_with_where_the_net_is_and_what_to_try(tmp_path: Path, capsys):
+def test_evaluator_command_reports_checkpoint_and_hint(tmp_path: Path, capsys):
     log = write_toy_log(tmp_path / "log")
     config = tmp_path / "config.toml"
     config.write_text("[evaluator]\nmembers = 1\n[train_evaluator]\nepochs = 1\n")
 
-    assert main(["--log", str(log), "--config", str(config), "--out", str(tmp_path / "e")]) == 0
+    assert run_relist("train", "evaluator", "--log", log, "--config", config, "--out", tmp_path / "e") == 0
 
     last, hint = capsys.readouterr().err.splitlines()[-2:]
     assert last.startswith(f"evaluator: {tmp_path / 'e' / 'best.pt'} (validation: auc ")

@@ -85,7 +85,7 @@ def gradient(net: Generator, prefixes: tuple[str, ...]) -> float:
 
 
 @pytest.mark.parametrize("swap", [False, True], ids=["replacement", "swap"])
-def test_l1_reaches_the_cru_through_the_evaluator_and_not_the_pdu(swap: bool):
+def test_item_loss_gradient_reaches_cru_only(swap: bool):
     step = a_step(swap=swap)
 
     straight_through_reward_loss(step.gain, step.request.slot_valid).mean().backward()
@@ -95,7 +95,7 @@ def test_l1_reaches_the_cru_through_the_evaluator_and_not_the_pdu(swap: bool):
     assert all(p.grad is None for p in step.evaluator.parameters())
 
 
-def test_l2_reaches_the_pdu_and_not_the_cru():
+def test_position_loss_gradient_reaches_pdu_only():
     step = a_step()
 
     position_loss(step.choices.slot_log_probs, step.gain, step.request.slot_valid).mean().backward()
@@ -104,7 +104,7 @@ def test_l2_reaches_the_pdu_and_not_the_cru():
     assert gradient(step.net, CRU) == 0
 
 
-def test_the_mixed_neighbor_is_the_hard_one_and_differentiates_both_sides_of_a_swap():
+def test_relaxed_neighbors_of_one_hot_are_hard():
     candidates = torch.randn(2, 1, 5, 3)  # E=2, one request, five candidates
     lists = torch.tensor([[0, 1, 2]])
     valid = torch.ones(1, 3, dtype=torch.bool)
@@ -123,7 +123,7 @@ def test_the_mixed_neighbor_is_the_hard_one_and_differentiates_both_sides_of_a_s
     assert slope[0, 1, 4] == 0  # candidate 4 stands in no slot
 
 
-def test_every_neighbor_differs_in_exactly_one_slot_or_is_one_swap():
+def test_all_neighbors_are_one_edit_away():
     lists = torch.tensor([[0, 1, 2, 3], [5, 4, 0, 0]])
     valid = torch.tensor([[True] * 4, [True, True, False, False]])
 
@@ -148,7 +148,7 @@ def test_every_neighbor_differs_in_exactly_one_slot_or_is_one_swap():
                     assert after[j] == k
 
 
-def test_the_straight_through_choice_is_hard_forward_and_soft_backward():
+def test_straight_through_choice_has_softmax_gradient():
     logits = torch.tensor([[0.5, 1.5, -1.0]], requires_grad=True)
     hard = torch.tensor([[1.0, 0.0, 0.0]])
     worth = torch.tensor([1.0, 2.0, 4.0])
@@ -163,7 +163,7 @@ def test_the_straight_through_choice_is_hard_forward_and_soft_backward():
     assert torch.allclose(logits.grad, expected, atol=1e-6)
 
 
-def test_a_list_without_positive_gain_costs_nothing_even_next_to_one_that_has():
+def test_position_loss_without_gain_is_zero():
     log_p = torch.log(torch.tensor([[0.25, 0.75], [0.25, 0.75]]))
     gain = torch.tensor([[-1.0, -2.0], [3.0, 1.0]])
     valid = torch.ones(2, 2, dtype=torch.bool)
@@ -176,7 +176,7 @@ def test_a_list_without_positive_gain_costs_nothing_even_next_to_one_that_has():
     assert loss[1].item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_expected_loss_is_the_mean_of_gains_under_the_policy():
+def test_expected_reward_loss_is_negative_mean_gain():
     p = torch.tensor([[[0.2, 0.8], [0.5, 0.5]], [[0.1, 0.9], [1.0, 0.0]]])
     gain = torch.tensor([[[1.0, -1.0], [2.0, 4.0]], [[3.0, 1.0], [9.0, 9.0]]])
     valid = torch.tensor([[True, True], [True, False]])
@@ -186,7 +186,7 @@ def test_the_expected_loss_is_the_mean_of_gains_under_the_policy():
     assert loss.tolist() == pytest.approx([-((0.2 - 0.8) + 3.0), -(0.3 + 0.9)], rel=1e-5)
 
 
-def test_the_sampled_loss_has_the_expected_losss_gradient_on_average():
+def test_sampled_reward_loss_gradient_matches_expected():
     logits = torch.tensor([[[0.3, -0.2, 0.9]], [[1.0, 0.0, -1.0]]], requires_grad=True)
     gain = torch.tensor([[[0.5, -1.0, 0.2]], [[2.0, 0.1, -0.3]]])
     valid = torch.ones(2, 1, dtype=torch.bool)
@@ -204,7 +204,7 @@ def test_the_sampled_loss_has_the_expected_losss_gradient_on_average():
     assert torch.allclose(total, exact, atol=1e-6)
 
 
-def test_the_order_loss_draws_each_candidate_from_those_that_upstream_left():
+def test_listmle_loss_matches_plackett_luce():
     logits = torch.tensor([[[1.0, 0.0, 2.0], [0.5, 1.5, 9.0]]])  # one member
     valid = torch.tensor([[True, True, True], [True, True, False]])
 
@@ -219,7 +219,7 @@ def test_the_order_loss_draws_each_candidate_from_those_that_upstream_left():
     assert more.item() == pytest.approx(loss.item(), rel=1e-5), "members are summed"
 
 
-def test_a_candidate_that_is_not_there_moves_neither_lesson_of_upstream():
+def test_upstream_losses_ignore_padded_candidates():
     logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     logits.requires_grad_()
     valid = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.bool)
@@ -233,7 +233,7 @@ def test_a_candidate_that_is_not_there_moves_neither_lesson_of_upstream():
     assert gradient[:, 0].abs().min() > 0
 
 
-def test_the_offer_loss_tells_a_candidate_from_all_of_another_request():
+def test_sampled_softmax_loss_contrasts_other_request():
     own = torch.tensor([[[1.0, -1.0], [0.3, 0.0]]])
     others = torch.tensor([[[0.5, 0.2], [2.0, -7.0]]])
     valid = torch.tensor([[True, True], [True, False]])
@@ -248,7 +248,7 @@ def test_the_offer_loss_tells_a_candidate_from_all_of_another_request():
     )
 
 
-def test_each_member_counts_a_list_as_its_weights_say():
+def test_feedback_loss_weighs_lists_per_member():
     p_click = torch.tensor([[[0.2, 0.6], [0.5, 0.9]], [[0.3, 0.1], [0.8, 0.4]]])
     clicks = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     shown = torch.tensor([[True, True], [True, False]])
@@ -264,7 +264,7 @@ def test_each_member_counts_a_list_as_its_weights_say():
     assert loss.item() == pytest.approx((first + second) / 3, rel=1e-5)
 
 
-def test_the_feedback_loss_counts_shown_slots_and_known_conversions_only():
+def test_feedback_loss_counts_observed_slots_only():
     p_click = torch.tensor([[[0.5, 0.25], [0.8, 0.9]]])
     p_conversion = torch.tensor([[[0.5, 0.5], [0.5, 0.1]]])
     clicks = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
@@ -279,7 +279,7 @@ def test_the_feedback_loss_counts_shown_slots_and_known_conversions_only():
     assert loss.item() == pytest.approx(click + conversion, rel=1e-5)
 
 
-def test_the_shaped_reward_rises_is_continuous_and_changes_sign_at_the_mean():
+def test_shape_reward_is_monotonic_and_continuous():
     w = torch.linspace(0.0, 3.0, 601)
     r = shape_reward(w * 2.0, 2.0)
 
@@ -293,7 +293,7 @@ def test_the_shaped_reward_rises_is_continuous_and_changes_sign_at_the_mean():
 
 
 @pytest.mark.parametrize("discount", [0.0, 1.0])
-def test_training_and_serving_agree_on_what_a_list_is_worth(discount: float):
+def test_list_reward_matches_serving_reward(discount: float):
     rng = np.random.default_rng(0)
     p_click, p_conversion = rng.random((2, 2, 3, 4, 5))
     values = rng.random((3, 4, 5)) * 10

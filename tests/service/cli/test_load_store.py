@@ -8,8 +8,8 @@ from model.contract.schema.fitted import FittedSchema
 from model.contract.store.user_record import item_table_version_redis_key, user_redis_key
 from model.contract.store.user_stream import write_user_stream
 from service.cli import load_store
-from tests.relist_command import run_relist
 from service.features.embedded_redis import EmbeddedRedis
+from tests.relist_command import run_relist
 from tests.service.features.sample_item_tables import SCHEMA, make_item_table
 
 pytestmark = pytest.mark.redis

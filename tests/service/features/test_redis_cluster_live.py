@@ -5,8 +5,8 @@ import pytest
 
 from model.contract.store.user_record import user_redis_key
 from model.contract.store.user_stream import write_user_stream
-from tests.relist_command import run_relist
 from tests.local_redis_cluster import running_redis_cluster
+from tests.relist_command import run_relist
 from tests.service.asking import body_of, user_blob
 from tests.service.serving import Serving
 

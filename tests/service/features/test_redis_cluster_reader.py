@@ -18,7 +18,6 @@ from model.contract.store.user_record import (
     user_redis_key,
 )
 from model.contract.store.user_stream import write_user_stream
-from tests.relist_command import run_relist
 from service.errors import FeaturesUnavailable
 from service.features.embedded_redis import LOOPBACK_HOST
 from service.features.item_refresher import ItemRefresher
@@ -26,6 +25,7 @@ from service.features.item_table_reader import ItemTableReader
 from service.features.redis_clients import open_sync_redis_client
 from service.features.redis_user_store import RedisUserStore
 from tests.local_redis_cluster import running_redis_cluster
+from tests.relist_command import run_relist
 from tests.service.features.sample_item_tables import ITEMS_PREFIX, make_item_table
 from tests.service.features.sample_item_tables import SCHEMA as ITEMS_SCHEMA
 from tests.service.features.user_records import PREFIX, SCHEMA, make_user_record, records_equal
@@ -236,7 +236,9 @@ def test_load_store_cluster_spreads_users_over_nodes(shared_cluster, tmp_path):
         make_item_table(items).write(tmp_path / "items.npz")
         arguments = [str(tmp_path), "--items", str(tmp_path / "items.npz"), "--cluster"]
         assert (
-            run_relist("load", *[*arguments, "--redis-url", shared_cluster.url, "--prefix", "spread"])
+            run_relist(
+                "load", *[*arguments, "--redis-url", shared_cluster.url, "--prefix", "spread"]
+            )
             == 0
         )
         with open_sync_redis_client(shared_cluster.url, cluster=True) as client:

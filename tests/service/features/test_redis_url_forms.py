@@ -9,11 +9,11 @@ from redis import Redis
 from model.contract.schema.item_table import ItemTable
 from model.contract.store.user_record import pack_user_record
 from model.contract.store.user_stream import write_user_stream
-from tests.relist_command import run_relist
 from service.features.item_refresher import ItemRefresher
 from service.features.item_table_reader import ItemTableReader
 from service.features.redis_user_store import RedisUserStore
 from tests.redis_fixtures import send_inline_command
+from tests.relist_command import run_relist
 from tests.service.features.loopback_servers import loopback_server, redis_proxy
 from tests.service.features.sample_item_tables import SCHEMA, make_item_table
 from tests.service.features.user_records import make_user_record, records_equal

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from model.config.toml_reader import read_flat_toml
 from model.data.errors import DownloadFailed
 from model.data.movielens.ml100k import Ratings, read_ml100k
 from model.data.movielens.movielens_log import (
@@ -16,7 +17,6 @@ from model.data.movielens.movielens_log import (
 from model.data.movielens.upstream_ranker import UpstreamRanker, UpstreamRankerConfig
 from model.data.tables.split import TRAIN
 from model.data.tables.table_cache import LogTables, build_log_tables
-from model.data.toml_config import read_flat_toml
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
 
 CONFIG = MovieLensConfig(passes=3)

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from model.config.toml_reader import read_flat_toml
 from model.data.errors import DataConfigError
 from model.data.movielens.ml100k import read_ml100k
 from model.data.simulation.factorization import FactorizationConfig, predict_ratings, standardize
@@ -17,7 +18,6 @@ from model.data.simulation.simulated_log import (
 )
 from model.data.tables.table_builder import build_log_tables, log_fingerprint
 from model.data.tables.table_cache import LogTables
-from model.data.toml_config import read_flat_toml
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
 
 PRESETS = Path("model/data/presets")

@@ -130,9 +130,10 @@ def test_load_log_tables_foreign_array_is_rebuilt(tmp_path: Path, caplog):
 
 _PREPARE_WITH_SMALL_FILES = """
 import resource, sys
-from model.data.cli import main
+from service.cli.main import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-sys.exit(main(["prepare", sys.argv[1]]))
+sys.argv[1:1] = ["log", "prepare"]
+main()
 """
 
 

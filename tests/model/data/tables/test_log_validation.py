@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.data.cli import main
 from model.data.errors import LogError
 from model.data.tables.table_builder import build_log_tables
+from tests.relist_command import run_relist
 from tests.toy_log import TOY_START_MS, write_toy_log
 
 LONG_ID = "i" * 257
@@ -127,7 +127,7 @@ def test_check_unusable_log_reports_preparation_error(log: Path, name: str, caps
     with pytest.raises(LogError) as caught:
         build_log_tables(log)
 
-    assert main(["check", str(log)]) == 2
+    assert run_relist("log", "check", log) == 2
     assert str(caught.value) in capsys.readouterr().err
 
 

@@ -13,7 +13,7 @@ SAME = 1e-5  # the same float32 sums in another order
 one_and_two_members = pytest.mark.parametrize("members", [None, 2])
 
 
-def test_items_that_are_the_same_are_kept_once_and_found_where_they_stand():
+def test_unique_history_deduplicates_and_inverts():
     a, b, c = [1, 2, 3], [1, 3, 2], [0, 0, 0]
     sessions = torch.tensor([[[a, b]], [[c, a]]], dtype=torch.int32)  # (2, 1, 2, 3)
 
@@ -24,7 +24,7 @@ def test_items_that_are_the_same_are_kept_once_and_found_where_they_stand():
     assert torch.equal(past.rows[past.inverse], sessions)
 
 
-def test_a_batch_without_sessions_has_no_items():
+def test_unique_history_without_sessions_is_empty():
     past = UniqueHistory.from_sessions(torch.zeros(2, 0, 4, 3, dtype=torch.int32))
 
     assert past.inverse is not None
@@ -33,7 +33,7 @@ def test_a_batch_without_sessions_has_no_items():
 
 
 @one_and_two_members
-def test_lists_given_by_places_embed_as_lists_given_slot_by_slot(members: int | None):
+def test_embed_indexed_lists_matches_embed_lists(members: int | None):
     torch.manual_seed(0)
     fields, width, items, lists, slots = 3, 4, 7, 503, 5  # more lists than one piece holds
     net = DAttention(fields, width, members=members)
@@ -61,7 +61,7 @@ def test_lists_given_by_places_embed_as_lists_given_slot_by_slot(members: int | 
 
 
 @one_and_two_members
-def test_the_user_is_the_same_whether_past_items_are_shared_or_not(members: int | None):
+def test_user_encoder_with_unique_history_is_unchanged(members: int | None):
     torch.manual_seed(0)
     embedding = FieldEmbedding(TABLE_ROWS, 4, members=members, init_scale=1.0)
     net = UserEncoder(TOY_FIELDS, 4, members=members)
@@ -83,7 +83,7 @@ def test_the_user_is_the_same_whether_past_items_are_shared_or_not(members: int 
         assert torch.allclose(got, wanted, atol=SAME * max(1.0, float(wanted.abs().max())))
 
 
-def test_numbers_of_items_are_spread_over_the_slots_where_they_stand():
+def test_expand_to_slots_gathers_item_rows():
     torch.manual_seed(0)
     request = random_request(batch=4)
     embedding = FieldEmbedding(TABLE_ROWS, 4, members=2, init_scale=1.0)

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,8 @@ SAME = 1e-6  # two orders of the same float32 sums
 
 def evaluator(kind: str, members: int = 2) -> Evaluator:
     torch.manual_seed(0)
-    net = build_evaluator(
-        EvaluatorConfig(kind=kind, members=members, hidden=8, dropout=0.0), TOY_FIELDS, TOY_SLOTS
-    )
+    sizes: Any = {"kind": kind, "members": members, "hidden": 8, "dropout": 0.0}
+    net = build_evaluator(EvaluatorConfig(**sizes), TOY_FIELDS, TOY_SLOTS)
     with torch.no_grad():
         for weight in net.structural_params():  # they start at zero, where nothing would show
             weight.add_(0.5 * torch.randn_like(weight))
@@ -29,7 +29,7 @@ def evaluator(kind: str, members: int = 2) -> Evaluator:
 every_kind = pytest.mark.parametrize("kind", ["nlgr", "context", "pair"])
 
 
-def test_d_attention_is_the_published_formula():
+def test_d_attention_matches_published_formula():
     torch.manual_seed(1)
     fields, width, slots = 3, 8, 4
     net = DAttention(fields, width).requires_grad_(False)
@@ -58,7 +58,7 @@ def test_d_attention_is_the_published_formula():
         assert torch.allclose(got[b], expected, atol=1e-5)
 
 
-def test_a_list_without_any_item_embeds_to_zeros_not_nan():
+def test_d_attention_of_empty_list_is_zero():
     net = DAttention(2, 4)
     empty = torch.zeros(1, 3, dtype=torch.bool)
 
@@ -69,7 +69,7 @@ def test_a_list_without_any_item_embeds_to_zeros_not_nan():
 
 @every_kind
 @pytest.mark.parametrize("part", ["candidates", "sessions", "slots"])
-def test_padding_changes_neither_value_nor_gradient_of_the_evaluator(kind: str, part: str):
+def test_evaluator_padding_changes_no_value_or_gradient(kind: str, part: str):
     net = evaluator(kind)
     request = random_request(ragged=True)
     lists = input_lists(request).unsqueeze(1)
@@ -102,7 +102,7 @@ def test_padding_changes_neither_value_nor_gradient_of_the_evaluator(kind: str, 
 
 
 @every_kind
-def test_the_padding_row_of_the_table_never_learns(kind: str):
+def test_embedding_padding_row_gets_no_gradient(kind: str):
     net = evaluator(kind)
     request = random_request()
 
@@ -114,7 +114,7 @@ def test_the_padding_row_of_the_table_never_learns(kind: str):
 
 
 @every_kind
-def test_more_candidates_on_offer_do_not_change_what_a_list_is_worth(kind: str):
+def test_evaluator_score_is_independent_of_other_candidates(kind: str):
     net = evaluator(kind)
     request = random_request(candidates=7, ragged=False)
     fewer = request._replace(
@@ -126,7 +126,7 @@ def test_more_candidates_on_offer_do_not_change_what_a_list_is_worth(kind: str):
 
 
 @every_kind
-def test_permuting_the_batch_permutes_the_predictions(kind: str):
+def test_evaluator_with_permuted_batch_permutes_predictions(kind: str):
     net = evaluator(kind)
     request = random_request()
     lists = input_lists(request).unsqueeze(1)
@@ -140,7 +140,7 @@ def test_permuting_the_batch_permutes_the_predictions(kind: str):
 
 
 @every_kind
-def test_each_member_of_an_ensemble_is_a_net_of_its_own(kind: str):
+def test_evaluator_members_are_independent_nets(kind: str):
     both = evaluator(kind, members=2)
     request = random_request()
     lists = input_lists(request).unsqueeze(1)
@@ -161,7 +161,7 @@ def test_each_member_of_an_ensemble_is_a_net_of_its_own(kind: str):
 
 
 @every_kind
-def test_a_multi_valued_field_is_the_mean_of_its_values(kind: str):
+def test_field_embedding_averages_multiple_values(kind: str):
     net = evaluator(kind, members=1)
     rows = torch.tensor([[5, 9, 11, 20], [5, 9, 0, 20]], dtype=torch.int32)
 
@@ -174,7 +174,7 @@ def test_a_multi_valued_field_is_the_mean_of_its_values(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["nlgr", "context"])
-def test_a_user_without_sessions_gets_the_learned_vector(kind: str):
+def test_user_encoder_without_sessions_uses_learned_vector(kind: str):
     net = evaluator(kind, members=1)
     assert isinstance(net, NlgrEvaluator | ContextEvaluator)
     request = random_request(ragged=False)
@@ -186,7 +186,7 @@ def test_a_user_without_sessions_gets_the_learned_vector(kind: str):
 
 
 @every_kind
-def test_narrowing_a_request_to_the_shown_list_keeps_its_predictions(kind: str):
+def test_restrict_to_shown_keeps_predictions(kind: str):
     net = evaluator(kind)
     request = random_request()
     lists = torch.tensor([[4, 2, 0, 1], [3, 0, 5, 0], [2, 1, 0, 0]])

@@ -44,7 +44,7 @@ def cosines(net: PairEvaluator, rows: Tensor) -> Tensor:
     return torch.einsum("jhk,lhk->jlh", unit, unit)
 
 
-def test_a_slot_gets_its_relevance_and_what_each_other_slot_adds():
+def test_pair_evaluator_sums_relevance_and_pair_effects():
     net = pair_evaluator()
     request = random_request(ragged=False)
     lists = torch.tensor([[0, 1, 2, 3], [4, 2, 6, 0], [1, 5, 3, 2]])
@@ -67,7 +67,7 @@ def test_a_slot_gets_its_relevance_and_what_each_other_slot_adds():
             assert float(got[0, b, 0, j]) == pytest.approx(expected, abs=SAME)
 
 
-def test_a_slot_that_is_not_there_adds_nothing_to_the_others():
+def test_pair_evaluator_padded_slot_has_no_effect():
     net = pair_evaluator()
     request = random_request(ragged=False)
     shorter = torch.ones_like(request.slot_valid)
@@ -81,7 +81,7 @@ def test_a_slot_that_is_not_there_adds_nothing_to_the_others():
     assert torch.equal(one[..., 3], torch.zeros_like(one[..., 3]))
 
 
-def test_relevance_is_known_from_factors_of_the_user_times_factors_of_each_field():
+def test_pair_evaluator_relevance_contains_factor_products():
     net = pair_evaluator()
     request = random_request(ragged=False)
     before = relevance(net, request)
@@ -109,7 +109,7 @@ def test_relevance_is_known_from_factors_of_the_user_times_factors_of_each_field
             assert gone == pytest.approx(float(biases), abs=SAME)
 
 
-def test_affinity_is_the_part_of_relevance_that_an_item_brings_to_every_request():
+def test_user_item_affinity_uses_item_fields_only():
     net = pair_evaluator(members=2)
     request = random_request(ragged=False)
     other = request.candidates.clone()
@@ -131,7 +131,7 @@ def test_affinity_is_the_part_of_relevance_that_an_item_brings_to_every_request(
             assert torch.allclose(affinity[:, b, n], expected, atol=SAME)
 
 
-def test_what_a_list_adds_is_what_no_item_brings_alone():
+def test_list_effects_exclude_single_item_relevance():
     net = pair_evaluator(members=2)
     request = random_request(ragged=False)
     encoded = net.encode(request)
@@ -148,7 +148,7 @@ def test_what_a_list_adds_is_what_no_item_brings_alone():
     assert added.abs().min() > 0
 
 
-def test_without_interplay_an_item_is_worth_the_same_beside_any_other():
+def test_pair_evaluator_without_interactions_scores_independently():
     net = pair_evaluator(members=2, item_interactions=False)
     request = random_request(ragged=False)
     lists = torch.tensor([[0, 1, 2, 3], [0, 6, 5, 4]]).expand(3, -1, -1)
@@ -161,7 +161,7 @@ def test_without_interplay_an_item_is_worth_the_same_beside_any_other():
     assert (with_others[:, :, 0, 0] != with_others[:, :, 1, 0]).all()
 
 
-def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
+def test_similarity_without_item_fields_uses_id():
     fields = FieldLayout(
         num_embeddings=TABLE_ROWS,
         candidate=((0, 1), (1, 1)),  # id, and a field that sessions do not keep
@@ -180,7 +180,7 @@ def test_an_item_of_nothing_but_an_id_is_alike_by_its_id():
     assert net(request, input_lists(request).unsqueeze(1))[0].isfinite().all()
 
 
-def test_tables_and_structural_weights_are_told_apart():
+def test_pair_evaluator_parameter_groups_are_disjoint():
     net = pair_evaluator()
     tables, structure = [*net.embedding_params(), *net.bias_params()], net.structural_params()
     deviations = net.pair_residual_params()
@@ -191,7 +191,7 @@ def test_tables_and_structural_weights_are_told_apart():
     assert sum(p.numel() for p in (*structure, *deviations)) < 200
 
 
-def test_slots_equally_far_apart_act_alike_but_for_what_is_their_own():
+def test_pair_weights_share_distance_plus_residual():
     net = pair_evaluator(members=2)
 
     with torch.no_grad():
@@ -204,7 +204,7 @@ def test_slots_equally_far_apart_act_alike_but_for_what_is_their_own():
         assert (way[:, 0, 1] != way[:, 0, 2]).all()
 
 
-def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder():
+def test_init_from_pair_evaluator_copies_embeddings_only():
     config = EvaluatorConfig(kind="pair", members=2, hidden=8)
     evaluator = build_evaluator(config, TOY_FIELDS, TOY_SLOTS)
     generator = build_generator(
@@ -221,7 +221,7 @@ def test_a_generator_starts_from_its_embeddings_and_keeps_its_own_user_encoder()
     assert torch.equal(generator.user_encoder.no_history_embedding, before)
 
 
-def test_sharpening_multiplies_the_logit_of_who_looks_and_leaves_who_looks_alone():
+def test_scale_click_logits_keeps_examination():
     net = pair_evaluator(members=2)
     request = random_request(ragged=False)
     encoded = net.encode(request)

@@ -13,7 +13,7 @@ TOLERANCE = 1e-5  # float32 sums in another order
 
 
 @pytest.mark.parametrize("item_interactions", [True, False])
-def test_a_graph_encodes_candidates_as_the_net_does(item_interactions: bool):
+def test_encode_for_export_matches_encode(item_interactions: bool):
     torch.manual_seed(0)
     config = EvaluatorConfig(
         kind="pair", hidden=8, members=2, factor_width=4, item_interactions=item_interactions

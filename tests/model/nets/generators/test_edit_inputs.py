@@ -39,7 +39,7 @@ def begun(
     return initial_lists(request, start, candidate_penalty(request, start), counts).tolist()
 
 
-def test_free_slots_take_the_best_candidates_in_turn_and_pinned_items_stay():
+def test_fill_by_score_keeps_pinned_items():
     request = random_request(batch=2, candidates=6, ragged=False)
     editable = torch.tensor([[YES, YES, YES, YES], [YES, NO, YES, YES]])
     order = torch.tensor([[1.0, 6.0, 2.0, 5.0, 3.0, 4.0], [1.0, 6.0, 2.0, 5.0, 3.0, 4.0]])
@@ -49,14 +49,14 @@ def test_free_slots_take_the_best_candidates_in_turn_and_pinned_items_stay():
     assert lists == [[1, 3, 5, 4], [3, 1, 5, 4]]  # in row 1 candidate 1 is where it was
 
 
-def test_slots_and_candidates_that_are_not_there_are_left_out():
+def test_fill_by_score_ignores_padding():
     request = random_request(batch=3, candidates=7)  # row b has b fewer of both
     order = torch.arange(7.0).expand(3, 7)  # the last of each row is its best
 
     assert begun(request, order) == [[6, 5, 4, 3], [5, 4, 3, 0], [4, 3, 0, 0]]
 
 
-def test_a_list_may_have_more_slots_than_there_are_candidates():
+def test_fill_by_score_with_few_candidates_works():
     given, free = torch.zeros(2, 4).long(), torch.tensor([[YES, YES, NO, NO], [YES, NO, NO, NO]])
 
     assert fill_by_score(torch.tensor([[0.5, 0.7], [0.9, 0.1]]), given, free).tolist() == [
@@ -65,7 +65,7 @@ def test_a_list_may_have_more_slots_than_there_are_candidates():
     ]
 
 
-def test_equals_stand_as_upstream_ranked_them():
+def test_fill_by_score_breaks_ties_by_index():
     request = random_request(batch=2, candidates=40, ragged=False)
     order = torch.zeros(2, 40)
     order[1, 30:] = 1.0
@@ -73,7 +73,7 @@ def test_equals_stand_as_upstream_ranked_them():
     assert begun(request, order) == [[0, 1, 2, 3], [30, 31, 32, 33]]
 
 
-def test_where_the_own_order_breaks_a_rule_editing_begins_at_the_given_list():
+def test_initial_lists_breaking_rule_use_input_list():
     request = random_request(batch=2, candidates=6, ragged=False)
     order = torch.arange(6.0).expand(2, 6)  # 5, 4, 3, 2
     member = torch.zeros(2, 1, 6, dtype=torch.bool)
@@ -84,13 +84,13 @@ def test_where_the_own_order_breaks_a_rule_editing_begins_at_the_given_list():
     assert begun(request, order, rules=rules) == [[5, 4, 3, 2], [0, 1, 2, 3]]
 
 
-def test_without_an_order_editing_begins_at_the_given_list():
+def test_initial_lists_without_scores_use_input_list():
     request = random_request(batch=3)
 
     assert begun(request, None) == input_lists(request).tolist()
 
 
-def test_the_guided_generator_begins_with_what_is_worth_most_on_its_own():
+def test_relevance_scores_rank_by_single_item_reward():
     request = random_request(batch=2, ragged=False)
     known = encoded_request(request)
     net = small_generator("guided", starts_from_relevance_order=True)
@@ -111,9 +111,7 @@ def test_the_guided_generator_begins_with_what_is_worth_most_on_its_own():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_training_begins_where_serving_does_and_a_share_at_the_input_list(
-    tmp_path: Path, share: float
-):
+def test_sample_training_lists_mixes_serving_and_input_starts(tmp_path: Path, share: float):
     task = task_of(tmp_path)
     scorer = task.scorer_for_rows(task.train_rows())
     training = GeneratorTrainingConfig(edited_share=0.0, input_list_share=share)

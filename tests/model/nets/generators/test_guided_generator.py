@@ -42,7 +42,7 @@ def logits(net: Generator, request: RequestTensors, lists: torch.Tensor, slot: i
 
 
 @pytest.mark.parametrize("config", KINDS, ids=lambda c: c.kind)
-def test_it_proposes_lists_beside_every_kind_of_evaluator(config: EvaluatorConfig):
+def test_guided_generator_works_with_every_evaluator(config: EvaluatorConfig):
     torch.manual_seed(0)
     evaluator = build_evaluator(config, TOY_FIELDS, TOY_SLOTS).requires_grad_(False).eval()
     net = build_generator(GeneratorConfig(kind="guided", hidden=8), config, TOY_FIELDS, TOY_SLOTS)
@@ -54,7 +54,7 @@ def test_it_proposes_lists_beside_every_kind_of_evaluator(config: EvaluatorConfi
     assert (lists != input_lists(request).unsqueeze(1)).any(dim=-1).any(dim=-1).all()
 
 
-def test_no_gradient_reaches_the_evaluator():
+def test_guided_generator_sends_evaluator_no_gradient():
     config = EvaluatorConfig(hidden=8)
     evaluator = build_evaluator(config, TOY_FIELDS, TOY_SLOTS)
     net = build_generator(GeneratorConfig(kind="guided"), config, TOY_FIELDS, TOY_SLOTS)
@@ -68,7 +68,7 @@ def test_no_gradient_reaches_the_evaluator():
     assert any(p.grad is not None for p in net.parameters())
 
 
-def test_the_choice_for_a_slot_sees_the_other_slots_and_not_what_stands_in_it():
+def test_item_logits_depend_on_other_slots_only():
     net, request = small_generator("guided"), random_request(batch=2, ragged=False)
     assert isinstance(net, GuidedGenerator)
     with torch.no_grad():
@@ -86,7 +86,7 @@ def test_the_choice_for_a_slot_sees_the_other_slots_and_not_what_stands_in_it():
     assert not torch.allclose(given, changed_beside, atol=1e-3)
 
 
-def test_a_slot_that_is_not_there_changes_no_choice():
+def test_guided_generator_ignores_padded_slots():
     net, request = small_generator("guided"), random_request(batch=3)  # rows 1, 2: fewer slots
     lists = input_lists(request)
     filled = torch.where(request.slot_valid, lists, 5)
@@ -98,7 +98,7 @@ def test_a_slot_that_is_not_there_changes_no_choice():
         assert torch.allclose(given[there], other[there], atol=1e-6)
 
 
-def test_candidates_that_are_not_there_change_no_choice():
+def test_guided_generator_ignores_padded_candidates():
     net, request = small_generator("guided"), random_request(batch=3, candidates=6, ragged=False)
     more = torch.full((3, 2, 4), 7, dtype=torch.int32)
     wider = request._replace(
@@ -114,7 +114,7 @@ def test_candidates_that_are_not_there_change_no_choice():
     assert torch.allclose(items, wide_items[:, :6], atol=1e-6)
 
 
-def test_it_learns_what_a_pair_evaluator_likes():
+def test_guided_generator_training_raises_evaluator_reward():
     torch.manual_seed(0)
     config = EvaluatorConfig(kind="pair", hidden=8, members=2, factor_width=4)
     evaluator = build_evaluator(config, TOY_FIELDS, TOY_SLOTS).requires_grad_(False).eval()
@@ -149,6 +149,6 @@ def test_it_learns_what_a_pair_evaluator_likes():
     assert (scorer(once).squeeze(1) - given).mean() > 0.8 * best.mean()
 
 
-def test_a_wrong_size_is_refused_by_name():
+def test_generator_config_with_wrong_size_raises():
     with pytest.raises(ValueError, match="head_width=0 must be at least 1"):
         dataclasses.replace(GeneratorConfig(), head_width=0)

@@ -66,7 +66,7 @@ def shown(request: RequestTensors, lists: torch.Tensor, b: int, k: int) -> list[
     return lists[b, k][request.slot_valid[b]].tolist()
 
 
-def test_every_proposed_list_holds_real_candidates_and_none_twice(net: Generator, own_order: bool):
+def test_edit_lists_returns_distinct_valid_candidates(net: Generator, own_order: bool):
     request = random_request(batch=6, candidates=6)
 
     lists = propose(net, request, start_of(request, own_order=own_order))
@@ -81,7 +81,7 @@ def test_every_proposed_list_holds_real_candidates_and_none_twice(net: Generator
     assert changed > 6 * LISTS / 2  # the noise does make lists differ
 
 
-def test_with_as_many_candidates_as_slots_every_edit_is_a_swap(net: Generator, own_order: bool):
+def test_edit_lists_without_spare_candidates_only_swaps(net: Generator, own_order: bool):
     request = random_request(batch=3, candidates=TOY_SLOTS, ragged=False)
 
     lists = propose(net, request, start_of(request, own_order=own_order))
@@ -92,7 +92,7 @@ def test_with_as_many_candidates_as_slots_every_edit_is_a_swap(net: Generator, o
     assert (lists != torch.arange(TOY_SLOTS)).any()
 
 
-def test_no_edit_moves_a_pinned_item(net: Generator, own_order: bool):
+def test_edit_lists_keeps_pinned_items(net: Generator, own_order: bool):
     request = random_request(batch=3, ragged=False)
     start = start_of(request, own_order=own_order)
     editable = torch.ones(3, TOY_SLOTS, dtype=torch.bool)
@@ -107,7 +107,7 @@ def test_no_edit_moves_a_pinned_item(net: Generator, own_order: bool):
         assert (lists[b] != input_lists(request)[b]).any()
 
 
-def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(net: Generator, own_order: bool):
+def test_edit_lists_with_all_pinned_changes_nothing(net: Generator, own_order: bool):
     request = random_request(batch=2, ragged=False)
     start = start_of(request, own_order=own_order)._replace(
         editable=torch.zeros(2, TOY_SLOTS, dtype=torch.bool)
@@ -116,7 +116,7 @@ def test_a_list_whose_slots_are_all_pinned_stays_as_it_is(net: Generator, own_or
     assert (propose(net, request, start) == start.input_list.unsqueeze(1)).all()
 
 
-def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator, own_order: bool):
+def test_edit_lists_keeps_satisfied_rules(net: Generator, own_order: bool):
     request = random_request(batch=2, candidates=7, ragged=False)
     member = torch.zeros(2, 3, 7, dtype=torch.bool)
     member[:, 0, [0, 4, 5]] = True  # at most one of these
@@ -151,7 +151,7 @@ def test_every_edit_keeps_the_rules_that_the_start_list_obeys(net: Generator, ow
     assert (bound != start_of(request, own_order=own_order).input_list.unsqueeze(1)).any()
 
 
-def test_rules_without_effect_change_nothing(net: Generator, own_order: bool):
+def test_edit_lists_with_loose_rules_changes_nothing(net: Generator, own_order: bool):
     request = random_request(batch=3)
     everywhere = torch.ones(3, 1, TOY_SLOTS, dtype=torch.bool)
     rules = RuleTensors(
@@ -167,7 +167,7 @@ def test_rules_without_effect_change_nothing(net: Generator, own_order: bool):
     )
 
 
-def test_a_slot_that_kept_its_item_is_closed_for_the_lists_later_edits(net: Generator):
+def test_edit_step_without_change_closes_slot(net: Generator):
     request = random_request(batch=2, ragged=False)
     start = start_of(request)
     slot = torch.zeros_like(start.noise_slot)
@@ -181,7 +181,7 @@ def test_a_slot_that_kept_its_item_is_closed_for_the_lists_later_edits(net: Gene
     assert (lists[..., 1:] == 5).any(dim=-1).all()
 
 
-def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on(net: Generator):
+def test_stop_on_no_change_ends_list_editing(net: Generator):
     request = random_request(batch=2, ragged=False)
     start = start_of(request)
     slot = torch.full_like(start.noise_slot, -100.0)
@@ -202,7 +202,7 @@ def test_stopping_at_no_change_ends_the_list_where_closing_the_slot_goes_on(net:
     [(5, [0, 5, 2, 3]), (3, [0, 3, 2, 1]), (1, [0, 1, 2, 3])],
     ids=["replacement", "swap", "no change"],
 )
-def test_an_edit_is_a_replacement_or_a_swap(net: Generator, item: int, expected: list[int]):
+def test_edit_step_is_replacement_or_swap(net: Generator, item: int, expected: list[int]):
     request = random_request(batch=2, ragged=False)
     state = net.encode(request, encoded_request(request))
     before = initial_edit_state(request, input_lists(request), request.slot_valid)
@@ -214,7 +214,7 @@ def test_an_edit_is_a_replacement_or_a_swap(net: Generator, item: int, expected:
     assert to_candidate_indices(request, after).tolist() == [[expected], [expected]]
 
 
-def test_permuting_the_batch_permutes_the_lists(net: Generator, own_order: bool):
+def test_edit_lists_with_permuted_batch_permutes_results(net: Generator, own_order: bool):
     request = random_request(batch=3)
     start = start_of(request, own_order=own_order)
     order = torch.tensor([1, 2, 0])
@@ -234,7 +234,7 @@ def test_permuting_the_batch_permutes_the_lists(net: Generator, own_order: bool)
     assert torch.equal(shuffled, propose(net, request, start)[order])
 
 
-def test_padding_of_candidates_does_not_change_the_lists(net: Generator, own_order: bool):
+def test_edit_lists_with_padded_candidates_is_unchanged(net: Generator, own_order: bool):
     request = random_request(batch=3, candidates=6, ragged=False)
     start = start_of(request, own_order=own_order)
     wider = request._replace(
@@ -251,7 +251,7 @@ def test_padding_of_candidates_does_not_change_the_lists(net: Generator, own_ord
     assert torch.equal(propose(net, request, start), propose(net, wider, loud))
 
 
-def test_the_generator_starts_from_the_embeddings_and_user_encoder_of_the_first_member():
+def test_init_from_evaluator_copies_first_member():
     torch.manual_seed(3)
     evaluator = build_evaluator(EvaluatorConfig(kind="nlgr", members=2), TOY_FIELDS, TOY_SLOTS)
     assert isinstance(evaluator, NlgrEvaluator)

@@ -12,7 +12,7 @@ from tests.random_requests import TOY_FIELDS, TOY_SLOTS, random_request, small_g
 TOLERANCE = 1e-6
 
 
-def test_the_generator_is_encoded_as_one_more_member_of_the_evaluator():
+def test_joint_encoder_matches_separate_encoding():
     torch.manual_seed(1)
     evaluator = build_evaluator(
         EvaluatorConfig(kind="nlgr", members=2), TOY_FIELDS, TOY_SLOTS

@@ -66,7 +66,7 @@ def allowed(request: RequestTensors, lists: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("item_interactions", [True, False])
 @pytest.mark.parametrize("fields", [TOY_FIELDS, WIDE], ids=["one likeness", "two"])
-def test_every_neighbor_is_worth_what_the_evaluator_says_of_it_alone(fields, item_interactions):
+def test_score_neighborhood_matches_scoring_each_list(fields, item_interactions):
     net = pair_evaluator(fields, members=2, item_interactions=item_interactions)
     request = random_request()  # rows lack slots and candidates
     if fields is WIDE:
@@ -88,7 +88,7 @@ def test_every_neighbor_is_worth_what_the_evaluator_says_of_it_alone(fields, ite
     assert torch.allclose(got.current, now, atol=SAME)
 
 
-def test_a_request_has_the_same_neighbors_alone_and_in_company():
+def test_score_neighborhood_is_independent_of_batch():
     net = pair_evaluator(members=2)
     request = random_request()
     lists, worth = some_lists(request), some_worth(request)
@@ -110,7 +110,7 @@ def stand(
     return HillClimbState(lists, request.slot_valid, editable, movable)
 
 
-def test_a_step_goes_to_the_best_neighbor_and_the_last_to_none():
+def test_hill_climb_step_reaches_local_optimum():
     net, request = pair_evaluator(members=2), random_request()
     worth, known = some_worth(request), net.encode(request).candidates
     at = some_lists(request)
@@ -137,7 +137,7 @@ def test_a_step_goes_to_the_best_neighbor_and_the_last_to_none():
     assert (best <= now + MIN_GAIN).all()  # it ends
 
 
-def test_pinned_slots_and_their_items_stay_and_no_step_breaks_a_rule():
+def test_hill_climb_step_keeps_pins_and_rules():
     net, request = pair_evaluator(members=2), random_request(ragged=False)
     worth, known = some_worth(request), net.encode(request).candidates
     start = input_lists(request)
@@ -188,7 +188,7 @@ def test_pinned_slots_and_their_items_stay_and_no_step_breaks_a_rule():
     assert (count(free) > maximum)[0, 0]  # and without the rule it would have been broken
 
 
-def test_a_neighbor_is_forbidden_where_and_only_where_it_breaks_a_count():
+def test_rule_violations_mark_exactly_breaking_neighbors():
     request = random_request(ragged=False)
     lists, rng = some_lists(request), torch.Generator().manual_seed(6)
     member = torch.rand(3, 2, 7, generator=rng) > 0.5
@@ -216,7 +216,7 @@ def test_a_neighbor_is_forbidden_where_and_only_where_it_breaks_a_count():
         assert some.any()
 
 
-def test_of_neighbors_that_are_equal_the_lower_slot_and_candidate_is_taken():
+def test_hill_climb_step_breaks_ties_by_index():
     net, request = pair_evaluator(members=2), random_request(ragged=False)
     request.candidates[:, 5] = request.candidates[:, 4]
     request.candidates[:, 6] = request.candidates[:, 4]  # three that nothing tells apart

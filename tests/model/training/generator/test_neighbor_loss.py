@@ -46,7 +46,7 @@ def step(
     return objective(net, scorer, lists, 1.0), scorer, lists
 
 
-def test_without_relative_reward_a_slot_learns_from_the_neighbor_and_not_from_the_gain():
+def test_neighbor_loss_without_relative_reward_uses_reward():
     relative, scorer, lists = step(GeneratorTrainingConfig(cru_loss="straight_through"))
     absolute, _, _ = step(
         GeneratorTrainingConfig(cru_loss="straight_through", relative_reward=False)
@@ -58,7 +58,7 @@ def test_without_relative_reward_a_slot_learns_from_the_neighbor_and_not_from_th
     assert torch.allclose((absolute.gain - relative.gain)[valid], own.expand(lists.shape)[valid])
 
 
-def test_a_share_of_samples_below_one_leaves_the_other_slots_out_of_both_losses():
+def test_neighbor_loss_with_partial_samples_skips_slots():
     none, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through", samples_per_slot=1e-9))
     every, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through"))
 
@@ -67,7 +67,7 @@ def test_a_share_of_samples_below_one_leaves_the_other_slots_out_of_both_losses(
     assert every.item_loss.abs().sum() > 0
 
 
-def test_several_samples_a_slot_are_averaged():
+def test_neighbor_loss_averages_samples_per_slot():
     once, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through", samples_per_slot=1.0))
     often, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through", samples_per_slot=50.0))
     again, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through", samples_per_slot=40.0))
@@ -78,7 +78,7 @@ def test_several_samples_a_slot_are_averaged():
     ).abs().mean()
 
 
-def test_a_few_slots_a_step_estimate_the_expectation_over_all():
+def test_expected_loss_on_few_slots_is_unbiased():
     every, _, _ = step(GeneratorTrainingConfig(cru_loss="expected"))
     few = [
         step(GeneratorTrainingConfig(cru_loss="expected", expected_loss_slots=2), seed=seed)[0]
@@ -92,7 +92,7 @@ def test_a_few_slots_a_step_estimate_the_expectation_over_all():
 
 
 @pytest.mark.parametrize("who", ["cru", "uniform", "popularity"])
-def test_replacements_are_drawn_by_whom_the_config_names(who: str):
+def test_neighbor_loss_draws_from_configured_distribution(who: str):
     torch.manual_seed(0)
     net = build_generator(GeneratorConfig(hidden=8), EvaluatorConfig(), TOY_FIELDS, TOY_SLOTS)
     request = random_request()
@@ -113,7 +113,7 @@ def test_replacements_are_drawn_by_whom_the_config_names(who: str):
     assert torch.equal(made.replacements, torch.as_tensor(expected).expand(b, m))
 
 
-def test_editing_in_order_takes_one_slot_after_the_other():
+def test_left_to_right_noise_takes_slots_in_order():
     torch.manual_seed(0)
     evaluator = build_evaluator(EvaluatorConfig(hidden=8), TOY_FIELDS, TOY_SLOTS)
     net = build_generator(
@@ -138,7 +138,7 @@ def test_editing_in_order_takes_one_slot_after_the_other():
     assert not bool((made == given).all())
 
 
-def test_the_steepness_of_the_shaped_reward_is_k1_above_the_mean_and_k2_below():
+def test_shape_reward_uses_both_steepness_factors():
     w = torch.tensor([1.5, 0.5])
 
     r = shape_reward(w * MEAN, MEAN, above=2.0, below=3.0)
@@ -147,6 +147,6 @@ def test_the_steepness_of_the_shaped_reward_is_k1_above_the_mean_and_k2_below():
 
 
 @pytest.mark.parametrize("wrong", [{"replacement": "guess"}, {"samples_per_slot": 0.0}])
-def test_a_setting_that_means_nothing_is_named(wrong: dict[str, object]):
+def test_generator_training_config_with_wrong_value_raises(wrong: dict[str, object]):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PipelineConfig.from_mapping({"train_generator": wrong})
