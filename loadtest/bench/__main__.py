@@ -41,9 +41,9 @@ from loadtest.bench.measured_services import (
     MeasuredService,
     MultiWorkerService,
     earlier_service,
-    mosec_service,
-    reference_service,
     relist_service,
+    start_mosec,
+    start_reference,
 )
 from loadtest.bench.request_bodies import WIRE_FORMS, WireForm, build_bodies, read_logged_requests
 from loadtest.bench.worker_scaling import measure_scaling, pin_workers
@@ -111,9 +111,9 @@ def run_throughput(context: BenchContext, results: BenchResults) -> None:
     where = context.artifact, context.redis_url, {context.cores[0]}
     services = [
         relist_service(*where),
-        mosec_service(*where),
-        reference_service(*where),
-        reference_service(*where, threads=1),
+        start_mosec(*where),
+        start_reference(*where),
+        start_reference(*where, threads=1),
     ]
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(service) for service in services]
@@ -125,7 +125,7 @@ def run_throughput(context: BenchContext, results: BenchResults) -> None:
 def run_comparison(context: BenchContext, results: BenchResults) -> None:
     """Throughput and p99 as ratios to mosec and, where one is named, to an earlier checkout."""
     where = context.artifact, context.redis_url, {context.cores[0]}
-    services = [relist_service(*where), mosec_service(*where)]
+    services = [relist_service(*where), start_mosec(*where)]
     if context.earlier is not None:
         services.append(earlier_service(*where, context.earlier))
     with contextlib.ExitStack() as stack:

@@ -47,7 +47,7 @@ class MeasuredService:
     The command is a list of arguments of this Python interpreter.
     """
 
-    def __init__(  # noqa: PLR0913  # keyword-only after the third
+    def __init__(  # keyword-only after the third
         self,
         name: str,
         command: Sequence[str],
@@ -206,7 +206,7 @@ class MultiWorkerService(MeasuredService):
         return all("\nrerank_ready 1.0" in text for text in texts)
 
 
-def reference_service(
+def start_reference(
     artifact: Path, redis_url: str, cores: Collection[int], *, threads: int = 0
 ) -> MeasuredService:
     """The plain service; `threads` of ONNX Runtime, 0 for its default."""
@@ -218,7 +218,7 @@ def reference_service(
     return MeasuredService(name, [*module, *words], cores, port=port)
 
 
-def mosec_service(artifact: Path, redis_url: str, cores: Collection[int]) -> MeasuredService:
+def start_mosec(artifact: Path, redis_url: str, cores: Collection[int]) -> MeasuredService:
     """The same graphs behind mosec, one worker a core."""
     port = free_port()
     return MeasuredService(

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from loadtest.bench.machine import first_two_cores
-from loadtest.bench.measured_services import mosec_service
+from loadtest.bench.measured_services import start_mosec
 from loadtest.bench.mosec_service import MAX_BATCH_SIZE, MosecReranker
 from loadtest.bench.mosec_variables import ARTIFACT_VARIABLE, REDIS_VARIABLE
 from loadtest.bench.reference_service import build_reference_app
@@ -99,7 +99,7 @@ async def test_mosec_service_answers_over_http(folder, redis_server):
     cores = first_two_cores()
     logged = read_logged_requests(folder.parent / "handover" / "requests.jsonl")
     body = build_bodies(logged, candidates=20, lists=3, form="columns")[0]
-    with mosec_service(folder, redis_server.url, {cores[0]}) as service:
+    with start_mosec(folder, redis_server.url, {cores[0]}) as service:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}") as client:
             response = await client.post("/rerank", content=body, headers=CONTENT_TYPE_JSON)
             refused = await client.post("/rerank", content=b"{}", headers=CONTENT_TYPE_JSON)
