@@ -127,7 +127,7 @@ def run_comparison(context: BenchContext, results: BenchResults) -> None:
     where = context.artifact, context.redis_url, {context.cores[0]}
     services = [relist_service(*where), start_mosec(*where)]
     if context.earlier is not None:
-        services.append(earlier_service(*where, context.earlier))
+        services.append(earlier_service(*where[1:], context.earlier))
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(service) for service in services]
         results.comparison = compare_services(
@@ -208,7 +208,8 @@ def main(argv: list[str] | None = None) -> int:
     earlier = None
     if options.before is not None:
         command = tuple(shlex.split(options.before_command))
-        earlier = EarlierTree(path=options.before.resolve(), command=command)
+        artifact = resolve_folder(options.before_artifact or options.artifact)
+        earlier = EarlierTree(path=options.before.resolve(), command=command, artifact=artifact)
     results = BenchResults(machine_description())
     try:
         with prepare_bench(options.artifact, options.serving_bundle, settings, earlier) as context:
@@ -238,6 +239,9 @@ def _parser() -> argparse.ArgumentParser:
         "--serving-bundle", type=Path, required=True, help="users.bin, requests.jsonl"
     )
     parser.add_argument("--parts", nargs="+", choices=list(BENCH_PARTS), default=list(BENCH_PARTS))
+    parser.add_argument(
+        "--before-artifact", type=Path, help="the same artifact in its format, where that differs"
+    )
     parser.add_argument("--before", type=Path, help="another checkout, to compare with")
     parser.add_argument(
         "--before-command",

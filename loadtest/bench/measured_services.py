@@ -35,10 +35,15 @@ _START_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierTree:
-    """Another checkout and the Python arguments that start its service."""
+    """Another checkout.
+
+    command: Python arguments that start its service.
+    artifact: the same artifact in that checkout's manifest format.
+    """
 
     path: Path
     command: tuple[str, ...]
+    artifact: Path
 
 
 class MeasuredService:
@@ -173,11 +178,11 @@ def relist_service(
 
 
 def earlier_service(
-    artifact: Path, redis_url: str, cores: Collection[int], earlier: EarlierTree
+    redis_url: str, cores: Collection[int], earlier: EarlierTree
 ) -> MeasuredService:
-    """One process of the service of another checkout, on the same artifact and store."""
+    """One process of the service of another checkout, on the same graphs and store."""
     port = free_port()
-    environment = service_environment(artifact, redis_url, port)
+    environment = service_environment(earlier.artifact, redis_url, port)
     return MeasuredService(
         BEFORE, earlier.command, cores, port=port, environment=environment, tree=earlier.path
     )
