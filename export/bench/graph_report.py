@@ -77,7 +77,7 @@ def session_microseconds(
     return spent
 
 
-def served_lists(
+def proposed_lists(
     generator: ort.InferenceSession,
     evaluator: ort.InferenceSession,
     inputs: NamedArrays,
@@ -137,7 +137,7 @@ def variant_table(
                 f"{ratio:.2f}",
             ]
     lists = {
-        v.name: served_lists(
+        v.name: proposed_lists(
             opened[GENERATOR_GRAPH][v.name], opened[EVALUATOR_GRAPH][v.name], inputs, manifest
         )
         for v in SESSION_VARIANTS

@@ -1,6 +1,7 @@
-"""`make bench`: the service beside a plain reference, written into docs/benchmarks/serving.md.
+"""`make bench`: measure the service beside other services, written into RESULTS.md.
 
-Linux, two cores: one for the measured process, one for the load and Redis. About ten minutes.
+Needs Linux and two cores: one for the measured process, one for the load and Redis. Takes about
+fifteen minutes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import argparse
 import contextlib
 import json
 import random
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +28,8 @@ from loadtest.bench.bench_settings import (
     QUICK_BENCH,
     BenchSettings,
 )
-from loadtest.bench.large_item_table import export_large_artifact
+from loadtest.bench.comparison import compare_services
+from loadtest.bench.large_item_table import LARGE_BUNDLE, export_large_artifact
 from loadtest.bench.machine import (
     child_affinity,
     first_two_cores,
@@ -34,9 +37,12 @@ from loadtest.bench.machine import (
     process_memory_mb,
 )
 from loadtest.bench.measured_services import (
+    EarlierTree,
     MeasuredService,
     MultiWorkerService,
+    earlier_service,
     relist_service,
+    start_mosec,
     start_reference,
 )
 from loadtest.bench.request_bodies import WIRE_FORMS, WireForm, build_bodies, read_logged_requests
@@ -48,12 +54,13 @@ from service.features.embedded_redis import EmbeddedRedis
 from service.features.redis_clients import open_sync_redis_client
 from service.inference.artifact_reader import resolve_folder
 
-BENCH_PARTS = ("rounds", "latency", "sizes", "workers", "memory")
-
 
 @dataclass(frozen=True, slots=True)
 class BenchContext:
-    """What is served and asked, and where."""
+    """What every part measures with.
+
+    earlier: another checkout to compare the service with; None for none.
+    """
 
     artifact: Path
     redis_url: str
@@ -61,13 +68,17 @@ class BenchContext:
     cores: tuple[int, int]
     settings: BenchSettings
     rng: random.Random
+    earlier: EarlierTree | None
 
 
 @contextlib.contextmanager
 def prepare_bench(
-    artifact: Path, serving_bundle: Path, settings: BenchSettings
+    artifact: Path,
+    serving_bundle: Path,
+    settings: BenchSettings,
+    earlier: EarlierTree | None = None,
 ) -> Iterator[BenchContext]:
-    """A Redis that holds the run's users, on the core of the load."""
+    """Context with a Redis that holds the run's users, on the core of the load."""
     logged = read_logged_requests(serving_bundle / "requests.jsonl")
     cores = first_two_cores()
 
@@ -91,121 +102,152 @@ def prepare_bench(
             cores,
             settings,
             random.Random(settings.rounds),
+            earlier,
         )
 
 
-def run_throughput(stage: BenchContext, results: BenchResults) -> None:
-    """Throughput and CPU time beside the reference."""
-    served = {stage.cores[0]}
-    contenders = [
-        relist_service(stage.artifact, stage.redis_url, served),
-        relist_service(stage.artifact, stage.redis_url, served, "relist, worker thread"),
-        start_reference(stage.artifact, stage.redis_url, served),
-        start_reference(stage.artifact, stage.redis_url, served, threads=1),
+def run_throughput(context: BenchContext, results: BenchResults) -> None:
+    """Throughput and CPU time beside the plain references and mosec."""
+    where = context.artifact, context.redis_url, {context.cores[0]}
+    services = [
+        relist_service(*where),
+        start_mosec(*where),
+        start_reference(*where),
+        start_reference(*where, threads=1),
     ]
     with contextlib.ExitStack() as stack:
-        started = [stack.enter_context(contender) for contender in contenders]
+        started = [stack.enter_context(service) for service in services]
         results.rounds = measurements.measure_rounds(
-            started, stage.bodies, stage.settings, stage.rng
+            started, context.bodies, context.settings, context.rng
         )
 
 
-def run_latency(stage: BenchContext, results: BenchResults) -> None:
-    """Open arrivals at shares of the contender's own maximum, and the stages alone."""
-    plan = stage.settings
-    with relist_service(stage.artifact, stage.redis_url, {stage.cores[0]}) as contender:
+def run_comparison(context: BenchContext, results: BenchResults) -> None:
+    """Throughput and p99 as ratios to mosec and, where one is named, to an earlier checkout."""
+    where = context.artifact, context.redis_url, {context.cores[0]}
+    services = [relist_service(*where), start_mosec(*where)]
+    if context.earlier is not None:
+        services.append(earlier_service(*where[1:], context.earlier))
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(service) for service in services]
+        results.comparison = compare_services(
+            started, context.bodies, context.settings, context.rng
+        )
+
+
+def run_latency(context: BenchContext, results: BenchResults) -> None:
+    """Open arrivals at shares of the service's own maximum, and the stages alone."""
+    settings = context.settings
+    with relist_service(context.artifact, context.redis_url, {context.cores[0]}) as service:
         for form in WIRE_FORMS:
-            own = stage.bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, form)
-            most = measurements.max_throughput(contender, own, plan)
-            at = (contender, own)
+            sent = context.bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, form)
+            maximum = measurements.max_throughput(service, sent, settings)
             results.half_load[form] = measurements.measure_open_loop(
-                *at, most / 2, plan.half_load_s, plan.windows, stage.rng
+                service, sent, maximum / 2, settings.half_load_s, settings.windows, context.rng
             )
             results.high_load[form] = measurements.measure_open_loop(
-                *at, most * 0.7, plan.high_load_s, plan.windows, stage.rng
+                service, sent, maximum * 0.7, settings.high_load_s, settings.windows, context.rng
             )
             results.stages[form] = measurements.median_stages(
-                contender, own, plan.sequential_requests
+                service, sent, settings.sequential_requests
             )
 
 
-def run_sizes(stage: BenchContext, results: BenchResults) -> None:
+def run_sizes(context: BenchContext, results: BenchResults) -> None:
     """The table over N and K."""
-    with relist_service(stage.artifact, stage.redis_url, {stage.cores[0]}) as contender:
+    with relist_service(context.artifact, context.redis_url, {context.cores[0]}) as service:
         results.sizes = measurements.measure_sizes(
-            contender, stage.bodies, stage.settings, stage.rng
+            service, context.bodies, context.settings, context.rng
         )
 
 
-def run_workers(stage: BenchContext, results: BenchResults) -> None:
+def run_workers(context: BenchContext, results: BenchResults) -> None:
     """Two processes on two cores."""
     with (
-        relist_service(stage.artifact, stage.redis_url, {stage.cores[0]}) as one,
-        MultiWorkerService(stage.artifact, stage.redis_url, stage.cores, 2) as two,
+        relist_service(context.artifact, context.redis_url, {context.cores[0]}) as single,
+        MultiWorkerService(context.artifact, context.redis_url, context.cores, 2) as workers,
     ):
-        pin_workers(two, stage.cores)
-        own = stage.bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, "columns")
-        results.scaling = measure_scaling(one, two, own, stage.settings, stage.rng)
+        pin_workers(workers, context.cores)
+        sent = context.bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, "columns")
+        results.scaling = measure_scaling(single, workers, sent, context.settings, context.rng)
 
 
-def run_memory(stage: BenchContext, results: BenchResults) -> None:
+def run_memory(context: BenchContext, results: BenchResults) -> None:
     """Resident memory with a large item table, of one process and of each of two."""
-    plan = stage.settings
+    settings = context.settings
     with tempfile.TemporaryDirectory(prefix="relist-bench-") as folder:
-        artifact = export_large_artifact(Path(folder), plan.item_count, plan.field_count)
-        handover = Path(folder) / "handover"
-        logged = read_logged_requests(handover / "requests.jsonl")
+        artifact = export_large_artifact(Path(folder), settings.item_count, settings.field_count)
+        logged = read_logged_requests(Path(folder) / LARGE_BUNDLE / "requests.jsonl")
         bodies = build_bodies(
             logged, candidates=DEFAULT_CANDIDATES, lists=DEFAULT_LISTS, form="columns"
         )
-        many: list[MeasuredService] = [
-            relist_service(artifact, stage.redis_url, {stage.cores[0]}, "one process"),
-            MultiWorkerService(artifact, stage.redis_url, stage.cores, 2),
+        services: list[MeasuredService] = [
+            relist_service(artifact, context.redis_url, {context.cores[0]}, "one process"),
+            MultiWorkerService(artifact, context.redis_url, context.cores, 2),
         ]
-        for contender in many:
-            with contender:
-                measurements.max_throughput(contender, bodies, plan)
-                results.memory[contender.name] = [process_memory_mb(pid) for pid in contender.pids]
+        for service in services:
+            with service:
+                measurements.max_throughput(service, bodies, settings)
+                results.memory[service.name] = [process_memory_mb(pid) for pid in service.pids]
+
+
+BENCH_PARTS: dict[str, Callable[[BenchContext, BenchResults], None]] = {
+    "rounds": run_throughput,
+    "comparison": run_comparison,
+    "latency": run_latency,
+    "sizes": run_sizes,
+    "workers": run_workers,
+    "memory": run_memory,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the parts asked for; 0 when all of them ran."""
-    given = _parser().parse_args(argv)
-    plan = QUICK_BENCH if given.quick else FULL_BENCH
+    """Run the chosen parts; 0 when all of them ran."""
+    options = _parser().parse_args(argv)
+    settings = QUICK_BENCH if options.quick else FULL_BENCH
+    earlier = None
+    if options.before is not None:
+        command = tuple(shlex.split(options.before_command))
+        artifact = resolve_folder(options.before_artifact or options.artifact)
+        earlier = EarlierTree(path=options.before.resolve(), command=command, artifact=artifact)
     results = BenchResults(machine_description())
-    steps = {
-        "rounds": run_throughput,
-        "latency": run_latency,
-        "sizes": run_sizes,
-        "workers": run_workers,
-        "memory": run_memory,
-    }
     try:
-        with prepare_bench(given.artifact, given.serving_bundle, plan) as stage:
-            for part in given.parts:
+        with prepare_bench(options.artifact, options.serving_bundle, settings, earlier) as context:
+            for part in options.parts:
                 sys.stderr.write(f"{part} ..\n")
-                steps[part](stage, results)
+                BENCH_PARTS[part](context, results)
     except (OSError, RuntimeError, UnexpectedStatus) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     results.run_info["load after"] = machine_description()["load"]
-    quick = " BENCH=--quick" if given.quick else ""
-    results.run_info["command"] = f"make bench{quick} PARTS='{' '.join(given.parts)}'"
-    results.run_info["items"] = f"{plan.item_count:,} items of {plan.field_count} fields"
+    quick = " BENCH=--quick" if options.quick else ""
+    results.run_info["command"] = f"make bench{quick} PARTS='{' '.join(options.parts)}'"
+    results.run_info["items"] = f"{settings.item_count:,} items of {settings.field_count} fields"
     text = render_bench_report(results)
     sys.stdout.write(text)
-    if given.json is not None:
-        given.json.write_text(json.dumps(asdict(results), indent=1), encoding="utf-8")
-    if given.write is not None:
-        replace_marked_section(given.write, text)
+    if options.json is not None:
+        options.json.write_text(json.dumps(asdict(results), indent=1), encoding="utf-8")
+    if options.write is not None:
+        replace_marked_section(options.write, text)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__)
     parser.add_argument("--artifact", type=Path, required=True, help="of a finished run, M = 10")
-    parser.add_argument("--handover", type=Path, required=True, help="users.bin, requests.jsonl")
-    parser.add_argument("--parts", nargs="+", choices=BENCH_PARTS, default=list(BENCH_PARTS))
+    parser.add_argument(
+        "--serving-bundle", type=Path, required=True, help="users.bin, requests.jsonl"
+    )
+    parser.add_argument("--parts", nargs="+", choices=list(BENCH_PARTS), default=list(BENCH_PARTS))
+    parser.add_argument(
+        "--before-artifact", type=Path, help="the same artifact in its format, where that differs"
+    )
+    parser.add_argument("--before", type=Path, help="another checkout, to compare with")
+    parser.add_argument(
+        "--before-command",
+        default="-m service.main",
+        help="Python arguments that start its service",
+    )
     parser.add_argument("--quick", action="store_true", help="seconds, for tests: says nothing")
     parser.add_argument("--json", type=Path, help="every number that was measured")
     parser.add_argument("--write", type=Path, help="a Markdown page, between its marks")

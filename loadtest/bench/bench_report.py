@@ -8,6 +8,8 @@ from pathlib import Path
 
 from loadtest.bench.bench_results import BenchResults
 from loadtest.bench.bench_settings import DEFAULT_CANDIDATES, DEFAULT_LISTS
+from loadtest.bench.comparison import LOAD_SHARES, Comparison
+from loadtest.bench.measured_services import REFERENCE, REFERENCE_ONE_THREAD, RELIST
 from loadtest.bench.measurements import ClosedLoopResult, OpenLoopResult
 from loadtest.bench.request_bodies import WIRE_FORMS
 
@@ -22,13 +24,15 @@ def render_bench_report(results: BenchResults) -> str:
         f"## {facts['date'].split()[0]}: `make bench`",
         f"Machine: {facts['machine']}; load average {facts['load']} before, {facts['load after']} "
         f"after. Commit `{facts['commit']}`. Command: `{facts['command']}`, {facts['date']}.",
-        f"N = {DEFAULT_CANDIDATES}, K = {DEFAULT_LISTS} where nothing else is said. The measured process on one "
-        "core, the load and Redis on another. Medians; in brackets the lowest and the highest "
-        "round or window.",
+        f"N = {DEFAULT_CANDIDATES}, K = {DEFAULT_LISTS} unless stated otherwise. The measured "
+        "process runs on one core, the load and Redis on another. Medians; in brackets the lowest "
+        "and the highest round or window.",
         "",
     ]
     if results.rounds:
         lines += [*_rounds(results.rounds), ""]
+    if results.comparison:
+        lines += [*_comparison(results.comparison), ""]
     if results.half_load:
         lines += [*_latency(results.half_load, results.high_load), "", *_stages(results.stages), ""]
     if results.sizes:
@@ -55,7 +59,7 @@ def replace_marked_section(path: Path, text: str) -> None:
 
 
 def _rounds(rounds: Sequence[Sequence[ClosedLoopResult]]) -> list[str]:
-    """Each contender beside the reference of the same round and form."""
+    """Each service beside the references of the same round and form."""
     lines = [
         f"**Closed loop, {len(rounds)} rounds**; ratios inside a round; CPU in us a request, "
         "*outside the graphs* is the process's less ONNX Runtime's; *by CPU*: ratio of CPU time "
@@ -65,43 +69,61 @@ def _rounds(rounds: Sequence[Sequence[ClosedLoopResult]]) -> list[str]:
         "| graphs | outside the graphs | failed, degraded |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in sorted({c.name for c in rounds[0]}):
+    for name in sorted({run.name for run in rounds[0]}):
+        lines += [_row(_round_cells(rounds, name, form)) for form in WIRE_FORMS]
+    client_cpu = max(run.client_cpu_us for runs in rounds for run in runs)
+    return [*lines, "", f"The load took at most {client_cpu:.0f} us of its own core a request."]
+
+
+def _round_cells(rounds: Sequence[Sequence[ClosedLoopResult]], name: str, form: str) -> list[str]:
+    runs = [_find_run(found, name, form) for found in rounds]
+    plain = [_find_run(found, REFERENCE, form) for found in rounds]
+    one_thread = [_find_run(found, REFERENCE_ONE_THREAD, form) for found in rounds]
+    graph = [run.graph_us for run in runs if run.graph_us is not None]
+    return [
+        name,
+        form,
+        _spread([run.throughput for run in runs], 0),
+        _spread([a.throughput / b.throughput for a, b in zip(runs, plain, strict=True)], 2),
+        _spread([a.throughput / b.throughput for a, b in zip(runs, one_thread, strict=True)], 2),
+        _spread([b.cpu_us / a.cpu_us for a, b in zip(runs, one_thread, strict=True)], 2),
+        f"{statistics.median(run.cpu_us for run in runs):.0f}",
+        f"{statistics.median(graph):.0f}" if graph else "",
+        _spread([run.service_us for run in runs], 0) if graph else "",
+        f"{sum(run.failed for run in runs)}, {sum(run.degraded for run in runs)}",
+    ]
+
+
+def _comparison(comparison: Comparison) -> list[str]:
+    """Ratios of the service to each other one, requests/s and p99."""
+    connections = sorted({run.connections for run in comparison.rounds[0]})
+    lines = [
+        f"**Service over others, {len(comparison.rounds)} interleaved rounds**: requests/s by "
+        "connections (above 1 is faster); p99 at shares of each one's own maximum (below 1 is "
+        "faster).",
+        "",
+        f"| over | form | {' | '.join(f'{count} connections' for count in connections)} | "
+        f"{' | '.join(f'p99 at {share:.0%}' for share in LOAD_SHARES)} | failed, degraded |",
+        "|---|---|---|" + "---|" * (len(connections) + len(LOAD_SHARES)),
+    ]
+    for name in comparison.other_names():
         for form in WIRE_FORMS:
-            own = [_find_run(found, name, form) for found in rounds]
-            ratios = [
-                _spread(
-                    [
-                        _find_run(f, name, form).throughput / _find_run(f, other, form).throughput
-                        for f in rounds
-                    ],
-                    2,
-                )
-                for other in ("reference", "reference, 1 thread")
+            p99 = [
+                comparison.p99_ms(RELIST, form, share) / comparison.p99_ms(name, form, share)
+                for share in LOAD_SHARES
             ]
-            lone = "reference, 1 thread"
-            ratios.append(
-                _spread(
-                    [
-                        _find_run(f, lone, form).cpu_us / _find_run(f, name, form).cpu_us
-                        for f in rounds
-                    ],
-                    2,
-                )
-            )
-            graph = [c.graph_us for c in own if c.graph_us is not None]
-            cells = [
-                name,
-                form,
-                _spread([c.throughput for c in own], 0),
-                *ratios,
-                f"{statistics.median(c.cpu_us for c in own):.0f}",
-                f"{statistics.median(graph):.0f}" if graph else "",
-                _spread([c.service_us for c in own], 0) if graph else "",
-                f"{sum(c.failed for c in own)}, {sum(c.degraded for c in own)}",
+            runs = [
+                run
+                for found in comparison.rounds
+                for run in found
+                if run.form == form and run.name in (RELIST, name)
             ]
+            cells = [name, form]
+            cells += [_spread(comparison.throughput_ratios(name, form, n), 2) for n in connections]
+            cells += [f"{ratio:.2f}" for ratio in p99]
+            cells.append(f"{sum(r.failed for r in runs)}, {sum(r.degraded for r in runs)}")
             lines.append(_row(cells))
-    load = max(c.client_cpu_us for found in rounds for c in found)
-    return [*lines, "", f"The load itself took at most {load:.0f} us of its own core a request."]
+    return lines
 
 
 def _find_run(found: Sequence[ClosedLoopResult], name: str, form: str) -> ClosedLoopResult:
@@ -114,7 +136,7 @@ def _latency(half: dict[str, OpenLoopResult], tail: dict[str, OpenLoopResult]) -
         "request was due. *Run-queue wait*: percent of the time in which the process was ready and "
         "something else on this machine ran; *steal*: or another machine on the same host; "
         "*client stall*: the longest that the load, on the other core, was due to send and did not "
-        "run: where it is long, the whole machine was stopped, which nobody counts as stolen.",
+        "run: where it is long, the whole machine was stopped, which is not counted as steal.",
         "",
         "| form | load | requests/s | p50 | p99 | p99.9 | p99.9, best window | send lag p99 "
         "| run-queue wait | steal | client stall | failed, degraded of |",
@@ -186,8 +208,9 @@ def _scaling(results: BenchResults) -> list[str]:
     ratios = [b / a for a, b in zip(found.one_process, found.two_workers, strict=True)]
     return [
         f"**Two workers on two cores**: {_spread(found.two_workers, 0)} requests/s, one process "
-        f"{_spread(found.one_process, 0)}: {_spread(ratios, 2)} times. The load and Redis take part of the "
-        f"second core; by the workers' CPU time a request it would be {_spread(found.cpu_ratios, 2)}. "
+        f"{_spread(found.one_process, 0)}: {_spread(ratios, 2)} times. The load and Redis take "
+        "part of the second core; by the workers' CPU time a request it would be "
+        f"{_spread(found.cpu_ratios, 2)}. "
         f"The busier worker had {_spread(found.busier_worker_shares, 2)} of their CPU time.",
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from loadtest.bench import measurements
+from loadtest.bench.comparison import Comparison
 from loadtest.bench.worker_scaling import WorkerScaling
 
 
@@ -14,6 +15,7 @@ class BenchResults:
 
     run_info: dict[str, str]
     rounds: list[list[measurements.ClosedLoopResult]] = field(default_factory=list)
+    comparison: Comparison | None = None
     half_load: dict[str, measurements.OpenLoopResult] = field(default_factory=dict)
     high_load: dict[str, measurements.OpenLoopResult] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)

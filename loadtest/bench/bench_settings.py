@@ -11,17 +11,19 @@ DEFAULT_CANDIDATES, DEFAULT_LISTS = 100, 8  # of everything but the table of siz
 class BenchSettings:
     """Times in seconds.
 
-    rounds: in each, every contender answers in both forms, in another order.
+    rounds: in each, every service answers in both forms, in another order.
     connections: of the closed loop; one would leave the core idle between two requests.
+    compared_connections: of the closed loops of the comparison.
     windows: repeats of an open run; the tail is judged by the best, the median is quoted.
-    sizes, lists: N and K of the table.
-    alone: requests asked one after the other, for the times of the stages.
-    items, fields: of the artifact whose memory is measured.
+    candidate_counts, list_counts: N and K of the table.
+    sequential_requests: sent one after another, for the times of the stages.
+    item_count, field_count: of the artifact whose memory is measured.
     """
 
     rounds: int = 6
     closed_s: float = 2.5
     connections: int = 4
+    compared_connections: tuple[int, ...] = (1, 4, 16)
     windows: int = 3
     half_load_s: float = 8.0
     high_load_s: float = 20.0

@@ -19,8 +19,9 @@ from model.data.tables.table_cache import load_log_tables
 from model.nets.build import build_evaluator, build_generator, init_from_evaluator
 from model.nets.field_layout import FieldLayout
 
+LARGE_BUNDLE = "serving_bundle"  # folder of users.bin and requests.jsonl
 _SLOTS, _OFFERED, _USERS = 10, 50, 20
-_LEAST_REQUESTS = 200
+_MIN_REQUESTS = 200
 _HOUR_MS = 3_600_000
 
 
@@ -33,9 +34,11 @@ def export_large_artifact(folder: Path, items: int, fields: int) -> Path:
     evaluator = build_evaluator(config.evaluator, shape, tables.slots)
     generator = build_generator(config.generator, config.evaluator, shape, tables.slots)
     init_from_evaluator(generator, evaluator)
-    handover = folder / "handover"
+    serving_bundle = folder / LARGE_BUNDLE
     edits = config.generator.edits
-    write_serving_bundle(tables, folder / "log", handover, seed=0, edits=edits, noise_scale=1.0)
+    write_serving_bundle(
+        tables, folder / "log", serving_bundle, seed=0, edits=edits, noise_scale=1.0
+    )
     facts = {
         "validation": {},
         "fingerprint": tables.fingerprint,
@@ -58,7 +61,7 @@ def export_large_artifact(folder: Path, items: int, fields: int) -> Path:
             ),
         )
     trained = TrainedModels(
-        read_checkpoint(folder / "evaluator"), read_checkpoint(folder / "generator"), handover
+        read_checkpoint(folder / "evaluator"), read_checkpoint(folder / "generator"), serving_bundle
     )
     export_artifact(trained, folder / "artifact", lambda _: None)
     return folder / "artifact" / (folder / "artifact" / CURRENT_LINK).readlink()
@@ -86,7 +89,7 @@ def write_random_log(folder: Path, items: int, fields: int) -> Path:
     users = [f"u{u}" for u in range(_USERS)]
     pq.write_table(pa.table({"user_id": users}), folder / "users.parquet")
     # every item is offered, in turn: those of the training part get a row in the embeddings
-    count = max(_LEAST_REQUESTS, items // _OFFERED)
+    count = max(_MIN_REQUESTS, items // _OFFERED)
     parts = np.resize(rng.permutation(items), (count, _OFFERED))
     rows = [_impression(rng, at, part) for at, part in enumerate(parts)]
     pq.write_table(

@@ -1,15 +1,17 @@
-"""The processes that the benchmark measures, each a context manager that ends what it started."""
+"""Processes that the benchmark measures; each is a context manager that ends its process."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,21 +25,50 @@ from loadtest.bench.machine import (
     process_cpu_seconds,
     run_queue_wait_seconds,
 )
-from service.server.sockets import listen
+from loadtest.bench.mosec_variables import ARTIFACT_VARIABLE, REDIS_VARIABLE, WORKERS_VARIABLE
 
+RELIST, BEFORE, MOSEC = "relist", "before", "mosec"
+REFERENCE, REFERENCE_ONE_THREAD = "reference", "reference, 1 thread"
+SERVICE_MODULE = ("service.cli.main", "serve")  # `relist serve`
 _START_S = 60.0
 
 
-class MeasuredService:
-    """One HTTP service as a child process on given cores, on a socket that it inherits."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierTree:
+    """Another checkout.
 
-    def __init__(
-        self, name: str, command: Sequence[str], cores: Collection[int], **settings: object
+    command: Python arguments that start its service.
+    artifact: the same artifact in that checkout's manifest format.
+    """
+
+    path: Path
+    command: tuple[str, ...]
+    artifact: Path
+
+
+class MeasuredService:
+    """One HTTP service as a child process on given cores, which binds a loopback port itself.
+
+    The command is a list of arguments of this Python interpreter.
+    """
+
+    def __init__(  # noqa: PLR0913  # keyword-only after the third
+        self,
+        name: str,
+        command: Sequence[str],
+        cores: Collection[int],
+        *,
+        port: int,
+        environment: Mapping[str, object] | None = None,
+        tree: Path = ROOT,
+        ready_path: str = "/health/ready",
     ) -> None:
-        self.name, self._command, self._cores = name, command, cores
-        own = {f"RERANK_{key.upper()}": str(value) for key, value in settings.items()}
-        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("RERANK_")} | own
-        self.port = 0
+        self.name, self.port = name, port
+        self._command, self._cores, self._tree = command, cores, tree
+        self._ready_path = ready_path
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RERANK_")}
+        added = {name: str(value) for name, value in (environment or {}).items()}
+        self._environment = inherited | added | {"PYTHONPATH": str(tree)}
 
     def __enter__(self) -> Self:
         self._process = self._start()
@@ -88,20 +119,14 @@ class MeasuredService:
         return float(found[0].split()[1]) if found else None
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with listen("127.0.0.1", 0) as listening:
-            self.port = listening.getsockname()[1]
-            return self._launch((listening.fileno(),))
-
-    def _launch(self, inherited: tuple[int, ...]) -> subprocess.Popen[bytes]:
-        given = [word for fd in inherited for word in ("--fd", str(fd))]
         with child_affinity(self._cores):
             return subprocess.Popen(
-                [sys.executable, *self._command, *given],
-                cwd=ROOT,
-                env=self._environ,
-                pass_fds=inherited,
+                [sys.executable, *self._command],
+                cwd=self._tree,
+                env=self._environment,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # of its own, or Linux lets it share one group's time with the load and the store
+                # Linux schedules by session: in this one it would share the load's and Redis' time.
                 start_new_session=True,
             )
 
@@ -109,8 +134,8 @@ class MeasuredService:
         until = time.monotonic() + _START_S
         while time.monotonic() < until:
             if self._process.poll() is not None:
-                raise RuntimeError(f"{self.name} ended with {self._process.returncode}")
-            # a free port that is asked before anyone listens may be given to the asker itself
+                raise RuntimeError(f"{self.name} ended with status {self._process.returncode}")
+            # A connection to a free port of its own range can connect to itself.
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self._ready():
                     return
@@ -118,7 +143,7 @@ class MeasuredService:
         raise TimeoutError(f"{self.name} was not ready within {_START_S} s")
 
     def _ready(self) -> bool:
-        return bool(self._get("/health/ready"))
+        return bool(self._get(self._ready_path))
 
     def _get(self, path: str, port: int | None = None) -> str:
         address = f"http://127.0.0.1:{port or self.port}{path}"
@@ -126,41 +151,62 @@ class MeasuredService:
             return str(answer.read().decode())
 
 
+def free_port() -> int:
+    """A loopback port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port
+
+
+def service_environment(
+    artifact: Path, redis_url: str, port: int, **settings: object
+) -> dict[str, object]:
+    """Environment variables of one process of the service; `settings` without RERANK_."""
+    chosen = {"artifact_dir": artifact, "redis_url": redis_url, "log_level": "warning"}
+    chosen |= {"host": "127.0.0.1", "port": port} | settings
+    return {f"RERANK_{name.upper()}": value for name, value in chosen.items()}
+
+
 def relist_service(
-    artifact: Path, redis_url: str, cores: Collection[int], name: str = "relist", **settings: object
+    artifact: Path, redis_url: str, cores: Collection[int], name: str = RELIST
 ) -> MeasuredService:
-    """One process of the service as it is shipped, every default on."""
-    # `--worker 0` serves on the inherited socket as a supervised worker does.
-    command = ["-m", "loadtest.bench.graph_cpu_time", "--worker", "0"]
-    given = {"artifact_dir": artifact, "redis_url": redis_url, "log_level": "warning"} | settings
-    return MeasuredService(name, command, cores, **given)
+    """One process of the service as it is shipped, with default settings."""
+    port = free_port()
+    command = ["-m", "loadtest.bench.graph_cpu_time", *SERVICE_MODULE]
+    environment = service_environment(artifact, redis_url, port)
+    return MeasuredService(name, command, cores, port=port, environment=environment)
+
+
+def earlier_service(
+    redis_url: str, cores: Collection[int], earlier: EarlierTree
+) -> MeasuredService:
+    """One process of the service of another checkout, on the same graphs and store."""
+    port = free_port()
+    environment = service_environment(earlier.artifact, redis_url, port)
+    return MeasuredService(
+        BEFORE, earlier.command, cores, port=port, environment=environment, tree=earlier.path
+    )
 
 
 class MultiWorkerService(MeasuredService):
-    """The service with several workers, which binds its own port."""
+    """The service with several workers."""
 
     def __init__(self, artifact: Path, redis_url: str, cores: Collection[int], count: int) -> None:
         self._count = count
-        with listen("127.0.0.1", 0) as free:  # and `count` more after it, most likely free too
-            port = free.getsockname()[1]
-        super().__init__(
-            f"ours, {count} workers",
-            ["-m", "service.cli.main", "serve"],
-            cores,
-            artifact_dir=artifact,
-            redis_url=redis_url,
-            log_level="warning",
-            workers=count,
-            port=port,
-            metrics_port=port + 1,
+        port = free_port()  # the next `count` are likely free too
+        environment = service_environment(
+            artifact, redis_url, port, workers=count, metrics_port=port + 1
         )
-        self.port = port
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        return self._launch(())
+        super().__init__(
+            f"{RELIST}, {count} workers",
+            ["-m", *SERVICE_MODULE],
+            cores,
+            port=port,
+            environment=environment,
+        )
 
     def _ready(self) -> bool:
-        """Each worker says so itself: the shared port is answered by any of them."""
+        """Ask each worker on its own port: any of them answers the shared one."""
         texts = [self._get("/metrics", self.port + 1 + at) for at in range(self._count)]
         return all("\nrerank_ready 1.0" in text for text in texts)
 
@@ -169,13 +215,26 @@ def start_reference(
     artifact: Path, redis_url: str, cores: Collection[int], *, threads: int = 0
 ) -> MeasuredService:
     """The plain service; `threads` of ONNX Runtime, 0 for its default."""
-    name = f"reference, {threads} thread" if threads else "reference"
-    command = [
-        "-m",
-        "loadtest.bench.reference_service",
-        "--artifact",
-        str(artifact),
-        "--redis",
-        redis_url,
-    ]
-    return MeasuredService(name, [*command, "--threads", str(threads)], cores)
+    port = free_port()
+    module = ["-m", "loadtest.bench.reference_service"]
+    options = {"artifact": artifact, "redis": redis_url, "port": port, "threads": threads}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    name = REFERENCE_ONE_THREAD if threads == 1 else REFERENCE
+    return MeasuredService(name, [*module, *words], cores, port=port)
+
+
+def start_mosec(artifact: Path, redis_url: str, cores: Collection[int]) -> MeasuredService:
+    """The same graphs behind mosec, one worker a core."""
+    port = free_port()
+    return MeasuredService(
+        MOSEC,
+        ["-m", "loadtest.bench.mosec_service", "--address", "127.0.0.1", "--port", str(port)],
+        cores,
+        port=port,
+        environment={
+            ARTIFACT_VARIABLE: artifact,
+            REDIS_VARIABLE: redis_url,
+            WORKERS_VARIABLE: len(cores),
+        },
+        ready_path="/",
+    )

@@ -1,4 +1,4 @@
-"""What is measured of running contenders: rounds beside each other, latency, stages, sizes."""
+"""Measurements of running services: interleaved rounds, latency, stages, sizes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from loadtest.bench.bench_settings import DEFAULT_CANDIDATES, DEFAULT_LISTS, Ben
 from loadtest.bench.load_loops import LoadLoops
 from loadtest.bench.measured_services import MeasuredService
 from loadtest.bench.request_bodies import WIRE_FORMS, WireForm
-from loadtest.stage_latency import measure_sequentially as ask_alone
+from loadtest.stage_latency import measure_sequentially
 
 BodyFactory = Callable[[int, int, WireForm], list[bytes]]  # N, K and form -> bodies
 _WARM_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedLoopResult:
-    """One closed run of one contender; microseconds are CPU time a request."""
+    """One closed loop on one service; microseconds are CPU time a request.
+
+    throughput: requests a second.
+    graph_us: inside ONNX Runtime; None where the service does not count it.
+    """
 
     name: str
     form: WireForm
+    connections: int
     throughput: float
     cpu_us: float
     graph_us: float | None
@@ -38,13 +43,13 @@ class ClosedLoopResult:
         return self.cpu_us - self.graph_us if self.graph_us is not None else float("nan")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLoopResult:
-    """Windows of one open run at one rate; milliseconds, one value a window.
+    """Windows of open arrivals at one rate; milliseconds, one value a window.
 
-    kept_waiting, stolen: percent of a window in which the process was ready and did not run, for
-    another process or thread here, and for another machine on the same host.
-    stood: longest time in a window, in milliseconds, that the load did not run and was due to.
+    run_queue_wait, steal: percent of a window in which the process was ready and did not run, for
+        another process or thread here, and for another machine on the same host.
+    longest_stall_ms: longest time in a window that the load was due to send and did not run.
     """
 
     rate: float
@@ -74,22 +79,39 @@ class SizeResult:
 def measure_closed_loop(
     service: MeasuredService, load: LoadLoops, form: WireForm, seconds: float, connections: int
 ) -> ClosedLoopResult:
-    """Throughput and CPU time of one contender."""
-    graph, cpu = service.graph_cpu_s(), service.cpu_s()
-    heard = load.run_closed(seconds, connections)
-    cpu = service.cpu_s() - cpu
+    """Throughput and CPU time of one service."""
+    graph_before, cpu_before = service.graph_cpu_s(), service.cpu_s()
+    result = load.run_closed(seconds, connections)
+    cpu = service.cpu_s() - cpu_before
     graph_after = service.graph_cpu_s()
-    count = max(heard.answers + heard.failed, 1)
+    count = max(result.answers + result.failed, 1)
+    graph_us = None
+    if graph_before is not None and graph_after is not None:
+        graph_us = (graph_after - graph_before) / count * 1e6
     return ClosedLoopResult(
-        service.name,
-        form,
-        heard.throughput,
-        cpu / count * 1e6,
-        None if graph is None or graph_after is None else (graph_after - graph) / count * 1e6,
-        heard.failed,
-        heard.degraded,
-        heard.client_cpu_s / count * 1e6,
+        name=service.name,
+        form=form,
+        connections=connections,
+        throughput=result.throughput,
+        cpu_us=cpu / count * 1e6,
+        graph_us=graph_us,
+        failed=result.failed,
+        degraded=result.degraded,
+        client_cpu_us=result.client_cpu_s / count * 1e6,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LoadedService:
+    """A service, the load on it in one wire form, and how many connections that load has."""
+
+    service: MeasuredService
+    load: LoadLoops
+    form: WireForm
+    connections: int
+
+    def measure(self, seconds: float) -> ClosedLoopResult:
+        return measure_closed_loop(self.service, self.load, self.form, seconds, self.connections)
 
 
 def measure_rounds(
@@ -97,32 +119,31 @@ def measure_rounds(
     bodies: BodyFactory,
     settings: BenchSettings,
     rng: random.Random,
+    connection_counts: Sequence[int] = (),
 ) -> list[list[ClosedLoopResult]]:
-    """Every contender in both forms, interleaved; what the machine does meets all of them."""
-    found = []
+    """Each service in both forms, in another order each round.
+
+    connection_counts: of the closed loops; `settings.connections` alone where empty.
+    """
+    counts = connection_counts or (settings.connections,)
     with contextlib.ExitStack() as stack:
-        turns = [
-            (
-                c,
-                stack.enter_context(
-                    LoadLoops(c.port, bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, form))
-                ),
-                form,
-            )
-            for c in services
+        loaded = [
+            _LoadedService(service=service, load=load, form=form, connections=count)
+            for service in services
             for form in WIRE_FORMS
+            for load in [
+                stack.enter_context(
+                    LoadLoops(service.port, bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, form))
+                )
+            ]
+            for count in counts
         ]
-        for _, callers, _ in turns:
-            callers.run_closed(min(_WARM_S, settings.closed_s), settings.connections)
-        for _ in range(settings.rounds):
-            order = rng.sample(turns, len(turns))
-            found.append(
-                [
-                    measure_closed_loop(*turn, settings.closed_s, settings.connections)
-                    for turn in order
-                ]
-            )
-    return found
+        for one in loaded:
+            one.load.run_closed(min(_WARM_S, settings.closed_s), one.connections)
+        return [
+            [one.measure(settings.closed_s) for one in rng.sample(loaded, len(loaded))]
+            for _ in range(settings.rounds)
+        ]
 
 
 def measure_open_loop(
@@ -134,34 +155,34 @@ def measure_open_loop(
     rng: random.Random,
 ) -> OpenLoopResult:
     """Latency at Poisson arrivals of this rate."""
-    heard, kept_waiting, stolen = [], [], []
-    with LoadLoops(service.port, bodies) as callers:
+    results, run_queue_wait, steal = [], [], []
+    with LoadLoops(service.port, bodies) as load:
         for _ in range(windows):
             before = service.run_queue_wait_s(), service.steal_s()
-            heard.append(callers.run_open(seconds, rate, rng))
-            kept_waiting.append((service.run_queue_wait_s() - before[0]) / seconds * 100)
-            stolen.append((service.steal_s() - before[1]) / seconds * 100)
+            results.append(load.run_open(seconds, rate, rng))
+            run_queue_wait.append((service.run_queue_wait_s() - before[0]) / seconds * 100)
+            steal.append((service.steal_s() - before[1]) / seconds * 100)
     return OpenLoopResult(
-        rate,
-        [percentile_ms(part.latencies, 50.0) for part in heard],
-        [percentile_ms(part.latencies, 99.0) for part in heard],
-        [percentile_ms(part.latencies, 99.9) for part in heard],
-        [percentile_ms(part.send_lags, 99.0) for part in heard],
-        kept_waiting,
-        stolen,
-        [part.longest_stall_s * 1e3 for part in heard],
-        sum(part.answers for part in heard),
-        sum(part.failed for part in heard),
-        sum(part.degraded for part in heard),
+        rate=rate,
+        p50=[percentile_ms(part.latencies, 50.0) for part in results],
+        p99=[percentile_ms(part.latencies, 99.0) for part in results],
+        p999=[percentile_ms(part.latencies, 99.9) for part in results],
+        send_lag_p99=[percentile_ms(part.send_lags, 99.0) for part in results],
+        run_queue_wait=run_queue_wait,
+        steal=steal,
+        longest_stall_ms=[part.longest_stall_s * 1e3 for part in results],
+        answers=sum(part.answers for part in results),
+        failed=sum(part.failed for part in results),
+        degraded=sum(part.degraded for part in results),
     )
 
 
 def max_throughput(service: MeasuredService, bodies: list[bytes], settings: BenchSettings) -> float:
-    """Requests a second that this contender answers, the median of some runs after a first."""
-    with LoadLoops(service.port, bodies) as callers:
-        callers.run_closed(min(_WARM_S, settings.closed_s), settings.connections)
+    """Requests a second in a closed loop: the median of three runs after a warm-up."""
+    with LoadLoops(service.port, bodies) as load:
+        load.run_closed(min(_WARM_S, settings.closed_s), settings.connections)
         rates = [
-            callers.run_closed(settings.closed_s, settings.connections).throughput for _ in range(3)
+            load.run_closed(settings.closed_s, settings.connections).throughput for _ in range(3)
         ]
     return max(statistics.median(rates), 1.0)
 
@@ -172,7 +193,7 @@ def median_stages(
     """Median milliseconds of each stage, one request at a time; `seen` is the caller's."""
     requests = [json.loads(body) for body in bodies]
     address = f"http://127.0.0.1:{service.port}"
-    answers = ask_alone(address, requests, count)[count // 10 :]
+    answers = measure_sequentially(address, requests, count)[count // 10 :]
     found = {"seen": statistics.median(a["client_ms"] for a in answers)}
     for stage in answers[0]["timings_ms"]:
         found[stage] = statistics.median(a["timings_ms"][stage] for a in answers)
@@ -187,9 +208,9 @@ def measure_sizes(
     for candidates in settings.candidate_counts:
         for lists in settings.list_counts:
             own = bodies(candidates, lists, "columns")
-            with LoadLoops(service.port, own) as callers:
-                callers.run_closed(settings.size_closed_s / 4, settings.connections)
-                most = callers.run_closed(settings.size_closed_s, settings.connections)
+            with LoadLoops(service.port, own) as load:
+                load.run_closed(settings.size_closed_s / 4, settings.connections)
+                most = load.run_closed(settings.size_closed_s, settings.connections)
             half = measure_open_loop(
                 service, own, max(most.throughput / 2, 1.0), settings.size_open_s, 1, rng
             )

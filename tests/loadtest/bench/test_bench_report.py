@@ -6,6 +6,7 @@ import pytest
 
 from loadtest.bench.__main__ import main
 from loadtest.bench.bench_report import SECTION_BEGIN, SECTION_END, replace_marked_section
+from loadtest.bench.machine import ROOT
 from tests.tiny_artifact import tiny_artifact
 
 MARKED_PAGE = f"# Results\n\nby hand\n\n{SECTION_BEGIN}\nold\n{SECTION_END}\n\n## before\n"
@@ -40,27 +41,40 @@ def test_bench_quick_runs_every_part(tmp_path):
     artifact = tiny_artifact(tmp_path / "run")
     page, numbers = tmp_path / "RESULTS.md", tmp_path / "bench.json"
     page.write_text(MARKED_PAGE)
-    given = ["--artifact", artifact, "--handover", tmp_path / "run" / "handover"]
+    options = ["--artifact", artifact, "--serving-bundle", tmp_path / "run" / "handover"]
 
-    status = main([*map(str, given), "--quick", "--json", str(numbers), "--write", str(page)])
+    options += ["--before", ROOT]  # the tree itself: the ratios say nothing
+    status = main([*map(str, options), "--quick", "--json", str(numbers), "--write", str(page)])
 
     assert status == 0
     text = page.read_text()
     assert text.startswith("# Results\n\nby hand\n")
     assert text.endswith("## before\n")
-    for table in ("Closed loop", "Open Poisson", "One request", "N and K", "Two workers", "Memory"):
+    for table in (
+        "Closed loop",
+        "Service over others",
+        "Open Poisson",
+        "One request",
+        "N and K",
+        "Two workers",
+        "Memory",
+    ):
         assert f"**{table}" in text
     found = json.loads(numbers.read_text())
     closed = [one for part in found["rounds"] for one in part]
     assert len(closed) == 2 * 4 * 2  # rounds, contenders, forms
-    assert {one["name"]: one["failed"] for one in closed if one["failed"]} == {}
-    ours = [one for one in closed if one["name"].startswith("relist")]
+    compared = [one for runs in found["comparison"]["rounds"] for one in runs]
+    assert len(compared) == 2 * 3 * 2 * 3  # rounds, services, forms, numbers of connections
+    closed += compared
+    assert {one["name"] for one in closed if one["failed"]} == set()
+    assert {one["name"] for one in compared} == {"relist", "mosec", "before"}
+    ours = [one for one in closed if one["name"] == "relist"]
     assert all(0 < one["graph_us"] < one["cpu_us"] for one in ours)
-    assert [(c["candidates"], c["lists"]) for c in found["cells"]] == [
+    assert [(c["candidates"], c["lists"]) for c in found["sizes"]] == [
         (10, 1), (10, 8), (30, 1), (30, 8),
     ]  # fmt: skip
-    for one in (*found["half"].values(), *found["tail"].values()):
-        assert len(one["kept_waiting"]) == len(one["stolen"]) == 2  # windows
-        assert all(share > 0 for share in one["kept_waiting"])  # no process is alone for so long
-    assert set(found["memory"]) == {"one process", "ours, 2 workers"}
+    for one in (*found["half_load"].values(), *found["high_load"].values()):
+        assert len(one["run_queue_wait"]) == len(one["steal"]) == 2  # windows
+        assert all(share > 0 for share in one["run_queue_wait"])  # no process is alone for so long
+    assert set(found["memory"]) == {"one process", "relist, 2 workers"}
     assert all(one["rss"] > 50 for many in found["memory"].values() for one in many)

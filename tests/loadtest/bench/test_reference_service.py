@@ -1,10 +1,14 @@
-"""The reference answers as ours does, or the benchmark compares two different things."""
+"""The reference and the mosec worker answer as the service does."""
 
 import json
 
 import httpx
 import pytest
 
+from loadtest.bench.machine import first_two_cores
+from loadtest.bench.measured_services import start_mosec
+from loadtest.bench.mosec_service import MAX_BATCH_SIZE, MosecReranker
+from loadtest.bench.mosec_variables import ARTIFACT_VARIABLE, REDIS_VARIABLE
 from loadtest.bench.reference_service import build_reference_app
 from loadtest.bench.request_bodies import WIRE_FORMS, build_bodies, read_logged_requests
 from model.contract.store.user_stream import read_user_stream
@@ -51,26 +55,57 @@ async def service_responses(folder, users, bodies):
         worker.close()
 
 
+def mosec_responses(folder, url, bodies, monkeypatch):
+    """Responses of the worker to batches of up to 8, without mosec's HTTP server."""
+    monkeypatch.setenv(ARTIFACT_VARIABLE, str(folder))
+    monkeypatch.setenv(REDIS_VARIABLE, url)
+    worker = MosecReranker()
+    requests = [worker.deserialize(body) for body in bodies]
+    responses = []
+    for first in range(0, len(requests), MAX_BATCH_SIZE):
+        responses += worker.forward(requests[first : first + MAX_BATCH_SIZE])
+    worker.store.close()
+    return [json.loads(worker.serialize(response)) for response in responses]
+
+
 @pytest.mark.redis
 @pytest.mark.parametrize("form", WIRE_FORMS)
-async def test_reference_serves_same_list_as_service(folder, redis_server, form):
-    handover = folder.parent / "handover"
-    users = list(read_user_stream(handover / "users.bin"))
+async def test_references_serve_same_list_as_service(folder, redis_server, form, monkeypatch):
+    bundle = folder.parent / "handover"
+    users = list(read_user_stream(bundle / "users.bin"))
     known, unknown = users[: len(users) // 2], users[len(users) // 2 :]
     with open_sync_redis_client(redis_server.url, cluster=False) as client:
         write_users_to_redis(client, known, prefix="relist", ttl_s=None, on_progress=lambda _: None)
-    logged = read_logged_requests(handover / "requests.jsonl")
+    logged = read_logged_requests(bundle / "requests.jsonl")
     bodies = build_bodies(logged, candidates=30, lists=8, form=form)[:REQUEST_COUNT]
-    asked = {json.loads(body)["user_id"] for body in bodies}
-    assert asked & {u for u, _ in known}
-    assert asked & {u for u, _ in unknown}
+    bodies[1] = build_bodies(logged, candidates=20, lists=3, form=form)[1]  # of another size
+    user_ids = {json.loads(body)["user_id"] for body in bodies}
+    assert user_ids & {u for u, _ in known}
+    assert user_ids & {u for u, _ in unknown}
 
-    theirs = await reference_responses(folder, redis_server.url, bodies)
-    ours = await service_responses(folder, known, bodies)
+    service = await service_responses(folder, known, bodies)
+    reference = await reference_responses(folder, redis_server.url, bodies)
+    mosec = mosec_responses(folder, redis_server.url, bodies, monkeypatch)
 
-    assert [served_ids(a) for a in theirs] == [served_ids(a) for a in ours]
-    assert [a["reward"] for a in theirs] == pytest.approx([a["reward"] for a in ours], abs=1e-5)
-    assert any(a["reward"] > a["input_reward"] for a in ours)  # some list was really chosen
+    for other in (reference, mosec):
+        assert [served_ids(r) for r in other] == [served_ids(r) for r in service]
+        rewards = [r["reward"] for r in service]
+        assert [r["reward"] for r in other] == pytest.approx(rewards, abs=1e-5)
+    assert any(r["reward"] > r["input_reward"] for r in service)
+
+
+@pytest.mark.redis
+async def test_mosec_service_answers_over_http(folder, redis_server):
+    cores = first_two_cores()
+    logged = read_logged_requests(folder.parent / "handover" / "requests.jsonl")
+    body = build_bodies(logged, candidates=20, lists=3, form="columns")[0]
+    with start_mosec(folder, redis_server.url, {cores[0]}) as service:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}") as client:
+            response = await client.post("/rerank", content=body, headers=CONTENT_TYPE_JSON)
+            refused = await client.post("/rerank", content=b"{}", headers=CONTENT_TYPE_JSON)
+    assert response.status_code == 200
+    assert response.json()["degraded"] == []
+    assert refused.status_code == 422
 
 
 def test_reference_rows_and_columns_give_equal_answers(folder):
