@@ -1,4 +1,4 @@
-"""Real servers for the tests of the feature room."""
+"""Real servers for the tests of features."""
 
 import pytest
 
@@ -10,6 +10,6 @@ __all__ = ["private_redis", "redis_server", "shared_redis"]
 
 @pytest.fixture(scope="session")
 def shared_cluster(tmp_path_factory):
-    """One cluster for the whole run. Not emptied; nodes are not to be stopped, slots go back."""
+    """One cluster for the whole run, not emptied; its nodes run on, moved slots go back."""
     with running_redis_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster

@@ -1,4 +1,4 @@
-"""The embedded redis-server starts, answers, and never outlives whoever started it."""
+"""The embedded redis-server starts, answers, and ends with its parent process."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""A process's item table follows Redis: whole tables, in the background, refused when they lie."""
+"""The item table of a process follows Redis: whole tables only, invalid ones rejected."""
 
 import asyncio
 import random
@@ -57,7 +57,7 @@ def load(server, table, schema_hash=SCHEMA.hash):
 
 
 def put(server, rows, version=None):
-    """Write a hash of raw rows and switch to it, as somebody else's loader might."""
+    """Write a hash of raw rows and switch to it, as another loader might."""
     version = version or item_table_version(SCHEMA.hash, "by-hand")
     with Redis.from_url(server.url) as client:
         client.hset(item_table_redis_key(ITEMS_PREFIX, version), mapping=rows)
@@ -133,25 +133,25 @@ async def test_item_table_changed_content_expires_old_version(redis_server):
 
 
 def row(at, value):
-    """A lawful row with one number changed."""
+    """A valid row with one number changed."""
     changed = BASE.rows[0].copy()
     changed[at] = value
     return changed.astype("<i4").tobytes()
 
 
-LAWFUL = BASE.rows[0].astype("<i4").tobytes()
+VALID_ROW = BASE.rows[0].astype("<i4").tobytes()
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        {b"i0": LAWFUL, b"i1": LAWFUL[:-1]},
-        {b"i0": LAWFUL, b"i1": LAWFUL + b"\0" * 4},
+        {b"i0": VALID_ROW, b"i1": VALID_ROW[:-1]},
+        {b"i0": VALID_ROW, b"i1": VALID_ROW + b"\0" * 4},
         {b"i0": row(1, SCHEMA.num_embeddings)},  # beyond the embedding table
         {b"i0": row(1, -1)},
         {b"i0": row(1, 0)},  # padding where a value must be
         {b"i0": row(1, int(BASE.rows[0][2]))},  # a row of another field
-        {b"i0": LAWFUL, b"\xff\xfe": LAWFUL},
+        {b"i0": VALID_ROW, b"\xff\xfe": VALID_ROW},
     ],
     ids=["short", "long", "beyond", "negative", "padding", "other field", "no text"],
 )
@@ -178,7 +178,7 @@ async def test_item_refresher_other_schema_is_rejected(redis_server):
 
 @pytest.mark.parametrize("limits", [ItemReadLimits(max_items=2), ItemReadLimits(max_bytes=53)])
 async def test_item_refresher_oversized_table_is_rejected(redis_server, limits):
-    put(redis_server, {f"i{at}": LAWFUL for at in range(3)})  # 3 * (2 + 16) bytes
+    put(redis_server, {f"i{at}": VALID_ROW for at in range(3)})  # 3 * (2 + 16) bytes
     async with opened_refresher(redis_server.url, limits=limits) as (items, installed):
         assert await items.refresh_once() == "rejected"
     assert installed == []
@@ -194,7 +194,7 @@ async def test_item_refresher_missing_hash_keeps_table_and_retries(
         send_inline_command(redis_server, f"SET {item_table_redis_key(ITEMS_PREFIX, version)} text")
         assert await items.refresh_once() == "unavailable"
         send_inline_command(redis_server, f"DEL {item_table_redis_key(ITEMS_PREFIX, version)}")
-        put(redis_server, {b"i0": LAWFUL}, version)
+        put(redis_server, {b"i0": VALID_ROW}, version)
         assert await items.refresh_once() == "swapped"
         send_inline_command(redis_server, f"DEL {item_table_version_redis_key(ITEMS_PREFIX)}")
         send_inline_command(redis_server, f"LPUSH {item_table_version_redis_key(ITEMS_PREFIX)} x")

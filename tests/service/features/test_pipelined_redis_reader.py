@@ -1,4 +1,4 @@
-"""The shared connection itself: replies in pieces, dead connections, passwords, databases, TLS."""
+"""The pipelined reader: split replies, dead connections, logins, databases and TLS."""
 
 import asyncio
 import ssl

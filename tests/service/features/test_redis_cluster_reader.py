@@ -1,4 +1,4 @@
-"""The stores on a real Redis Cluster: slots that move, shards that go, calls that are given up."""
+"""The stores on a real Redis Cluster: moving slots, dead shards and cancelled calls."""
 
 import asyncio
 import gc
@@ -37,8 +37,8 @@ USERS = [f"user-{at}" for at in range(30)]  # enough for each of three nodes to 
 
 
 @pytest.fixture(autouse=True, scope="module")
-def spared_the_collector():
-    """Budgets here are milliseconds; what other tests left may take the collector longer."""
+def frozen_garbage_collector():
+    """Budgets are milliseconds; collecting the objects of other tests may take longer."""
     gc.collect()
     gc.freeze()
     yield
@@ -63,8 +63,8 @@ def fill(cluster):
             )
 
 
-def by_node(cluster):
-    """Places of the users by the port of the node that holds them."""
+def users_by_port(cluster):
+    """Indices of the users by the port of their node."""
     held: dict[int, list[int]] = {}
     for at, user_id in enumerate(USERS):
         held.setdefault(cluster.slot_owner_port(user_redis_key(PREFIX, user_id)), []).append(at)
@@ -73,7 +73,7 @@ def by_node(cluster):
 
 async def test_redis_cluster_concurrent_fetches_span_all_shards(shared_cluster):
     fill(shared_cluster)
-    assert sorted(by_node(shared_cluster)) == sorted(shared_cluster.ports)
+    assert sorted(users_by_port(shared_cluster)) == sorted(shared_cluster.ports)
     async with opened(shared_cluster) as store:
         found = await asyncio.gather(
             *(store.fetch_user(user_id, timeout_s=AMPLE_S) for user_id in USERS)
@@ -84,7 +84,7 @@ async def test_redis_cluster_concurrent_fetches_span_all_shards(shared_cluster):
 
 async def test_redis_reader_on_a_cluster_reports_the_redirect(shared_cluster):
     fill(shared_cluster)
-    held = by_node(shared_cluster)
+    held = users_by_port(shared_cluster)
     store = RedisUserStore.connect(shared_cluster.url, prefix=PREFIX, schema_hash=SCHEMA)
     elsewhere = USERS[held[shared_cluster.ports[1]][0]]
     with pytest.raises(FeaturesUnavailable) as caught:
@@ -105,7 +105,7 @@ async def test_redis_cluster_migrating_slot_fails_no_fetch(shared_cluster):
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
             )
             await asyncio.to_thread(shared_cluster.migrate_slot, key, target)
-            # the client still asks where it was, and is told where it is
+            # the client is redirected from the previous node
             assert records_equal(
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
             )
@@ -114,8 +114,8 @@ async def test_redis_cluster_migrating_slot_fails_no_fetch(shared_cluster):
 async def test_redis_cluster_migrating_slots_fail_no_concurrent_fetch(shared_cluster):
     fill(shared_cluster)
     first, second, _ = shared_cluster.ports
-    moving = [user_redis_key(PREFIX, USERS[at]) for at in by_node(shared_cluster)[first]]
-    assert len(moving) > 5  # the client's own default gives up on its map after five
+    moving = [user_redis_key(PREFIX, USERS[at]) for at in users_by_port(shared_cluster)[first]]
+    assert len(moving) > 5  # redis-py's default drops its slot map after five
     async with opened(shared_cluster) as store:
         for target in (second, first):
             for key in moving:
@@ -145,14 +145,14 @@ async def test_redis_cluster_cancelled_fetches_never_mix_users(shared_cluster):
 
 
 @pytest.fixture(scope="module")
-def cluster_of_my_own(tmp_path_factory):
+def module_cluster(tmp_path_factory):
     with running_redis_cluster(tmp_path_factory.mktemp("own")) as cluster:
         fill(cluster)
         yield cluster
 
 
-async def answers(store, places):
-    """How many of these users are found within the budget; a miss is declared and in time."""
+async def count_hits(store, places):
+    """Number of users read within the budget; a miss must be declared and in time."""
     found = 0
     for at in places:
         began = time.monotonic()
@@ -166,42 +166,42 @@ async def answers(store, places):
 
 
 @pytest.mark.slow
-async def test_redis_cluster_dead_shard_leaves_others_served(cluster_of_my_own):
-    cluster = cluster_of_my_own
-    held = by_node(cluster)
+async def test_redis_cluster_dead_shard_leaves_others_served(module_cluster):
+    cluster = module_cluster
+    held = users_by_port(cluster)
     dead = cluster.ports[2]
     others = [at for port, places in held.items() if port != dead for at in places]
     async with opened(cluster) as store:
-        assert await answers(store, range(len(USERS))) == len(USERS)
+        assert await count_hits(store, range(len(USERS))) == len(USERS)
         cluster.stop_node(dead)
-        for _ in range(5):  # its own users fail again and again; nobody else pays for it
-            assert await answers(store, held[dead]) == 0
-            assert await answers(store, others) >= len(others) - 1
+        for _ in range(5):  # its users fail repeatedly, the others do not
+            assert await count_hits(store, held[dead]) == 0
+            assert await count_hits(store, others) >= len(others) - 1
 
         cluster.start_node(dead)
         await asyncio.to_thread(cluster.wait_until_healthy)
         await asyncio.to_thread(fill, cluster)
         ends = time.monotonic() + 5.0
-        while await answers(store, held[dead]) < len(held[dead]):
+        while await count_hits(store, held[dead]) < len(held[dead]):
             assert time.monotonic() < ends
             await asyncio.sleep(0.05)
 
 
 @pytest.mark.slow
 async def test_redis_cluster_hanging_shard_delays_only_its_users(
-    cluster_of_my_own,
+    module_cluster,
 ):
-    cluster = cluster_of_my_own
-    held = by_node(cluster)
+    cluster = module_cluster
+    held = users_by_port(cluster)
     hung = cluster.ports[1]
     others = [at for port, places in held.items() if port != hung for at in places]
     async with opened(cluster) as store:
-        assert await answers(store, range(len(USERS))) == len(USERS)
+        assert await count_hits(store, range(len(USERS))) == len(USERS)
         os.kill(cluster.pid(hung), signal.SIGSTOP)
         try:
             for _ in range(2):
-                assert await answers(store, held[hung][:3]) == 0
-                assert await answers(store, others) >= len(others) - 1
+                assert await count_hits(store, held[hung][:3]) == 0
+                assert await count_hits(store, others) >= len(others) - 1
         finally:
             os.kill(cluster.pid(hung), signal.SIGCONT)
 

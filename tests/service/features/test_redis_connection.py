@@ -1,4 +1,4 @@
-"""The open connection itself: what it takes for a reply, how long it waits, for how many."""
+"""The open connection: valid replies, timeouts and the limit on pending commands."""
 
 import asyncio
 import statistics
@@ -23,11 +23,11 @@ GET = encode_command(b"GET", b"a")
 
 
 @asynccontextmanager
-async def line_to(handle, late_s=AMPLE_S, made=RedisConnection):
+async def connected_to(handle, stall_timeout_s=AMPLE_S, made=RedisConnection):
     async with loopback_server(handle) as url:
         loop, port = asyncio.get_running_loop(), urlsplit(url).port
         assert port is not None
-        _, line = await loop.create_connection(lambda: made(late_s), LOOPBACK_HOST, port)
+        _, line = await loop.create_connection(lambda: made(stall_timeout_s), LOOPBACK_HOST, port)
         try:
             yield line
         finally:
@@ -47,7 +47,7 @@ def test_redis_connection_send_after_close_raises(run):
         asyncio.get_running_loop().set_exception_handler(
             lambda _, what: reported.append(what["message"])
         )
-        async with line_to(say_nothing) as line:
+        async with connected_to(say_nothing) as line:
             line.close()
             for _ in range(3):
                 with pytest.raises(ConnectionResetError):
@@ -79,7 +79,7 @@ def saying(reply):
     ],
 )
 async def test_redis_connection_malformed_bulk_string_is_an_error(reply):
-    async with line_to(saying(reply)) as line, asyncio.timeout(AMPLE_S):
+    async with connected_to(saying(reply)) as line, asyncio.timeout(AMPLE_S):
         with pytest.raises(InvalidResponse):
             await line.send(GET)
         assert line.closed
@@ -95,7 +95,7 @@ async def test_redis_connection_largest_user_record_is_read():
         converted=np.zeros((most, most), np.int8),
     )
     blob = pack_user_record(record, "00" * 8)
-    async with line_to(saying(b"$%d\r\n%b\r\n" % (len(blob), blob))) as line:
+    async with connected_to(saying(b"$%d\r\n%b\r\n" % (len(blob), blob))) as line:
         async with asyncio.timeout(AMPLE_S):
             read = await asyncio.gather(line.send(GET), line.send(GET))
     assert list(read) == [blob, blob]
@@ -103,7 +103,7 @@ async def test_redis_connection_largest_user_record_is_read():
 
 async def test_redis_connection_long_reply_is_not_recopied():
     held, piece = 500_000, b"x" * 16
-    async with line_to(say_nothing) as line:
+    async with connected_to(say_nothing) as line:
         reply = line.send(GET)
         line.data_received(b"$600000\r\n" + b"x" * held)
         line.data_received(piece)
@@ -122,9 +122,9 @@ async def test_redis_connection_long_reply_is_not_recopied():
     assert statistics.median(costs) < held / 10
 
 
-@pytest.mark.parametrize(("late_s", "dropped"), [(0.0, True), (AMPLE_S, False)])
-async def test_redis_connection_too_many_pending_commands_raises(late_s, dropped):
-    async with line_to(say_nothing, late_s) as line:
+@pytest.mark.parametrize(("stall_timeout_s", "dropped"), [(0.0, True), (AMPLE_S, False)])
+async def test_redis_connection_too_many_pending_commands_raises(stall_timeout_s, dropped):
+    async with connected_to(say_nothing, stall_timeout_s) as line:
         asked = [line.send(GET) for _ in range(MAX_PENDING_COMMANDS)]
         assert not line.closed
         with pytest.raises(RedisError, match=str(MAX_PENDING_COMMANDS)):
@@ -146,7 +146,7 @@ async def test_redis_connection_commands_time_out_independently():
         assert line._loop.time() - began >= waits[name] - CLOCK_STEP_S
         ended.append(name)
 
-    async with line_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
+    async with connected_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
         unbounded = line.send(GET)
         await asyncio.gather(*(ask(line, name) for name in waits))
         assert not line.closed
@@ -157,7 +157,7 @@ async def test_redis_connection_commands_time_out_independently():
 
 
 async def test_redis_connection_cancelled_command_keeps_other_timeouts():
-    async with line_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
+    async with connected_to(say_nothing) as line, asyncio.timeout(AMPLE_S):
         gone, waits = line.send(GET, 0.01), line.send(GET, 0.02)
         gone.cancel()
         with pytest.raises(TimeoutError):
@@ -167,7 +167,7 @@ async def test_redis_connection_cancelled_command_keeps_other_timeouts():
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_redis_connection_timer_never_fires_early(run):
-    """Times that end between two milliseconds; uvloop's clock and timers know no finer steps."""
+    """Timeouts between two milliseconds, the resolution of uvloop's clock and timers."""
     asks, looks, early = 40, [], []
 
     class Counting(RedisConnection):
@@ -182,7 +182,7 @@ def test_redis_connection_timer_never_fires_early(run):
         early.append(time.monotonic() - began < wait_s - CLOCK_STEP_S)
 
     async def scenario():
-        async with line_to(say_nothing, made=Counting) as line, asyncio.TaskGroup() as asked:
+        async with connected_to(say_nothing, made=Counting) as line, asyncio.TaskGroup() as asked:
             for at in range(asks):
                 asked.create_task(ask(line, 0.0102 + at * 0.00037))
                 await asyncio.sleep(0.0013)

@@ -1,4 +1,4 @@
-"""Redis paused, killed and restarted while many ask at once: every answer is accounted for."""
+"""Redis paused, killed and restarted under load: every answer is accounted for."""
 
 from __future__ import annotations
 

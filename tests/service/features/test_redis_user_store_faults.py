@@ -1,4 +1,4 @@
-"""A Redis that is dead, paused, slow, strange or back again: bounded time, declared faults only."""
+"""A Redis that is dead, paused, slow, invalid or restarted: bounded time, declared faults only."""
 
 import asyncio
 import os

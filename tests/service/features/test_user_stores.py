@@ -1,4 +1,4 @@
-"""What both user stores promise, on a real Redis, a Redis Cluster and in memory alike."""
+"""The contract of user stores, on a real Redis, a Redis Cluster and in memory."""
 
 import asyncio
 from contextlib import asynccontextmanager

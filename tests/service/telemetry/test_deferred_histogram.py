@@ -1,4 +1,4 @@
-"""Our histogram beside the library's: the same text for the same observations."""
+"""DeferredHistogram against prometheus_client's Histogram: the same exposition."""
 
 import math
 import random
@@ -15,8 +15,8 @@ BOUNDS = (0.0, 0.25, 1, 2.5)
 
 
 @pytest.fixture
-def often() -> Iterator[None]:
-    """Threads that take turns after every few instructions."""
+def frequent_thread_switches() -> Iterator[None]:
+    """Switches threads after every few instructions."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -86,7 +86,7 @@ def test_deferred_histogram_flush_counts_each_observation_once():
     assert b"waited_seconds_count 3.0" in generate_latest(registry)
 
 
-def test_histogram_series_concurrent_observations_are_all_counted(often):
+def test_histogram_series_concurrent_observations_are_all_counted(frequent_thread_switches):
     series = deferred_histogram.HistogramSeries(BOUNDS)
     count, threads = 20_000, 3
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong, at the most talkative level: no user, token or trace of a stack leaves."""
+"""Logs at level debug under faults hold no user, token or stack trace."""
 
 from __future__ import annotations
 

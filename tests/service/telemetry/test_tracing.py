@@ -1,4 +1,4 @@
-"""OpenTelemetry, for those who set an endpoint: one span a request, one child a stage."""
+"""OpenTelemetry with an endpoint: one span per request, one child per stage."""
 
 import json
 import os
