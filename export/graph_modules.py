@@ -21,8 +21,7 @@ from model.contract.scoring.local_search import REWARD_WEIGHT_INPUTS
 from model.nets.blocks.layers import gather_lists
 from model.nets.evaluators.abstract_evaluator import EncodedRequest, Evaluator
 from model.nets.evaluators.nlgr_evaluator import NlgrEvaluator
-from model.nets.evaluators.pair_evaluator import PairEvaluator
-from model.nets.evaluators.pair_evaluator_graph import encode_pairs_for_export
+from model.nets.evaluators.pair_evaluator import PairEvaluator, encode_pairs_for_export
 from model.nets.generators.abstract_generator import Generator, GeneratorState
 from model.nets.generators.edit_inputs import EditInputs
 from model.nets.generators.list_editing import edit_lists

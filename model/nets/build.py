@@ -52,16 +52,16 @@ def build_generator(
 ) -> Generator:
     """A generator with fresh weights, for an evaluator of this configuration.
 
-    The published one shares the evaluator's embedding width, ours reads what it encodes.
+    The published generator uses the evaluator's embedding width, the guided one its encoding.
     """
     if config.kind == "nlgr":
         return NlgrGenerator(fields, slots=slots, width=evaluator.width, hidden=config.hidden)
-    with torch.device("meta"):  # only its sizes are asked for
-        judge = build_evaluator(evaluator, fields, slots)
+    with torch.device("meta"):  # only its sizes are needed
+        sized = build_evaluator(evaluator, fields, slots)
     return GuidedGenerator(
-        members=judge.members,
-        candidate_width=judge.candidate_width,
-        context_width=judge.context_width,
+        members=sized.members,
+        candidate_width=sized.candidate_width,
+        context_width=sized.context_width,
         slots=slots,
         hidden=config.hidden,
         heads=config.heads,
@@ -73,14 +73,14 @@ def build_generator(
 def init_from_evaluator(generator: Generator, evaluator: Evaluator) -> None:
     """Copy embeddings, and the user encoder if it has one, of the evaluator's first member.
 
-    A generator that reads what the evaluator encodes has nothing to start from.
+    Does nothing for a guided generator, which has no embeddings.
     """
     if not isinstance(generator, NlgrGenerator):
         return
     width = generator.width
-    mine = generator.state_dict()
+    weights = generator.state_dict()
     for name, value in evaluator.state_dict().items():
         if name == "embedding.weight":
-            mine[name].copy_(value[:, :width])
+            weights[name].copy_(value[:, :width])
         elif name.startswith("user_encoder."):
-            mine[name].copy_(value[0])
+            weights[name].copy_(value[0])

@@ -1,4 +1,4 @@
-"""What a net must know of a schema and of the log: where fields lie, and how long things are."""
+"""Positions of fields in the columns of a batch, read from a fitted schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FieldLayout:
 
     @classmethod
     def from_schema(cls, schema: FittedSchema) -> Self:
-        """Read the places off a fitted schema."""
+        """Read the column spans of a fitted schema."""
         return cls(
             num_embeddings=schema.num_embeddings,
             candidate=tuple(column_spans(schema.candidate_fields)),

@@ -1,4 +1,4 @@
-"""What both nets see of a batch of requests. Labels are not among it, on purpose."""
+"""Inputs of all nets for a batch of requests. Labels are deliberately not among them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class RequestTensors(NamedTuple):
 
 
 def restrict_to_shown(request: RequestTensors, shown: Tensor) -> tuple[RequestTensors, Tensor]:
-    """Narrow a request to what one list shows, so that nothing else is computed in training.
+    """Keep only the candidates of one list, which is all that training on shown lists needs.
 
     Args:
         request: of the batch.
-        shown: (B, M) int64, places in the candidates.
+        shown: (B, M) int64, candidate indices.
 
     Returns:
-        The request with M candidates, and the list (B, 1, M) as places in those.
+        The request with M candidates, and the list (B, 1, M) as indices into those.
     """
     index = shown.unsqueeze(-1).expand(-1, -1, request.candidates.shape[-1])
     narrowed = request._replace(

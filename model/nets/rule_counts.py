@@ -1,6 +1,6 @@
-"""Rules of requests as counts over slots, and what they say of lists and of edits.
+"""Rules of requests as counts over slots, checked for lists and for edits.
 
-For nets and graphs; where rules come from is `contract/rules.py`.
+For nets and graphs; `model.contract.rules` compiles the rules of a request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from model.nets.request_tensors import RequestTensors
 
 
 class RuleTensors(NamedTuple):
-    """Rules of a batch of requests as counts (contract/rule_arrays.py); a start list obeys them.
+    """Rules of a batch of requests as counts (`model.contract.rules.arrays`).
 
     member: (B, R, N) bool; slots: (B, R, M) bool; minimum, maximum: (B, R) float.
     """
@@ -27,9 +27,9 @@ class RuleTensors(NamedTuple):
 
 
 class RuleCounts(NamedTuple):
-    """Rules as numbers, made once a request.
+    """Rules as floats, computed once per request.
 
-    member: (B, 1, R, N); by_row: (B * N, R), the same of each row; slots: (B, 1, R, M).
+    member: (B, 1, R, N); member_by_row: (B * N, R), the same by row; slots: (B, 1, R, M).
     minimum, maximum: (B, 1, R, 1).
     """
 
@@ -41,7 +41,7 @@ class RuleCounts(NamedTuple):
 
     @classmethod
     def from_rules(cls, rules: RuleTensors, request: RequestTensors) -> RuleCounts:
-        """Slots that are not there count nothing."""
+        """Convert to floats; padded slots count nothing."""
         member = rules.member.to(torch.float32)
         slots = (rules.slots & request.slot_valid.unsqueeze(1)).to(torch.float32)
         return cls(
@@ -54,7 +54,7 @@ class RuleCounts(NamedTuple):
 
 
 def satisfies_rules(counts: RuleCounts, rows: Tensor) -> Tensor:
-    """(B, L) bool: whether lists (B, L, M) of rows keep every count in its bounds."""
+    """(B, L) bool, True where a list (B, L, M) of rows keeps every count in its bounds."""
     count = _count_rules(counts, rows)[1]
     return ((count >= counts.minimum) & (count <= counts.maximum)).flatten(2).all(dim=-1)
 
@@ -62,29 +62,30 @@ def satisfies_rules(counts: RuleCounts, rows: Tensor) -> Tensor:
 def edit_rule_violations(
     counts: RuleCounts, rows: Tensor, row_offset: Tensor, edited_slot: Tensor
 ) -> Tensor:
-    """(B, K, N) float: 0 where the counts stay in their bounds, by candidate for the slot.
+    """(B, K, N) float, by candidate for the edited slot: 0 where all counts keep their bounds.
 
     Putting k into slot j and, when k stood in slot l, the old item o into l changes count r by
     (slots_rj - slots_rl) (member_rk - member_ro); without such an l by slots_rj (..).
 
     Args:
         counts: the rules.
-        rows: (B, K, M), what stands where; first: (B, 1, 1), the row of candidate 0.
-        chosen: (B, K, 1), the slot j.
+        rows: (B, K, M) int64, the row of each slot's item.
+        row_offset: (B, 1, 1) int64, the row of candidate 0.
+        edited_slot: (B, K, 1) int64, the slot j.
     """
     n, m = counts.member.shape[-1], rows.shape[-1]
     candidates = torch.arange(n, device=rows.device) + row_offset  # (B, 1, N)
-    standing = (rows.unsqueeze(-1) == candidates.unsqueeze(-2)).to(torch.float32)
+    in_list = (rows.unsqueeze(-1) == candidates.unsqueeze(-2)).to(torch.float32)
     in_slot, count = _count_rules(counts, rows)
     slot = functional.embedding(edited_slot, torch.eye(m, device=rows.device)).transpose(-1, -2)
     old = in_slot @ slot  # (B, K, R, 1): member_ro
-    came_from = counts.slots @ standing  # (B, K, R, N): slots_rl, 0 if k is in no slot
+    came_from = counts.slots @ in_list  # (B, K, R, N): slots_rl, 0 if k is in no slot
     after = count + (counts.slots @ slot - came_from) * (counts.member - old)  # (B, K, R, N)
     beyond = torch.maximum(counts.minimum - after, after - counts.maximum)
     return torch.relu(beyond.amax(dim=2))
 
 
 def _count_rules(counts: RuleCounts, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, L, R, M) which rules the item of each slot counts for, (B, L, R, 1) what they count."""
+    """Per rule: membership of each slot's item (B, L, R, M), and the count (B, L, R, 1)."""
     in_slot = functional.embedding(rows, counts.member_by_row).transpose(-1, -2)
     return in_slot, (in_slot * counts.slots).sum(dim=-1, keepdim=True)

@@ -1,6 +1,6 @@
 """Train the evaluator on a canonical log: `relist-train-evaluator`.
 
-It learns what users did with lists that were shown; validation is later in time than training.
+It is trained on the feedback to shown lists; validation is later in time than training.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from model.training.trainer import (
 
 
 class EvaluatorTrainingTask:
-    """The evaluator as a task of the loop."""
+    """The evaluator as a task of the training loop."""
 
     title = "evaluator"
     monitor = "logloss"
@@ -55,7 +55,7 @@ class EvaluatorTrainingTask:
             fields = FieldLayout.from_schema(tables.schema)
             net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
         self.net = EvaluatorWithAuxiliaryLosses(net, training).to(device)
-        self._train = torch.from_numpy(_rows_of(tables, training))
+        self._train = torch.from_numpy(_training_rows(tables, training))
         self.optimizer: torch.optim.Optimizer = _build_optimizer(
             self.net, training, len(self._train)
         )
@@ -71,7 +71,7 @@ class EvaluatorTrainingTask:
         return self._train
 
     def batch_size(self) -> int:
-        """By the size of the log."""
+        """Lists per step, by the size of the log."""
         return self.config.train_evaluator.batch_size(len(self._train))
 
     def train_step(self, rows: Tensor, progress: float) -> EpochMetrics:
@@ -83,7 +83,7 @@ class EvaluatorTrainingTask:
             unknown_share=training.unknown_share,
             rng=self.rng,
         )
-        loss = self._feedback(batch)
+        loss = self._shown_list_loss(batch)
         self.optimizer.zero_grad()
         (loss + self.net.candidate_loss(batch.request)).backward()
         self.optimizer.step()
@@ -91,8 +91,8 @@ class EvaluatorTrainingTask:
             update_ema(self.optimizer, training.ema_decay)
         return {"loss": loss.item() / self.net.evaluator.members}
 
-    def _feedback(self, batch: Batch) -> Tensor:
-        """Loss of what users answered to the lists that were shown."""
+    def _shown_list_loss(self, batch: Batch) -> Tensor:
+        """Feedback loss of the shown lists, plus the penalty on constant slot effects."""
         net, slot_valid = self.net.evaluator, batch.request.slot_valid
         request, lists = restrict_to_shown(batch.request, batch.shown)
         encoded = net.encode(request)
@@ -108,17 +108,17 @@ class EvaluatorTrainingTask:
         return loss + self.net.slot_bias_loss(encoded, shown, slot_valid)
 
     def validate(self) -> EpochMetrics:
-        """AUC, GAUC, LogLoss and calibration on the validation part, of the averaged weights."""
+        """AUC, GAUC, log loss (nats per slot) and ECE on the validation part, with EMA weights."""
         with ema_weights(self.optimizer):
             return shown_list_metrics(self.net, self.batch_loader, self._validation)
 
     def save_best_checkpoint(self, metrics: EpochMetrics) -> None:
-        """Write best.pt, with the averaged weights."""
+        """Write best.pt with the EMA weights."""
         with ema_weights(self.optimizer):
             self._write(metrics)
 
     def calibrate_best_checkpoint(self) -> EpochMetrics:
-        """Fit the best epoch's net to the validation part by one factor of its logits."""
+        """Temperature scaling of best.pt on the validation part; returns its metrics."""
         return calibrate_checkpoint(self.folder / BEST_FILE, self.batch_loader, self._validation)
 
     def _write(self, numbers: EpochMetrics) -> None:
@@ -145,17 +145,17 @@ class EvaluatorTrainingTask:
 
 
 def bayesian_bootstrap_weights(members: int, rows: int, seed: int) -> Tensor:
-    """(E, rows) of the Bayesian bootstrap, Exp(1): what a list counts for a member all through.
+    """(E, rows) float, weights of each list for each member: Bayesian bootstrap, Exp(1).
 
-    Members then differ as if each had seen another log, so that their spread says how much of a
-    gain hangs on single lists; by their start alone they share what the log got wrong.
+    Members then differ as if trained on resampled logs, so their spread estimates the uncertainty
+    from the log. Different initial weights alone do not.
     """
     rng = torch.Generator().manual_seed(seed)
     return torch.empty(members, rows).exponential_(generator=rng)
 
 
-def _rows_of(tables: LogTables, training: EvaluatorTrainingConfig) -> NDArray[np.int64]:
-    """Training rows: of all users or one half of them, all of their lists or every other one."""
+def _training_rows(tables: LogTables, training: EvaluatorTrainingConfig) -> NDArray[np.int64]:
+    """Training rows of the configured users and lists, (n,) int64."""
     rows = tables.part_rows(TRAIN)
     if training.users != "all":
         first = first_user_half_mask(tables.users.ids)[tables.user_index[rows]]
@@ -167,25 +167,22 @@ def _rows_of(tables: LogTables, training: EvaluatorTrainingConfig) -> NDArray[np
 
 
 def _build_optimizer(
-    pupil: EvaluatorWithAuxiliaryLosses, training: EvaluatorTrainingConfig, rows: int
+    trainable: EvaluatorWithAuxiliaryLosses, training: EvaluatorTrainingConfig, rows: int
 ) -> torch.optim.Optimizer:
-    """AdamW with the decay of tables and the rate of structural weights apart."""
-    net = pupil.evaluator
-    tables, biases, deviations = (
-        net.embedding_params(),
-        net.bias_params(),
-        net.pair_residual_params(),
-    )
-    structure = [*net.structural_params(), *pupil.auxiliary_params()]
-    apart = {id(p) for p in (*tables, *biases, *structure, *deviations)}
-    rest = [p for p in pupil.parameters() if id(p) not in apart]
+    """AdamW with parameter groups of their own decay and learning rate."""
+    net = trainable.evaluator
+    embeddings, biases = net.embedding_params(), net.bias_params()
+    residuals = net.pair_residual_params()
+    structure = [*net.structural_params(), *trainable.auxiliary_params()]
+    grouped = {id(p) for p in (*embeddings, *biases, *structure, *residuals)}
+    rest = [p for p in trainable.parameters() if id(p) not in grouped]
     structural = {"lr": training.structural_lr}
     groups: list[dict[str, Any]] = [
-        {"params": tables, "weight_decay": training.effective_embedding_decay(rows)},
+        {"params": embeddings, "weight_decay": training.effective_embedding_decay(rows)},
         {"params": rest, "weight_decay": training.weight_decay},
         {"params": biases, "weight_decay": training.bias_decay, **structural},
         {"params": structure, "weight_decay": 0.0, **structural},
-        {"params": deviations, "weight_decay": training.pair_residual_decay, **structural},
+        {"params": residuals, "weight_decay": training.pair_residual_decay, **structural},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=training.lr)
 
@@ -233,17 +230,17 @@ def train_evaluator(
 
 
 def tuning_hint(best: int, epochs: int) -> str | None:
-    """What the place of the best epoch (from 1) of so many says about the settings, if anything.
+    """Advice on settings from the best epoch (from 1) of so many, None if there is none.
 
-    One that is followed by no worse ones might not be the best there is; the first one, followed by
-    worse ones, is that of a net that learns the log by heart (METHOD section 2).
+    A best last epoch means that more epochs may be better. A best first epoch means overfitting
+    from the start (METHOD section 2).
     """
     if best == epochs:
-        return f"the last of {epochs} epochs was the best one: more may be better still (epochs)"
+        return f"the last of {epochs} epochs was the best one: more epochs may be better (epochs)"
     if best == 1:
         return (
-            f"the first of {epochs} epochs was the best one, so the net learns this log by heart: "
-            "stronger decay (embedding_decay, weight_decay) in larger batches (min_steps_per_epoch) may be "
-            "better"
+            f"the first of {epochs} epochs was the best one: the net overfits this log; stronger "
+            "decay (embedding_decay, weight_decay) or larger batches (min_steps_per_epoch) may "
+            "be better"
         )
     return None

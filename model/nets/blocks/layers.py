@@ -1,4 +1,4 @@
-"""Small blocks that several nets share. Leading axes are free; `member_rewards` adds an ensemble axis.
+"""Small blocks that several nets share. Leading axes are free; `members` adds an ensemble axis.
 
 A block built with `members=E` holds E independent sets of weights and takes inputs whose first
 axis is E. With `members=None` there is no such axis, in weights or in inputs.

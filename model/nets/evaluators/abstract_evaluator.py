@@ -1,4 +1,4 @@
-"""What every evaluator offers: encode a request once, then score as many lists as wanted.
+"""Interface of evaluators: encode a request once, then score any number of lists.
 
 `nlgr_evaluator.py` is the published net, `context_evaluator.py` and `pair_evaluator.py` are ours.
 """
@@ -16,11 +16,11 @@ from model.nets.request_tensors import RequestTensors
 
 
 class EncodedRequest(NamedTuple):
-    """A request as the evaluator sees it, computed once for all its lists.
+    """A request's encoding by the evaluator, computed once for all its lists.
 
-    candidates: (E, B, N, Z), everything a slot needs of a candidate; linear mixtures of it are
-        meaningful, which is what the straight-through gradient uses.
-    context: (E, B, 1, 1, hidden), the part that no list changes.
+    candidates: (E, B, N, Z) float, encoding of each candidate; linear mixtures are meaningful,
+        which the straight-through gradient needs.
+    context: (E, B, 1, 1, hidden) float, the list-independent part.
     """
 
     candidates: Tensor
@@ -28,31 +28,34 @@ class EncodedRequest(NamedTuple):
 
 
 class Evaluator(nn.Module, ABC):
-    """E members side by side. The generator starts from what it shares with the first of them."""
+    """Ensemble of E members, stacked along the first axis.
 
-    has_user_item_affinity: bool = (
-        False  # apart from all else, so that `user_item_affinity` gives it
-    )
-    has_list_effects: bool = False  # to the relevance of items, so that `list_effects` gives it
+    has_user_item_affinity: whether `user_item_affinity` is available.
+    has_list_effects: whether `list_effects` is available.
+    candidate_width, context_width: Z and last axis of `EncodedRequest.context`.
+    """
+
+    has_user_item_affinity: bool = False
+    has_list_effects: bool = False
     members: int
     embedding: FieldEmbedding
-    candidate_width: int  # Z of `Encoded.candidates`
-    context_width: int  # width of `Encoded.context`
+    candidate_width: int
+    context_width: int
 
     def embedding_params(self) -> list[nn.Parameter]:
-        """Weights of rows, each met in few lists: they are decayed on their own."""
+        """Embedding tables; each row occurs in few lists, so they have their own weight decay."""
         return [self.embedding.weight]
 
     def bias_params(self) -> list[nn.Parameter]:
-        """Biases of rows, which must not be held as small as embeddings: another decay."""
+        """Bias embeddings; they have a smaller weight decay than embeddings."""
         return []
 
     def structural_params(self) -> list[nn.Parameter]:
-        """The few weights that every list moves: they learn at a rate of their own."""
+        """The few weights that every list updates; they have their own learning rate."""
         return []
 
     def pair_residual_params(self) -> list[nn.Parameter]:
-        """What single places have beyond structural weights that all share: it decays to 0."""
+        """Deviations of single pairs of slots from shared structural weights; they decay to 0."""
         return []
 
     @abstractmethod
@@ -63,41 +66,41 @@ class Evaluator(nn.Module, ABC):
     def score(
         self, encoded: EncodedRequest, slot_encodings: Tensor, slot_valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Predict for lists given by what stands in their slots.
+        """Predict clicks and conversions of lists given by the encodings of their slots.
 
         Args:
             encoded: of the request.
-            shown: (E, B, L, M, Z), candidates' numbers by slot, hard or mixed.
+            slot_encodings: (E, B, L, M, Z) float, candidate encodings by slot, or mixtures.
             slot_valid: (B, M) bool.
 
         Returns:
-            p_click and p_conversion, (E, B, L, M) each, 0 in a slot that is not there.
+            p_click and p_conversion, (E, B, L, M) float each, 0 in padded slots.
         """
 
     @abstractmethod
     def scale_click_logits(self, factor: float) -> None:
-        """Multiply the logit of a click, given that the slot is looked at, by a factor, in place.
+        """Multiply the logit of a click, given examination, by a factor, in place.
 
-        Temperature scaling written into weights: graphs have no node of it.
+        Temperature scaling is folded into the weights, so graphs need no node for it.
         """
 
     def user_item_affinity(self, request: RequestTensors) -> Tensor:
-        """(E, B, N) logits: how user and candidate go together by the item's own fields alone.
+        """(E, B, N) logits of user and candidate by item-scope fields alone.
 
-        Of nets where `has_user_item_affinity`.
+        Only where `has_user_item_affinity`.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not keep affinity apart")
+        raise NotImplementedError(f"{type(self).__name__} has no separate user-item affinity")
 
     def list_effects(
         self, encoded: EncodedRequest, slot_encodings: Tensor, slot_valid: Tensor
     ) -> Tensor:
-        """(E, B, L, M): what the rest of a list adds to the logit of each slot.
+        """(E, B, L, M) float: effect of the rest of a list on the click logit of each slot.
 
-        Of nets where `has_list_effects`.
+        Only where `has_list_effects`.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not add lists to relevance")
+        raise NotImplementedError(f"{type(self).__name__} has no list effects")
 
     def forward(self, request: RequestTensors, lists: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict for lists (B, L, M) of places in the candidates; see `score_items`."""
+        """Predict for lists (B, L, M) of candidate indices; see `score`."""
         encoded = self.encode(request)
         return self.score(encoded, gather_lists(encoded.candidates, lists), request.slot_valid)

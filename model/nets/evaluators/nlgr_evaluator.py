@@ -95,7 +95,7 @@ class NlgrEvaluator(Evaluator):
     def score_for_export(
         self, encoded: EncodedRequest, lists: Tensor, slot_valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`score_items` of lists (B, L, M) of places: what `value_weights` wants is looked up as it wants it."""
+        """`score` of lists (B, L, M) of candidate indices, with fewer graph nodes."""
         fields, width = self.d_attention.fields, self.d_attention.width
         known = encoded.candidates.flatten(1, 2)  # (E, B * N, Z)
         pairs, rest = known.split((2 * fields * width, width + self.hidden), dim=-1)

@@ -1,45 +1,53 @@
-"""The pair evaluator: relevance of each item, plus what every other slot of the list adds to it.
+"""The pair evaluator: relevance of each item plus pairwise effects of the other slots.
 
-Built because a search goes where a flexible net guesses (METHOD section 8). Lists enter through
-sums over pairs of slots alone, so what was learned on the lists that were shown holds for others.
+Lists enter only through sums over pairs of slots, so that predictions generalize to the unseen
+lists that a search visits (METHOD section 8). `encode_pairs_for_export` is the form of `encode` for
+graphs; test_encode_for_export_matches_encode compares the two.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.nets.blocks.field_embedding import ColumnSpans, FieldEmbedding, pooling_weights
-from model.nets.blocks.layers import Dense, masked_attention
+from model.nets.blocks.field_embedding import (
+    ColumnSpans,
+    FieldEmbedding,
+    pooled_embedding_for_export,
+    pooling_weights,
+)
+from model.nets.blocks.layers import Dense, key_mask_bias, masked_attention
 from model.nets.blocks.unique_history import UniqueHistory
 from model.nets.evaluators.abstract_evaluator import EncodedRequest, Evaluator
 from model.nets.field_layout import FieldLayout
 from model.nets.request_tensors import RequestTensors
 
-ITEM_LOGITS = slice(2)  # of what is known of a candidate: relevance, and the logit of a conversion
-_RELEVANCE_EFFECTS = 2  # in which another slot's relevance acts: on appeal, and on being looked at
-_FEEDBACK_FIELDS = 2  # of a session: clicked and converted stand behind the item's own fields
-MIN_SIMILARITY_NORM = (
-    1e-3  # an item without values in a field is like nothing: its vector stays near zero
-)
+ITEM_LOGITS = slice(2)  # of a candidate's encoding: relevance and conversion logit
+_RELEVANCE_EFFECTS = 2  # of another slot's relevance: contrast and examination
+_FEEDBACK_FIELDS = 2  # clicked and converted follow the item fields of a session
+MIN_SIMILARITY_NORM = 1e-3  # keeps the vector of an item without values in a field near zero
 
 
 class PairEvaluator(Evaluator):
-    """p_click_j = examined_j * sigmoid(relevance_j + sum over other slots l of what l adds).
+    """Click model with examination and pairwise effects between the slots of a list.
 
-    Relevance is computed once a candidate: factor products with the user, a small MLP, what the
-    user did with similar items. Alikeness is the cosine of learned embeddings, one a field. A
-    slot's place acts through examination alone: a bias of its own would be learned from the items
-    that upstream puts there, and would promise as much for any other item.
-    A pair of slots has the weight of its distance and one of its own, which decays: what holds at
-    any place of a list is learned from all of them (METHOD section 8).
-    Without `item_interactions` the sum is left out: for labels that no other item of the list moves.
+    p_click_j = sigmoid(x_j + sum_l e_jl r_l) sigmoid(r_j + sum_l c_jl r_l + sum_lh s_hjl cos_hjl)
+
+    Sums are over the other slots l. r is relevance, x examination, cos_h the cosine of learned
+    embeddings of field h. e, c and s are `examination_weights`, `contrast_weights` and
+    `similarity_weights`: each is `distance_weights[l - j] + pair_residuals[j, l]`, where residuals
+    decay to 0. Relevance is computed once per candidate: factor products with the user, a small
+    MLP, and attention over past items. Slot position enters through examination alone, because a
+    position bias would absorb the quality of the items that upstream puts there.
+    Without `item_interactions` both sums are left out.
     """
 
     has_user_item_affinity = True
     off_diagonal: Tensor
-    distance_index: Tensor  # (M, M): of slot l from slot j, from 0
+    distance_index: Tensor  # (M, M) int64: l - j + M - 1
 
     def __init__(
         self,
@@ -91,42 +99,42 @@ class PairEvaluator(Evaluator):
         self.register_buffer("distance_index", place - place[:, None] + slots - 1, persistent=False)
 
     def embedding_params(self) -> list[nn.Parameter]:
-        """See `Evaluator.tables`."""
+        """See `Evaluator.embedding_params`."""
         return [self.embedding.weight, self.factor_embedding.weight]
 
     def structural_params(self) -> list[nn.Parameter]:
-        """See `Evaluator.structure`."""
+        """See `Evaluator.structural_params`."""
         pairs = [self.distance_weights] if self.item_interactions else []
         return [self.factor_weights, *pairs, self.examination_logits, self.conversion_bias]
 
     def pair_residual_params(self) -> list[nn.Parameter]:
-        """See `Evaluator.deviations`."""
+        """See `Evaluator.pair_residual_params`."""
         return [self.pair_residuals] if self.item_interactions else []
 
     @property
     def contrast_weights(self) -> Tensor:
-        """(E, j, l): what the relevance at slot l adds to the appeal of slot j."""
+        """(E, j, l): weight of the relevance at slot l in the click logit of slot j."""
         return self._pair_weights(0)
 
     @property
     def examination_weights(self) -> Tensor:
-        """(E, j, l): what it adds to slot j's being looked at."""
+        """(E, j, l): weight of the relevance at slot l in the examination logit of slot j."""
         return self._pair_weights(1)
 
     @property
     def similarity_weights(self) -> Tensor:
-        """(E, h, j, l): what likeness to slot l in field h adds to the appeal of slot j."""
+        """(E, h, j, l): weight of the similarity to slot l in field h in slot j's click logit."""
         return self._pair_weights(slice(_RELEVANCE_EFFECTS, None))
 
     def _pair_weights(self, way: int | slice) -> Tensor:
         return self.pair_residuals[:, way] + self.distance_weights[:, way][..., self.distance_index]
 
     def bias_params(self) -> list[nn.Parameter]:
-        """See `Evaluator.biases`."""
+        """See `Evaluator.bias_params`."""
         return [self.bias_embedding.weight]
 
     def encode(self, request: RequestTensors) -> EncodedRequest:
-        """See `Evaluator.encode`; nothing of a list is left for the context."""
+        """See `Evaluator.encode`; the context is zero."""
         x = self.embedding(request.candidates, self.candidate_fields)
         x = x.flatten(-2)  # (E, B, N, F * D)
         user = self.embedding(request.user, self.user_fields).flatten(-2)  # (E, B, Fu * D)
@@ -137,32 +145,32 @@ class PairEvaluator(Evaluator):
         click = logits[..., :1] + products.unsqueeze(-1)
         made = torch.cat([click, logits[..., 1:]], dim=-1)
         if self.item_interactions:
-            alike = self._similarity_encoding(request.candidates)  # (E, B, N, h * K)
-            made = torch.cat([made, alike], dim=-1)
+            similarity = self._similarity_encoding(request.candidates)  # (E, B, N, h * K)
+            made = torch.cat([made, similarity], dim=-1)
         return EncodedRequest(made, torch.zeros_like(made[:, :, :1, None, :1]))
 
     def _similarity_encoding(self, rows: Tensor) -> Tensor:
-        """(E, B, N, h * K): what the item's own fields say it is like, of length 1 each."""
+        """(E, B, N, h * factor_width): unit vectors of the item's own fields."""
         at = self.similarity_fields[0][0]
         own = rows[..., at : at + sum(width for _, width in self.similarity_fields)]
-        kinds = self.similarity_embedding(
+        vectors = self.similarity_embedding(
             own, tuple((first - at, width) for first, width in self.similarity_fields)
         )
-        length = torch.linalg.vector_norm(kinds, dim=-1, keepdim=True).clamp(
+        length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp(
             min=MIN_SIMILARITY_NORM
         )
-        return (kinds / length).flatten(-2)
+        return (vectors / length).flatten(-2)
 
     def user_item_affinity(self, request: RequestTensors) -> Tensor:
-        """See `Evaluator.affinity`: products and biases of the fields that sessions keep, too."""
+        """See `Evaluator.user_item_affinity`: products and biases of item-scope fields."""
         first, width = self.item_scope_fields[-1]
         own = request.candidates[..., : first + width]
         return self._factor_products(own, request.user, self.item_scope_fields)
 
     def _factor_products(self, candidates: Tensor, users: Tensor, fields: ColumnSpans) -> Tensor:
-        """(E, B, N): factors of the user times those of each field, and the biases of all.
+        """(E, B, N): factors of the user times those of each field, plus all biases.
 
-        By column, since a field's mean times the user is the sum of its columns' shares of it.
+        Computed by column: a field's mean times the user is the weighted sum over its columns.
         """
         share = pooling_weights(candidates, fields)  # (B, N, C)
         share_user = pooling_weights(users, self.user_fields)
@@ -172,20 +180,20 @@ class PairEvaluator(Evaluator):
             self.factor_embedding.width, dim=0
         )  # (E * K, E): each member's factors meet its own
         products = item.flatten(1, 2) @ (user.unsqueeze(-1) * members)  # (B, N * C, E)
-        taste = torch.cat(
+        factor_weight = torch.cat(
             [
                 self.factor_weights[:, 0, 0, field].unsqueeze(0).expand(width, -1)
                 for field, (_, width) in enumerate(fields)
             ]
         )  # (C, E)
         bias = functional.embedding(candidates, self.bias_embedding.weight)  # (B, N, C, E)
-        each = products.unflatten(1, item.shape[1:3]) * taste + bias
+        each = products.unflatten(1, item.shape[1:3]) * factor_weight + bias
         own = self.bias_embedding.weighted_columns(users, share_user).sum(dim=-2)  # (B, E)
         total = (each * share.unsqueeze(-1)).sum(dim=-2) + own.unsqueeze(1)  # (B, N, E)
         return total.movedim(-1, 0)
 
     def _history(self, x: Tensor, request: RequestTensors) -> Tensor:
-        """Target attention (E, B, N, D): what the user did with items like this one."""
+        """Target attention (E, B, N, D) of candidates over the user's past items."""
         past = UniqueHistory.from_sessions(request.sessions)
         flat = past.flatten_fields(self.embedding(past.rows, self.session_fields))
         key, value = (
@@ -209,9 +217,10 @@ class PairEvaluator(Evaluator):
 
     @torch.no_grad()
     def scale_click_logits(self, factor: float) -> None:
-        """See `Evaluator.sharpen`. Relevance and likeness count more, what they do elsewhere not.
+        """See `Evaluator.scale_click_logits`.
 
-        Contrast is linear in relevance and grows with it, as it should; examination must not.
+        Contrast is linear in relevance and scales with it; examination weights are divided by the
+        factor, so that examination stays the same.
         """
         self.output_layer.scale_output_column(0, factor)
         self.factor_weights.mul_(factor)
@@ -224,13 +233,13 @@ class PairEvaluator(Evaluator):
     def list_effects(
         self, encoded: EncodedRequest, slot_encodings: Tensor, slot_valid: Tensor
     ) -> Tensor:
-        """See `Evaluator.added`."""
+        """See `Evaluator.list_effects`."""
         return self._other_slot_effects(
             slot_encodings, slot_valid.unsqueeze(1).to(slot_encodings.dtype)
         )[0]
 
     def _other_slot_effects(self, shown: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """(E, B, L, M) twice: what the other slots add to appeal, and to being looked at."""
+        """(E, B, L, M) twice: effects of the other slots on click and examination logits."""
         real = shown * weight.unsqueeze(-1)
         pairs = torch.cat(
             [
@@ -239,29 +248,132 @@ class PairEvaluator(Evaluator):
             ],
             dim=1,
         )
-        told = (pairs[:, None, None] @ real[..., :1]).squeeze(-1)  # (E, B, L, 2 * M)
-        contrast, attention = told.chunk(2, dim=-1)
+        effects = (pairs[:, None, None] @ real[..., :1]).squeeze(-1)  # (E, B, L, 2 * M)
+        contrast, attention = effects.chunk(2, dim=-1)
         return contrast + self._similarity_effects(real[..., 2:]), attention
 
-    def _similarity_effects(self, alike: Tensor) -> Tensor:
-        """(E, B, L, M): sum over slots l and fields h of near_hjl cosine_h(j, l).
+    def _similarity_effects(self, similarity: Tensor) -> Tensor:
+        """(E, B, L, M): sum over slots l and fields h of similarity weight times cosine.
 
-        The products with `near` of all fields are one, of a matrix that mixes no fields.
+        One product with a matrix that is zero between fields.
         """
-        heads, m = self.similarity_weights.shape[1], alike.shape[-2]
-        apart = torch.eye(heads, dtype=alike.dtype, device=alike.device)
-        mixing = torch.einsum("ehjl,hg->ejhlg", self.similarity_weights * self.off_diagonal, apart)
+        heads, m = self.similarity_weights.shape[1], similarity.shape[-2]
+        identity = torch.eye(heads, dtype=similarity.dtype, device=similarity.device)
+        mixing = torch.einsum(
+            "ehjl,hg->ejhlg", self.similarity_weights * self.off_diagonal, identity
+        )
         mixing = mixing.flatten(3, 4).flatten(1, 2)  # (E, M * h, M * h)
-        split = alike.unflatten(-1, (heads, -1)).flatten(-3, -2)  # (E, B, L, M * h, K)
+        split = similarity.unflatten(-1, (heads, -1)).flatten(-3, -2)  # (E, B, L, M * h, K)
         mixed = (mixing[:, None, None] @ split).unflatten(-2, (m, heads)).flatten(-2)
-        return (mixed * alike).sum(dim=-1)
+        return (mixed * similarity).sum(dim=-1)
 
 
 def _similarity_field_range(session_fields: int) -> tuple[int, int]:
-    """Which fields say how alike two items are: those of the item itself, without its id.
+    """First and last (exclusive) item field that defines similarity: all but the id.
 
-    Candidates begin with the fields that a session keeps. Two ids are rarely shown together, so
-    the id stands in only where an item has nothing else.
+    Candidates begin with the item fields of a session. Two ids are rarely shown together, so the
+    id is used only where an item has no other field.
     """
     own = session_fields - _FEEDBACK_FIELDS
     return (1, own) if own > 1 else (0, 1)
+
+
+def encode_pairs_for_export(net: PairEvaluator, request: RequestTensors) -> EncodedRequest:
+    """`PairEvaluator.encode` with fewer graph nodes; the context is zeros (E, 1, 1, 1, 1).
+
+    One look-up serves all tables of a candidate, and the projection that reads the history is
+    applied to its values before they are summed.
+    """
+    b = request.cand_valid.shape[0]
+    members, width, hidden = net.members, net.embedding.width, net.user_projection.weight.shape[-1]
+    parts = [
+        net.embedding,
+        net.factor_embedding,
+        net.bias_embedding,
+        *([net.similarity_embedding] if net.item_interactions else []),
+    ]
+    table = torch.cat([part.weight for part in parts], dim=1)
+    means = pooled_embedding_for_export(table, request.candidates, net.candidate_fields)
+    x, factors, *vectors = means.split(_widths(net), dim=-1)  # (F, B * N, ..)
+    of_user = pooled_embedding_for_export(table, request.user, net.user_fields)
+    user, user_factors, *_ = of_user.split(_widths(net), dim=-1)  # (Fu, B, ..)
+    flat = _by_member(net, x)
+    query = net.history_query.weight / math.sqrt(width)
+    both = flat @ torch.cat([query, net.item_projection.weight[:, :-width]], dim=-1)
+    query, item = both.unflatten(1, (b, -1)).split((width, hidden), dim=-1)
+    from_user = net.user_projection.project_requests(_by_member(net, user)) + _member_bias(
+        net.item_projection
+    ).unsqueeze(1)
+    first = item + _history_contribution(net, request, query) + from_user
+    logits = torch.relu(first) @ net.output_layer.weight.unsqueeze(1) + _member_bias(
+        net.output_layer
+    ).unsqueeze(1)
+    click = logits[..., :1] + _pooled_factor_products(net, factors, user_factors)
+    made = [click, logits[..., 1:], *(_similarity_directions(net, part, b) for part in vectors)]
+    context = torch.zeros(members, 1, 1, 1, 1, device=click.device)
+    return EncodedRequest(torch.cat(made, dim=-1), context)
+
+
+def _by_member(net: PairEvaluator, x: Tensor) -> Tensor:
+    """(F, R, E * D) -> (E, R, F * D)."""
+    return x.unflatten(-1, (net.members, -1)).permute(2, 1, 0, 3).flatten(2)
+
+
+def _widths(net: PairEvaluator) -> list[int]:
+    """Of what is looked up of a candidate: embedding, factors and bias, vectors."""
+    each = [net.embedding.width, net.factor_embedding.width + net.bias_embedding.width]
+    each += [net.similarity_embedding.width] if net.item_interactions else []
+    return [net.members * width for width in each]
+
+
+def _member_bias(dense: Dense) -> Tensor:
+    """(E, 1, n_out)."""
+    assert dense.bias is not None
+    return dense.bias.unsqueeze(1)
+
+
+def _history_contribution(net: PairEvaluator, request: RequestTensors, query: Tensor) -> Tensor:
+    """(E, B, N, hidden): contribution of attention over past items to the hidden layer."""
+    width = net.embedding.width
+    read = net.item_projection.weight[:, -width:]
+    weight = torch.cat([net.history_key.weight, net.history_value.weight @ read], dim=-1)
+    flat = (
+        net.embedding.forward_for_export(request.sessions, net.session_fields)
+        .transpose(1, 2)
+        .flatten(2)
+    )
+    past = (flat @ weight).unflatten(1, (query.shape[1], -1))  # (E, B, H * M, D + hidden)
+    key, value = past.split((width, read.shape[-1]), dim=-1)
+    value = value + (_member_bias(net.history_value) @ read).unsqueeze(1)
+    there = request.sess_valid.flatten(1)
+    logits = query @ key.transpose(-1, -2) + key_mask_bias(there)
+    return torch.softmax(logits, dim=-1) @ (value * there.unsqueeze(-1))
+
+
+def _pooled_factor_products(net: PairEvaluator, factors: Tensor, user_factors: Tensor) -> Tensor:
+    """(E, B, N, 1) from (F, B * N, E * factor_width + E) and (Fu, B, ..), factors and biases.
+
+    The user's factors are multiplied by the field weights once, before they meet candidates.
+    """
+    members, num_factors = net.members, net.members * net.factor_embedding.width
+    user = user_factors.sum(dim=0)  # (B, E * K + E)
+    eye = torch.eye(members, device=user.device)
+    own = torch.cat(
+        [eye.repeat_interleave(net.factor_embedding.width, dim=0), eye]
+    )  # (E * K + E, E)
+    field_weight = net.factor_weights[:, 0, 0].t().unsqueeze(1)  # (F, 1, E)
+    is_bias = (torch.arange(num_factors + members, device=user.device) >= num_factors).to(
+        user.dtype
+    )
+    weight = own * torch.where(is_bias.bool().unsqueeze(-1), 1.0, field_weight)  # (F, E * K + E, E)
+    combined = (user * (1.0 - is_bias) + is_bias).unsqueeze(-1) * weight.unsqueeze(1)
+    total = (factors.unflatten(1, (user.shape[0], -1)) @ combined).sum(dim=0)  # (B, N, E)
+    return (total + user[:, num_factors:].unsqueeze(1)).movedim(-1, 0).unsqueeze(-1)
+
+
+def _similarity_directions(net: PairEvaluator, vectors: Tensor, requests: int) -> Tensor:
+    """(F, B * N, E * K) -> (E, B, N, h * K): unit vectors of the item's own fields."""
+    first = net.candidate_fields.index(net.similarity_fields[0])
+    own = vectors[first : first + len(net.similarity_fields)].unflatten(-1, (net.members, -1))
+    length = torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp(min=MIN_SIMILARITY_NORM)
+    return (own / length).permute(2, 1, 0, 3).flatten(2).unflatten(1, (requests, -1))

@@ -1,7 +1,7 @@
-"""What every generator offers (METHOD section 3): the PDU picks a slot, the CRU the item for it.
+"""Interface of generators (METHOD section 3): the PDU picks a slot, the CRU its new item.
 
 `nlgr_generator.py` is the published net, `guided_generator.py` is ours. Decisions are returned as
-logits: how they are sampled is `edits.py`, how they learn `losses.py`.
+logits: `list_editing.py` samples them, `model.training.losses` trains them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ TensorTuple = tuple[Tensor, ...]
 
 
 class GeneratorState(NamedTuple):
-    """A request as the generator sees it, computed once for all its lists and edits.
+    """A request's encoding by the generator, computed once for all its lists and edits.
 
-    Lists come as rows of flat tables: candidate n of request b is row b * N + n.
+    Lists are given as rows of flat tables: candidate n of request b is row b * N + n.
 
-    first: (B, 1, 1) int64, the row of a request's candidate 0.
-    in_list: tables of what a candidate contributes when it stands in a slot.
-    candidate_tables: (B, ..), what the CRU looks at of the candidates that may be put into a slot.
-    between: how slots see each other, and what a slot is by its place alone.
+    row_offset: (B, 1, 1) int64, the row of a request's candidate 0.
+    slot_tables: (B * N, ..) each, contributions of a candidate that is in the list.
+    candidate_tables: (B, ..) each, inputs of the CRU for candidates that may enter a slot.
+    list_constants: weights between slots and of slot positions, the same for all lists.
     """
 
     row_offset: Tensor
@@ -36,7 +36,7 @@ class GeneratorState(NamedTuple):
 
 
 def row_offsets(valid: Tensor) -> Tensor:
-    """(B, N) -> (B, 1, 1) int64: where in a flat table each request begins."""
+    """(B, N) bool -> (B, 1, 1) int64: the first row of each request in a flat table."""
     b, n = valid.shape
     return torch.arange(b, device=valid.device).view(b, 1, 1) * n
 
@@ -44,7 +44,8 @@ def row_offsets(valid: Tensor) -> Tensor:
 class Generator(nn.Module, ABC):
     """Both decision units. Nothing of a list enters `encode`, so it runs once a request.
 
-    starts_from_relevance_order: whether lists begin in an `order` of its own, else as they are given.
+    starts_from_relevance_order: lists start in the order of `relevance_scores`, else at the input
+        list.
     """
 
     starts_from_relevance_order = False
@@ -55,45 +56,45 @@ class Generator(nn.Module, ABC):
 
         Args:
             request: the batch.
-            known: what the evaluator that judges the lists has computed of it.
+            evaluator_encoding: of the same batch, from the evaluator that scores the lists.
         """
 
     def relevance_scores(
         self, evaluator_encoding: EncodedRequest, click_weight: Tensor, conversion_weight: Tensor
     ) -> Tensor | None:
-        """(B, N): what each candidate is worth on its own, by which lists begin.
+        """(B, N) float, expected reward of each candidate alone, by which lists start.
 
-        None of nets whose lists begin as they are given.
+        None for generators whose lists start at the input list.
 
         Args:
-            known: what the evaluator has computed of the batch.
-            click: (B, 1), what a click counts (`contract/refine.worth`).
-            conversion: (B, N), what a conversion of each candidate counts.
+            evaluator_encoding: of the batch.
+            click_weight: (B, 1) float, reward of a click.
+            conversion_weight: (B, N) float, reward of a conversion of each candidate.
         """
         return None
 
     @abstractmethod
     def encode_lists(self, state: GeneratorState, rows: Tensor) -> TensorTuple:
-        """What the units compute of lists (B, L, M) of rows."""
+        """Encode lists (B, L, M) of rows for both units."""
 
     @abstractmethod
     def slot_logits(self, state: GeneratorState, list_encoding: TensorTuple) -> Tensor:
-        """PDU: h (B, L, M), which slot is worth replacing. Masking is the caller's.
+        """PDU: logits (B, L, M) of the slot to replace. The caller masks them.
 
         Args:
             state: of the request.
-            seen: from `encode_lists`.
+            list_encoding: from `encode_lists`.
         """
 
     @abstractmethod
     def item_logits(
         self, state: GeneratorState, list_encoding: TensorTuple, rows: Tensor, edited_slot: Tensor
     ) -> Tensor:
-        """CRU: g (B, L, N), which candidate goes into the slot. Masking is the caller's.
+        """CRU: logits (B, L, N) of the candidate for the slot. The caller masks them.
 
         Args:
             state: of the request.
-            seen: from `encode_lists`; of one list where several differ in the chosen slot alone.
-            rows: (B, L, M) int64, what stands where.
-            chosen: (B, L, 1) int64, the slot to fill.
+            list_encoding: from `encode_lists`; one list may broadcast over several edited slots.
+            rows: (B, L, M) int64, the row of each slot's item.
+            edited_slot: (B, L, 1) int64, the slot to fill.
         """

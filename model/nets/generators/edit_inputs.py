@@ -1,6 +1,6 @@
-"""Where editing starts: at the list that is given, or at one in the generator's own order.
+"""Inputs of list editing: the start list, editable slots and noise.
 
-How lists are edited from there is `edits.py`.
+Lists start at the input list or in the generator's relevance order; `list_editing.py` edits them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ FORBIDDEN_PENALTY = 1e12  # larger than any logit
 
 
 class EditInputs(NamedTuple):
-    """Where editing starts, and the noise that makes lists differ.
+    """Start of editing, and the noise that makes lists differ.
 
-    given: (B, M) int, the input list: places in the candidates, no item twice.
-    editable: (B, M) bool, slots that an edit may touch.
-    noise_slot: (B, K, T, M); noise_item: (B, K, T, N); already scaled.
-    order: (B, N), of `Generator.order`; None where all K begin at the given list.
+    input_list: (B, M) int, candidate indices without repetition.
+    editable: (B, M) bool, slots that an edit may change.
+    noise_slot: (B, K, T, M) float; noise_item: (B, K, T, N) float; already scaled.
+    relevance_scores: (B, N) float, of `Generator.relevance_scores`; None where all K lists start
+        at the input list.
     """
 
     input_list: Tensor
@@ -35,24 +36,24 @@ class EditInputs(NamedTuple):
 
 
 def fill_by_score(scores: Tensor, lists: Tensor, open_slots: Tensor) -> Tensor:
-    """(B, M) int64: free slots take the candidates of the highest numbers, others stay as given.
+    """(B, M) int64: open slots take the candidates of the highest scores, others stay.
 
-    Ties go to the lower candidate, as upstream ranked them.
+    Ties go to the lower index, which is the upstream order.
 
     Args:
-        order: (B, N), candidates that may not be taken far below the others.
-        given: (B, M) int64.
-        free: (B, M) bool, of no more slots than there are candidates that may be taken.
+        scores: (B, N) float, far below the others for candidates that may not be taken.
+        lists: (B, M) int64.
+        open_slots: (B, M) bool, no more than there are candidates that may be taken.
     """
     slots = lists.shape[1]
-    enough = functional.pad(scores, (0, slots), value=-FORBIDDEN_PENALTY)  # N may be less than M
-    if torch.compiler.is_compiling():  # of equals the runtime takes the lower one, torch any
-        best = enough.topk(slots, dim=-1).indices
+    padded = functional.pad(scores, (0, slots), value=-FORBIDDEN_PENALTY)  # N may be less than M
+    if torch.compiler.is_compiling():  # on ties the runtime takes the lower index, torch any
+        best = padded.topk(slots, dim=-1).indices
     else:
-        best = enough.sort(dim=-1, descending=True, stable=True).indices[..., :slots]
-    each = open_slots.long()
-    turn = each.cumsum(dim=-1) - each  # free slots before this one
-    return torch.where(open_slots, best.gather(-1, turn), lists)
+        best = padded.sort(dim=-1, descending=True, stable=True).indices[..., :slots]
+    is_open = open_slots.long()
+    rank = is_open.cumsum(dim=-1) - is_open  # open slots before this one
+    return torch.where(open_slots, best.gather(-1, rank), lists)
 
 
 def initial_lists(
@@ -61,40 +62,37 @@ def initial_lists(
     candidate_penalty: Tensor,
     counts: RuleCounts | None = None,
 ) -> Tensor:
-    """(B, M) int64, the list that all K of a request start from.
+    """(B, M) int64, the list from which all K lists of a request start.
 
-    In the start's order but for pinned items, which stay. Where such a list breaks a rule, or there
-    is no order, it is the given one, which obeys.
+    In relevance order, with pinned items in place. Without scores, or where that list breaks a
+    rule, it is the input list, which satisfies the rules.
 
     Args:
         request, start: the batch.
-        never: (B, N), of `candidate_penalty`.
+        candidate_penalty: (B, N) float, of the function of that name.
         counts: the rules.
     """
-    given = start.input_list.long()
+    input_lists = start.input_list.long()
     if start.relevance_scores is None:
-        return given
+        return input_lists
     lists = fill_by_score(
-        start.relevance_scores + candidate_penalty, given, start.editable & request.slot_valid
+        start.relevance_scores + candidate_penalty, input_lists, start.editable & request.slot_valid
     )
     if counts is None:
         return lists
-    lawful = satisfies_rules(
+    feasible = satisfies_rules(
         counts, (lists + row_offsets(request.cand_valid).squeeze(1)).unsqueeze(1)
     )
-    return torch.where(lawful, lists, given)
+    return torch.where(feasible, lists, input_lists)
 
 
 def candidate_penalty(request: RequestTensors, start: EditInputs) -> Tensor:
-    """(B, N) float, for the noise of candidates that no edit may move.
-
-    Those that are not there, and pinned ones, which would leave their slots.
-    """
+    """(B, N) float, added to the noise: rules out padded candidates and pinned items."""
     pinned = request.slot_valid & ~start.editable
     penalty = torch.where(pinned, -FORBIDDEN_PENALTY, 0.0)
     return mask_to_penalty(request.cand_valid).scatter_add(-1, start.input_list.long(), penalty)
 
 
 def mask_to_penalty(allowed: Tensor) -> Tensor:
-    """0 where allowed, else more than any logit can make up for."""
+    """0 where allowed, else a penalty larger than any logit."""
     return torch.where(allowed, 0.0, -FORBIDDEN_PENALTY)

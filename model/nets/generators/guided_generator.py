@@ -1,8 +1,8 @@
-"""The guided generator: PDU and CRU that read the evaluator's own encoding of the candidates.
+"""The guided generator: PDU and CRU that read the evaluator's encoding of the candidates.
 
-The published generator learns embeddings of its own from gains alone, and hardly learns who likes
-what. Here the evaluator brings that, and what is learned is which edit it would like: how a
-candidate goes with the slot, and with what stands in the other slots (METHOD section 3).
+The published generator learns its own embeddings from gains alone, which carry little about user
+preferences. Here the evaluator provides them; the generator learns how a candidate fits the slot
+and the items of the other slots (METHOD section 3).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from model.nets.request_tensors import RequestTensors
 
 
 class GuidedGenerator(Generator):
-    """The CRU: g_k = MLP(x_k | U_j | <U_j, k_k> | u | PE_j). The PDU: the same of what is there.
+    """CRU: g_k = MLP(x_k | U_j | <U_j, k_k> | u | PE_j). PDU: the same for the item of slot j.
 
-    x and u are what the evaluator knows of item and user. U_hj = sum over other slots l of
-    near_hjl v_hl is what surrounds slot j, for each of H heads; k_h are keys and v_h gated values
-    of x, so <U_hj, k_hk> says how candidate k goes with the list around the slot. The PDU also
-    sees maximum and mean over the candidates: whether there is something better to be had.
+    x and u are the evaluator's encodings of item and user. U_hj = sum over other slots l of
+    w_hjl v_hl is the context of slot j, for each of `heads` heads h; w are slot pair weights, k_h
+    keys and v_h gated values of x, so <U_hj, k_hk> measures how candidate k fits the list around
+    the slot. The PDU also reads maximum and mean over the candidates.
     """
 
     off_diagonal: Tensor
@@ -50,12 +50,13 @@ class GuidedGenerator(Generator):
         """Build with fresh weights.
 
         Args:
-            members, known, shared: E, Z and width of the context of the evaluator's encoding.
+            members, candidate_width, context_width: E, Z and width of the context of the
+                evaluator's encoding.
             slots: M at most.
             hidden: width of both units.
-            heads, head_width: H, and numbers a head.
-            starts_from_relevance_order: whether lists begin with the candidates that are worth most on their own,
-                which a pair evaluator tells.
+            heads, head_width: number of heads, and width of each.
+            starts_from_relevance_order: start lists with the candidates of the highest reward
+                alone, which needs a pair evaluator.
         """
         super().__init__()
         self.heads, self.head_width, self.hidden = heads, head_width, hidden
@@ -80,7 +81,7 @@ class GuidedGenerator(Generator):
         self.cru_position_embedding = nn.Parameter(torch.randn(slots, hidden) * 0.1)
         self.cru_swap_embedding = nn.Parameter(
             torch.zeros(hidden, slots)
-        )  # k stands in slot l already
+        )  # for a candidate in slot l
         self.cru_out = Dense(hidden, 1, bias=False)
         self.register_buffer("off_diagonal", 1.0 - torch.eye(slots), persistent=False)
         own = torch.eye(heads).repeat_interleave(head_width, dim=1)  # (H, H * width)
@@ -119,7 +120,7 @@ class GuidedGenerator(Generator):
     def relevance_scores(
         self, evaluator_encoding: EncodedRequest, click_weight: Tensor, conversion_weight: Tensor
     ) -> Tensor | None:
-        """See `Generator.order`: p_click and p_conversion of no slot and no list."""
+        """See `Generator.relevance_scores`; p_click and p_conversion without slot and list."""
         if not self.starts_from_relevance_order:
             return None
         mean = evaluator_encoding.candidates.detach()[..., ITEM_LOGITS].mean(
@@ -131,9 +132,9 @@ class GuidedGenerator(Generator):
     def _contexts(
         self, request: RequestTensors, known: EncodedRequest, pool: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What no list changes, and biases, for PDU and CRU: (B, 1, hidden) each.
+        """List-independent inputs and biases of PDU and CRU: (B, 1, hidden) each.
 
-        pool: (B, N, hidden), whose maximum and mean over the candidates the PDU is told.
+        pool: (B, N, hidden), input of the PDU by its maximum and mean over the candidates.
         """
         floor, share = candidate_pooling_masks(request.cand_valid)
         most, mean = (pool + floor).amax(dim=1), (share @ pool).squeeze(1)
@@ -149,7 +150,7 @@ class GuidedGenerator(Generator):
         ).unsqueeze(1)
 
     def _slot_pair_matrix(self) -> Tensor:
-        """(M * H, M * H): `near` of all heads as one matrix that mixes no heads."""
+        """(M * heads, M * heads): slot pair weights as one matrix, zero between heads."""
         apart = torch.eye(self.heads, device=self.slot_pair_weights.device)
         every = (self.slot_pair_weights * self.off_diagonal).permute(1, 2, 0).unsqueeze(
             -1
@@ -157,10 +158,10 @@ class GuidedGenerator(Generator):
         return every.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
     def encode_lists(self, state: GeneratorState, rows: Tensor) -> TensorTuple:
-        """U (B, L, M, H * width), what surrounds every slot; key and PDU's part of its item."""
+        """Context U (B, L, M, heads * width) of every slot; key and PDU input of its item."""
         pairs = self.heads * self.head_width
-        looked = functional.embedding(rows, state.slot_tables[0])
-        value, key, item = looked.split((pairs, pairs, self.hidden), dim=-1)
+        gathered = functional.embedding(rows, state.slot_tables[0])
+        value, key, item = gathered.split((pairs, pairs, self.hidden), dim=-1)
         by_head = value.reshape(*value.shape[:2], -1, self.head_width)  # (B, L, M * H, width)
         return (state.list_constants[0] @ by_head).view(value.shape), key, item
 
@@ -170,13 +171,13 @@ class GuidedGenerator(Generator):
         weight = torch.cat(
             [self.pdu_list_projection.weight, self._per_head_weight(self.pdu_match_projection)]
         )
-        told = torch.cat([around, around * key], dim=-1) @ weight
-        return self.pdu_head.single_logit(item + told + self.pdu_position_embedding)
+        context = torch.cat([around, around * key], dim=-1) @ weight
+        return self.pdu_head.single_logit(item + context + self.pdu_position_embedding)
 
     def item_logits(
         self, state: GeneratorState, list_encoding: TensorTuple, rows: Tensor, edited_slot: Tensor
     ) -> Tensor:
-        """See `Generator.item_logits`. The candidates are the last axis: nothing is turned."""
+        """See `Generator.item_logits`. Candidates are the last axis, so nothing is transposed."""
         offer, key = state.candidate_tables
         n, m = offer.shape[-1], rows.shape[-1]
         slot = functional.embedding(edited_slot, torch.eye(m, device=rows.device))  # (B, L, 1, M)
@@ -185,11 +186,11 @@ class GuidedGenerator(Generator):
         match = (heads @ key).unflatten(1, (rows.shape[1], -1))  # (B, L, H, N)
         candidates = (torch.arange(n, device=rows.device) + state.row_offset).unsqueeze(-2)
         stands = (rows.unsqueeze(-1) == candidates).to(match.dtype)  # (B, L, M, N)
-        told = torch.cat([self.cru_position_embedding, self.cru_list_projection.weight])
-        first = (torch.cat([slot, around], dim=-1) @ told).transpose(-1, -2)  # (B, L, hidden, 1)
+        weight = torch.cat([self.cru_position_embedding, self.cru_list_projection.weight])
+        first = (torch.cat([slot, around], dim=-1) @ weight).transpose(-1, -2)  # (B, L, hidden, 1)
         hidden = state.list_constants[1] @ torch.cat([match, stands], dim=-2) + offer + first
         return (self.cru_out.weight.t() @ torch.relu(hidden)).squeeze(-2)
 
     def _per_head_weight(self, match: Dense) -> Tensor:
-        """(H * width, hidden): a head's weight for each of its products, whose sum is its match."""
+        """(heads * width, hidden): each head's weight, repeated for each of its products."""
         return match.weight.repeat_interleave(self.head_width, dim=0)

@@ -1,8 +1,8 @@
 """Editing lists with the generator: T unrolled edits that keep every list free of duplicates.
 
-`encode_and_edit` is what the exported graph runs. An edit puts candidate k into slot j; when k already
-stands in slot l, the two are swapped. Choosing the item that is there changes nothing and closes
-the slot for the list's later edits.
+The exported graph runs `encode_and_edit`. An edit puts candidate k into slot j; if slot l holds k,
+the two items are swapped. Choosing the present item changes nothing and closes the slot for the
+later edits of the list.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def encode_and_edit(
 
     Args:
         net, request: the generator and the batch.
-        known: what the evaluator has computed of it.
+        evaluator_encoding: of the batch.
         start: where editing begins.
         rules: counts that no edit may break; None when there are none.
         stop_on_no_change: the paper's stopping rule.
@@ -60,28 +60,35 @@ def edit_lists(
 ) -> Tensor:
     """`encode_and_edit` for a request that the generator has encoded."""
     counts = None if rules is None else RuleCounts.from_rules(rules, request)
-    # What no edit changes is ruled out once: all noise of what may not be chosen.
-    never = candidate_penalty(request, start)
-    item_noise = start.noise_item + never[:, None, None, :]
-    begun = initial_lists(request, start, never, counts)
-    at = initial_edit_state(request, begun, start.editable)
+    # Forbidden candidates are the same for all edits, so their noise is lowered once.
+    penalty = candidate_penalty(request, start)
+    item_noise = start.noise_item + penalty[:, None, None, :]
+    lists = initial_lists(request, start, penalty, counts)
+    edited = initial_edit_state(request, lists, start.editable)
     for t in range(start.noise_slot.shape[2]):
-        noise = (start.noise_slot[:, :, t], item_noise[:, :, t])
-        at = edit_step(net, state, at, noise, counts, stop_on_no_change=stop_on_no_change)
-    return to_candidate_indices(request, at)
+        edited = edit_step(
+            net,
+            state,
+            edited,
+            counts,
+            slot_noise=start.noise_slot[:, :, t],
+            item_noise=item_noise[:, :, t],
+            stop_on_no_change=stop_on_no_change,
+        )
+    return to_candidate_indices(request, edited)
 
 
 def left_to_right_noise(edits: int, slots: int) -> Tensor:
-    """Noise (T, M) by which edit t takes slot t mod M: added to any other, it decides."""
-    turn = functional.one_hot(torch.arange(edits) % slots, slots)
-    return (turn - 1.0) * FORCED_SLOT_PENALTY
+    """(T, M) float, noise that makes edit t take slot t mod M, whatever other noise is added."""
+    chosen = functional.one_hot(torch.arange(edits) % slots, slots)
+    return (chosen - 1.0) * FORCED_SLOT_PENALTY
 
 
 class EditState(NamedTuple):
-    """Lists between two edits; one list for all K (L = 1) before the first of them.
+    """Lists between two edits; one list for all K (L = 1) before the first edit.
 
-    rows: (B, L, M) int64, what stands in the slots as rows of flat tables (`GeneratorState`).
-    closed: (B, L, M) bool, slots where no further edit may go.
+    rows: (B, L, M) int64, items of the slots as rows of flat tables (`GeneratorState`).
+    frozen_slots: (B, L, M) bool, slots that no further edit may take.
     """
 
     rows: Tensor
@@ -89,50 +96,52 @@ class EditState(NamedTuple):
 
 
 def initial_edit_state(request: RequestTensors, lists: Tensor, editable: Tensor) -> EditState:
-    """Lists (B, M) of places before their first edit; editable: (B, M) bool."""
-    closed = ~(editable & request.slot_valid).unsqueeze(1)
-    return EditState(lists.long().unsqueeze(1) + row_offsets(request.cand_valid), closed)
+    """State before the first edit of lists (B, M) of indices; editable: (B, M) bool."""
+    frozen = ~(editable & request.slot_valid).unsqueeze(1)
+    return EditState(lists.long().unsqueeze(1) + row_offsets(request.cand_valid), frozen)
 
 
 def to_candidate_indices(request: RequestTensors, edited: EditState) -> Tensor:
-    """(B, L, M) int64, lists as places in the candidates; 0 in slots that are not there."""
-    there = request.slot_valid.unsqueeze(1)
-    return torch.where(there, edited.rows - row_offsets(request.cand_valid), 0)
+    """(B, L, M) int64, lists as candidate indices; 0 in padded slots."""
+    valid = request.slot_valid.unsqueeze(1)
+    return torch.where(valid, edited.rows - row_offsets(request.cand_valid), 0)
 
 
-def edit_step(
+def edit_step(  # noqa: PLR0913 two noises
     net: Generator,
     state: GeneratorState,
     edited: EditState,
-    noise: tuple[Tensor, Tensor],
     rules: RuleCounts | None = None,
     *,
+    slot_noise: Tensor,
+    item_noise: Tensor,
     stop_on_no_change: bool = False,
 ) -> EditState:
-    """One decision of PDU and CRU for each list, and what it makes of the list.
+    """Edit each list once by a decision of PDU and CRU.
 
     A list without an open slot stays as it is.
 
     Args:
         net, state: the generator and the encoded request.
-        at: the lists.
-        noise: for slots (B, K, M), and for items (B, K, N) with what is never allowed ruled out.
+        edited: the lists.
         rules: counts that no edit may break; None when there are none.
-        stop: whether "no change" closes the list and not only the slot.
+        slot_noise: (B, K, M) float.
+        item_noise: (B, K, N) float, with the penalty of forbidden candidates.
+        stop_on_no_change: "no change" freezes the whole list, not only the slot.
     """
-    seen = net.encode_lists(state, edited.rows)
-    h = (net.slot_logits(state, seen) + noise[0]).masked_fill(
+    list_encoding = net.encode_lists(state, edited.rows)
+    h = (net.slot_logits(state, list_encoding) + slot_noise).masked_fill(
         edited.frozen_slots, -FORBIDDEN_PENALTY
     )
     chosen = h.argmax(dim=-1, keepdim=True)  # (B, K, 1)
-    rows, closed = edited.rows.expand(h.shape), edited.frozen_slots.expand(h.shape)
-    g = net.item_logits(state, seen, rows, chosen) + noise[1]
+    rows, frozen = edited.rows.expand(h.shape), edited.frozen_slots.expand(h.shape)
+    g = net.item_logits(state, list_encoding, rows, chosen) + item_noise
     if rules is not None:
         g = g - edit_rule_violations(rules, rows, state.row_offset, chosen) * FORBIDDEN_PENALTY
-    here = rows.gather(-1, chosen)  # (B, K, 1) the item that stands there
-    stuck = closed.gather(-1, chosen)
-    item = torch.where(stuck, here, g.argmax(dim=-1, keepdim=True) + state.row_offset)
-    moved = torch.where(rows == item, here, rows).scatter(-1, chosen, item)
-    kept = item == here
-    closed = closed | kept if stop_on_no_change else closed.scatter(-1, chosen, kept)
-    return EditState(moved, closed)
+    present = rows.gather(-1, chosen)  # (B, K, 1)
+    is_frozen = frozen.gather(-1, chosen)
+    item = torch.where(is_frozen, present, g.argmax(dim=-1, keepdim=True) + state.row_offset)
+    moved = torch.where(rows == item, present, rows).scatter(-1, chosen, item)
+    kept = item == present
+    frozen = frozen | kept if stop_on_no_change else frozen.scatter(-1, chosen, kept)
+    return EditState(moved, frozen)

@@ -1,4 +1,4 @@
-"""NLGR-G, the published generator (METHOD section 3): embeddings and a user encoder of its own."""
+"""NLGR-G, the published generator (METHOD section 3): with its own embeddings and user encoder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NlgrGenerator(Generator):
         self.pdu_head = SummedInputMlp(hidden, 1)
         # CRU
         self.slot_embedding = nn.Parameter(torch.randn(slots, flat) * 0.05)
-        self.mask_token = nn.Parameter(torch.randn(flat) * 0.05)  # stands in the slot to be filled
+        self.mask_token = nn.Parameter(torch.randn(flat) * 0.05)  # input of the slot to be filled
         self.cru_query = Dense(flat, width, bias=False)
         self.cru_key = Dense(flat, width, bias=False)
         self.cru_value = Dense(flat, width, bias=False)
@@ -60,13 +60,13 @@ class NlgrGenerator(Generator):
     def encode_embedded(self, request: RequestTensors, x: Tensor, user: Tensor) -> GeneratorState:
         """Encode from embedded candidates (B * N, F, D) and the encoded users (B, size).
 
-        What a candidate gives to either unit is one product, and what the user adds is in it.
+        One product gives the inputs of both units for a candidate, the user's part included.
         """
         items, offset, users = self._fused_projections()
         made = (x.flatten(1) @ items).unflatten(0, (user.shape[0], -1))  # (B, N, Z)
         made = made + torch.addmm(offset, user, users).unsqueeze(1)
         pdu, cru, offer = made.split((2 * self.hidden, self.width + self.hidden, self.hidden), -1)
-        by_slot = items[:, 2 * self.hidden : -self.hidden]  # of an item, or of a place alone
+        by_slot = items[:, 2 * self.hidden : -self.hidden]  # of an item, or of a slot position
         masked = (self.mask_token @ by_slot).unsqueeze(0)
         query = (
             (self.mask_token + self.slot_embedding) @ self.cru_query.weight / math.sqrt(self.width)
@@ -88,10 +88,10 @@ class NlgrGenerator(Generator):
         )
 
     def _fused_projections(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (F * D, Z), bias (Z,) and weights of the user (size, Z) of all of a candidate.
+        """Weights (F * D, Z), bias (Z,) and user weights (output_width, Z) for one candidate.
 
-        Z: PDU's own part | PDU's value | CRU's key | CRU's value | CRU's own part. What reads a
-        value is linear and is applied to it here, before lists are made of it.
+        Z: PDU item | PDU value | CRU key | CRU value | CRU item. The projections that read values
+        are linear, so they are applied here, before attention sums over the list.
         """
         item, offer = self.pdu_item_projection, self.cru_item_projection
         value = self.d_attention.value @ self.pdu_list_projection.weight / self.d_attention.fields
@@ -106,7 +106,7 @@ class NlgrGenerator(Generator):
         return items, offset, torch.cat([user, self.cru_user_projection.weight], dim=-1)
 
     def encode_lists(self, state: GeneratorState, rows: Tensor) -> TensorTuple:
-        """What stands in the slots: queries and keys (F, B, L, M, 2D), the PDU's (B, L, M, ..)."""
+        """Of each slot's item: queries and keys (F, B, L, M, 2D), PDU inputs (B, L, M, ..)."""
         pairs, pdu, _ = state.slot_tables
         fields = torch.arange(self.d_attention.fields, device=rows.device).view(-1, 1, 1, 1)
         by_field = rows + fields * pdu.shape[0]
@@ -114,8 +114,8 @@ class NlgrGenerator(Generator):
 
     def slot_logits(self, state: GeneratorState, list_encoding: TensorTuple) -> Tensor:
         """See `Generator.slot_logits`."""
-        pairs, looked = list_encoding
-        item, value = looked.chunk(2, dim=-1)
+        pairs, gathered = list_encoding
+        item, value = gathered.chunk(2, dim=-1)
         masks = SlotMasks(*state.list_constants[:3])
         query, key = pairs.chunk(2, dim=-1)
         e_l = self.d_attention.value_weights(query, key, masks) @ value
@@ -125,13 +125,13 @@ class NlgrGenerator(Generator):
     def item_logits(
         self, state: GeneratorState, list_encoding: TensorTuple, rows: Tensor, edited_slot: Tensor
     ) -> Tensor:
-        """See `Generator.item_logits`; a learned item stands in the slot to be filled."""
+        """See `Generator.item_logits`; a learned token fills the edited slot."""
         floor, _, _, by_place, by_chosen, masked = state.list_constants
         hidden = rows.scatter(-1, edited_slot, masked.expand(edited_slot.shape))
-        looked = (
+        gathered = (
             functional.embedding(hidden, state.slot_tables[2]) + by_place
         )  # (B, L, M, D + hidden)
-        key, value = looked.split((self.width, self.hidden), dim=-1)
+        key, value = gathered.split((self.width, self.hidden), dim=-1)
         query, place = functional.embedding(edited_slot, by_chosen).split(
             (self.width, self.hidden), -1
         )

@@ -1,7 +1,8 @@
-"""What both published nets look up and encode of a request, at once. For graphs, not for training.
+"""One encoder for both published nets. For exported graphs, not for training.
 
-The generator's embeddings and user encoder have the evaluator's shapes (METHOD section 3), so it is
-one more member of the same products: a third of the nodes of two encoders, and half of their time.
+Embeddings and user encoder of the generator have the evaluator's shapes (METHOD section 3), so the
+generator is one more ensemble member. Equality with the separate encoders is tested in
+tests/model/nets/generators/test_nlgr_joint_encoder.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from model.nets.request_tensors import RequestTensors
 
 
 class NlgrJointEncoder(nn.Module):
-    """E members of an evaluator and, as the last, a generator: copies of their weights."""
+    """Copies of the weights of E evaluator members and, as the last member, a generator."""
 
     def __init__(self, evaluator: NlgrEvaluator, generator: NlgrGenerator) -> None:
         super().__init__()
@@ -36,9 +37,12 @@ class NlgrJointEncoder(nn.Module):
         with torch.no_grad():
             tables = (evaluator.embedding.weight, generator.embedding.weight)
             self.embedding.weight.copy_(torch.cat(tables, dim=1))
-            theirs, its = evaluator.user_encoder.state_dict(), generator.user_encoder.state_dict()
+            evaluator_state, generator_state = (
+                evaluator.user_encoder.state_dict(),
+                generator.user_encoder.state_dict(),
+            )
             for name, weight in self.user_encoder.state_dict().items():
-                weight.copy_(torch.cat([theirs[name], its[name].unsqueeze(0)]))
+                weight.copy_(torch.cat([evaluator_state[name], generator_state[name].unsqueeze(0)]))
 
     def forward(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
         """Embedded candidates (E + 1, B * N, F, D) and encoded users (E + 1, B, size)."""

@@ -1,6 +1,6 @@
-"""What the generator would do with every slot of a list, all slots at once (training only).
+"""Decisions of the generator for all slots of a list at once (training only).
 
-Serving edits one slot at a time: `edits.py`.
+Serving edits one slot at a time: `list_editing.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from model.nets.request_tensors import RequestTensors
 
 
 class SlotChoices(NamedTuple):
-    """What the policy says and does for every slot of a batch of lists.
+    """Policy and sampled replacement of every slot of a batch of lists.
 
-    log_p: (B, M) log probability of editing slot j, without noise.
-    g: (B, M, N) CRU logits, forbidden candidates at the dtype's minimum.
-    noisy: (B, M, N) the same with noise.
-    items: (B, M) the replacement chosen for slot j.
+    slot_log_probs: (B, M) float, log probability of editing slot j, without noise.
+    item_logits: (B, M, N) float, CRU logits; padded candidates at the dtype's minimum.
+    noisy_item_logits: (B, M, N) float, the same with noise.
+    replacements: (B, M) int64, the candidate sampled for slot j.
     """
 
     slot_log_probs: Tensor
@@ -30,11 +30,11 @@ class SlotChoices(NamedTuple):
 
 
 class SamplingNoise(NamedTuple):
-    """How the replacement of every slot is drawn.
+    """How the replacement of every slot is sampled.
 
-    noise: (B, M, N), scaled; argmax(g + noise) is a draw from the CRU.
-    blind: (B, M) bool, slots where argmax(prior + noise) is taken instead.
-    prior: (B, N) log weights of the candidates there; None draws uniformly.
+    noise: (B, M, N) float, scaled; argmax(item_logits + noise) is a sample of the CRU.
+    ignores_policy: (B, M) bool, slots that take argmax(prior_log_weights + noise) instead.
+    prior_log_weights: (B, N) float, log weights of the candidates there; None samples uniformly.
     """
 
     noise: Tensor
@@ -43,7 +43,7 @@ class SamplingNoise(NamedTuple):
 
 
 def gumbel_noise(size: tuple[int, ...], rng: torch.Generator, device: torch.device) -> Tensor:
-    """Standard Gumbel noise from a CPU generator, so that a seed means the same on any device."""
+    """Standard Gumbel noise, drawn on the CPU: a seed gives the same noise on any device."""
     uniform = torch.rand(size, generator=rng).clamp(1e-7, 1.0 - 1e-7)
     return (-torch.log(-torch.log(uniform))).to(device)
 
@@ -55,21 +55,23 @@ def sample_replacements(
     lists: Tensor,
     noise: SamplingNoise,
 ) -> SlotChoices:
-    """PDU and CRU for each slot of each list at once.
+    """Run PDU and CRU for each slot of each list at once.
 
     Args:
         net, state, request: the generator and the encoded batch.
         lists: (B, M) int.
-        draw: noise, and which slots ask something other than the CRU.
+        noise: of the samples, and slots that do not use the CRU.
     """
     b, m = lists.shape
     rows = lists.unsqueeze(1) + state.row_offset  # (B, 1, M)
-    seen = net.encode_lists(state, rows)
-    h = net.slot_logits(state, seen).squeeze(1)
+    list_encoding = net.encode_lists(state, rows)
+    h = net.slot_logits(state, list_encoding).squeeze(1)
     floor = torch.finfo(h.dtype).min
     log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, floor), dim=-1)
     slots = torch.arange(m, device=lists.device).view(m, 1).expand(b, m, 1)
-    g = net.item_logits(state, seen, rows.expand(b, m, m), slots)  # one list, each of its slots
+    g = net.item_logits(
+        state, list_encoding, rows.expand(b, m, m), slots
+    )  # one list, each of its slots
     allowed = request.cand_valid.unsqueeze(1)
     g = g.masked_fill(~allowed, floor)
     noisy = (g + noise.noise).masked_fill(~allowed, floor)

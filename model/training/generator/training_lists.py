@@ -1,4 +1,4 @@
-"""The lists that a generator learns from: where serving starts, and where its own edits lead."""
+"""Lists on which a generator is trained: the start lists of serving, and its own edits of them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def sample_training_lists(
     slot_noise: Tensor,
     rng: torch.Generator,
 ) -> Tensor:
-    """Lists where editing starts, and for a share of the rows after 1..T edits of this policy.
+    """Start lists of editing; for a share of the rows, after 1..T edits of this policy.
 
     Args:
-        net: the present policy; no gradient reaches it.
+        net: the present policy; gets no gradient.
         scorer: the evaluator on the batch.
         training: shares of rows that are edited, and that start at the input list, as serving does
-            where rules forbid a list in the generator's own order; scale of the noise.
-        turns: (T, M), added to the slots' noise: zeros leave the slot to the PDU.
+            where the list in relevance order breaks a rule; scale of the noise.
+        slot_noise: (T, M) float, added to the noise of slots; zeros leave the slot to the PDU.
         rng: draws rows, numbers of edits and noise.
 
     Returns:
@@ -40,35 +40,37 @@ def sample_training_lists(
     """
     request = scorer.request
     (b, n), m, edits = request.cand_valid.shape, request.slot_valid.shape[1], len(slot_noise)
-    count = torch.randint(1, edits + 1, (b,), generator=rng)
-    edited = torch.rand(b, generator=rng) < training.edited_share
+    num_edits = torch.randint(1, edits + 1, (b,), generator=rng)
+    is_edited = torch.rand(b, generator=rng) < training.edited_share
     device = request.user.device
-    count = torch.where(edited, count, 0).to(device)
+    num_edits = torch.where(is_edited, num_edits, 0).to(device)
     state = net.encode(request, scorer.encoded_request)
-    never = mask_to_penalty(request.cand_valid)
+    penalty = mask_to_penalty(request.cand_valid)
     lists = input_list(request)
-    counts = scorer.reward_weight_tensors(relative=True)
+    weights = scorer.reward_weight_tensors(relative=True)
     order = net.relevance_scores(
-        scorer.encoded_request, counts.click_weight, counts.conversion_weight
+        scorer.encoded_request, weights.click_weight, weights.conversion_weight
     )
     if order is not None:
-        own = fill_by_score(order + never, lists, request.slot_valid)
+        by_relevance = fill_by_score(order + penalty, lists, request.slot_valid)
         keeps = torch.rand(b, generator=rng) < training.input_list_share
-        lists = torch.where(keeps.to(device).unsqueeze(1), lists, own)
-    at = initial_edit_state(request, lists, request.slot_valid)
+        lists = torch.where(keeps.to(device).unsqueeze(1), lists, by_relevance)
+    edited = initial_edit_state(request, lists, request.slot_valid)
     scale = training.noise_scale
     for t in range(edits):
-        noise = (
-            scale * gumbel_noise((b, 1, m), rng, device) + slot_noise[t],
-            scale * gumbel_noise((b, 1, n), rng, device) + never.unsqueeze(1),
+        stepped = edit_step(
+            net,
+            state,
+            edited,
+            slot_noise=scale * gumbel_noise((b, 1, m), rng, device) + slot_noise[t],
+            item_noise=scale * gumbel_noise((b, 1, n), rng, device) + penalty.unsqueeze(1),
         )
-        stepped = edit_step(net, state, at, noise)
-        goes_on = (count > t)[:, None, None]
-        at = at._replace(rows=torch.where(goes_on, stepped.rows, at.rows))
-    return to_candidate_indices(request, at).squeeze(1)
+        continues = (num_edits > t)[:, None, None]
+        edited = edited._replace(rows=torch.where(continues, stepped.rows, edited.rows))
+    return to_candidate_indices(request, edited).squeeze(1)
 
 
 def deduplicate_requests(tables: LogTables, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """One row a user and moment: several lists drawn from one sitting offer the same candidates."""
+    """One row per user and timestamp: several lists of one session have the same candidates."""
     moment = np.stack([tables.user_index[rows].astype(np.int64), tables.timestamp[rows]], axis=1)
     return rows[np.sort(np.unique(moment, axis=0, return_index=True)[1])]

@@ -136,7 +136,12 @@ def test_save_best_checkpoint_writes_averaged_weights(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("best", "epochs", "says"),
-    [(1, 4, "by heart"), (4, 7, None), (7, 7, "more may be better"), (1, 1, "more may be better")],
+    [
+        (1, 4, "overfits"),
+        (4, 7, None),
+        (7, 7, "more epochs may be better"),
+        (1, 1, "more epochs may be better"),
+    ],
 )
 def test_tuning_hint_depends_on_best_epoch(best: int, epochs: int, says: str | None):
     hint = tuning_hint(best, epochs)

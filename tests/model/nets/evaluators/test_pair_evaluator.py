@@ -7,7 +7,7 @@ from torch import Tensor
 from model.config.pipeline_config import EvaluatorConfig, GeneratorConfig
 from model.nets.blocks.layers import gather_lists
 from model.nets.build import build_evaluator, build_generator, init_from_evaluator
-from model.nets.evaluators.pair_evaluator import PairEvaluator
+from model.nets.evaluators.pair_evaluator import PairEvaluator, encode_pairs_for_export
 from model.nets.field_layout import FieldLayout
 from model.nets.generators.nlgr_generator import NlgrGenerator
 from model.nets.request_tensors import RequestTensors
@@ -234,3 +234,28 @@ def test_scale_click_logits_keeps_examination():
 
     examined = before / torch.sigmoid(logit)
     assert torch.allclose(after, examined * torch.sigmoid(1.7 * logit), atol=SAME)
+
+
+EXPORT_TOLERANCE = 1e-5  # float32 sums in another order
+
+
+@pytest.mark.parametrize("item_interactions", [True, False])
+def test_encode_for_export_matches_encode(item_interactions: bool):
+    torch.manual_seed(0)
+    config = EvaluatorConfig(
+        kind="pair", hidden=8, members=2, factor_width=4, item_interactions=item_interactions
+    )
+    net = build_evaluator(config, TOY_FIELDS, TOY_SLOTS).eval()
+    assert isinstance(net, PairEvaluator)
+    for parameter in net.parameters():  # the padding row of each table among them
+        torch.nn.init.normal_(parameter, std=0.3)
+    request = random_request()
+    request.sess_valid[1] = False  # a user without sessions
+    request.candidates[0, 2, 1:3] = 0  # an item without values in a field of several
+
+    with torch.no_grad():
+        learned, graph = net.encode(request), encode_pairs_for_export(net, request)
+
+    assert learned.candidates.std() > 0.1
+    assert torch.allclose(graph.candidates, learned.candidates, atol=EXPORT_TOLERANCE)
+    assert (graph.context == learned.context).all()  # zeros

@@ -209,7 +209,7 @@ def test_edit_step_is_replacement_or_swap(net: Generator, item: int, expected: l
     slot, items = torch.full((2, 1, TOY_SLOTS), -100.0), torch.full((2, 1, 7), -100.0)
     slot[..., 1], items[..., item] = 100.0, 100.0  # slot 1 takes this item
 
-    after = edit_step(net, state, before, (slot, items))
+    after = edit_step(net, state, before, slot_noise=slot, item_noise=items)
 
     assert to_candidate_indices(request, after).tolist() == [[expected], [expected]]
 
