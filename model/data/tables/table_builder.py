@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices, FeatureEncoder
+from model.contract.encoding.encoder import FeatureEncoder
 from model.contract.schema.declared import (
     ITEM_ID,
     UPSTREAM_RAW_SCORE,
@@ -20,7 +20,7 @@ from model.contract.schema.declared import (
     FieldKind,
     FieldScope,
 )
-from model.contract.schema.fitted import FittedSchema
+from model.contract.schema.fitted import EmbeddingIndices, FittedSchema
 from model.contract.schema.item_table import ItemTable
 from model.data.log.checks import ListLimits
 from model.data.log.impressions import Impressions
