@@ -203,7 +203,6 @@ __all__ = [
     "FittedField",
     "FittedSchema",
     "column_spans",
-    "columns",
     "feedback_fields",
     "fitted_schema_from_json",
     "id_field",
