@@ -118,9 +118,9 @@ load: $(READY) ## Load a started service (URL or PORT, RUN, RATE, DURATION, SHAP
 
 PARTS ?= rounds latency sizes workers memory
 .PHONY: bench
-bench: $(READY) ## Speed on two cores beside mosec and a plain reference: loadtest/RESULTS.md (RUN, PARTS, 15 minutes)
+bench: $(READY) ## Speed on two cores beside mosec and a plain reference: docs/benchmarks/serving.md (RUN, PARTS, 15 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m loadtest.bench --artifact $(RUN)/artifact \
-		--serving-bundle $(RUN)/generator --parts $(PARTS) --write loadtest/RESULTS.md $(BENCH)
+		--serving-bundle $(RUN)/generator --parts $(PARTS) --write docs/benchmarks/serving.md $(BENCH)
 
 ##@ Containers
 

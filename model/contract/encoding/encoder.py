@@ -35,13 +35,12 @@ from model.contract.schema.declared import (
 from model.contract.schema.fitted import (
     FIRST_VALUE_OFFSET,
     PADDING_INDEX,
+    EmbeddingIndices,
     FittedField,
     FittedSchema,
     column_count,
     column_spans,
 )
-
-EmbeddingIndices = NDArray[np.int32]
 
 
 class FeatureEncoder:

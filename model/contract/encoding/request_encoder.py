@@ -32,6 +32,7 @@ from model.contract.schema.declared import (
 from model.contract.schema.fitted import (
     FIRST_VALUE_OFFSET,
     PADDING_INDEX,
+    EmbeddingIndices,
     FittedField,
     column_count,
     column_spans,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from model.contract.schema.item_table import ItemTable
     from model.contract.store.user_record import UserRecord
 
-EmbeddingIndices = NDArray[np.int32]
 _CACHED_RANKS = 1024  # places whose row is known beforehand
 
 

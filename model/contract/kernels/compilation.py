@@ -10,6 +10,7 @@ what it made before is found: beside the source, or where NUMBA_CACHE_DIR says.
 from __future__ import annotations
 
 import contextlib
+import pickle
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,19 @@ from numba import njit, types
 from numba.core.caching import InTreeCacheLocator
 from numba.core.typing.templates import Signature
 
+# What numba raises for a cache file that is empty, cut off, damaged or of another version.
+_UNREADABLE_CACHE = (
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
@@ -56,11 +70,11 @@ def _dispatcher(function: Callable[..., Any]) -> Any:  # noqa: ANN401  # the lib
 
 
 def _compile_signature(made: Any, signature: Signature, function: Callable[..., Any]) -> Any:  # noqa: ANN401
-    """Compiled for one more signature, or else, not kept, for all so far."""
+    """Compile one more signature; without the cache, all so far, where it cannot be used."""
     had = list(made.signatures)
     try:
         made.compile(signature)
-    except OSError:  # it cannot be kept, or what was kept cannot be read
+    except _UNREADABLE_CACHE:  # a compiler error is raised again by the compilation below
         if len(made.signatures) == len(had):
             made = _dispatcher(function)
             for earlier in [*had, signature]:

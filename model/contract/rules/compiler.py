@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices
 from model.contract.errors import RulesUnsatisfiable, ValueRejected
 from model.contract.rules.repair import repair_start_list
 from model.contract.rules.rows import RuleRowBlock, build_rule_rows
 from model.contract.rules.rule_arrays import BoolArray, RuleArrays
-from model.contract.schema.fitted import FittedSchema
+from model.contract.schema.fitted import EmbeddingIndices, FittedSchema
 from model.contract.wire.constraints import CONSTRAINTS_PATH, Constraints
 
 _NONE = Constraints()

@@ -15,11 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices
 from model.contract.errors import ValueRejected
 from model.contract.rules.rule_arrays import BoolArray
 from model.contract.schema.declared import FieldKind, FieldScope
-from model.contract.schema.fitted import FIRST_VALUE_OFFSET, FittedField, FittedSchema, column_spans
+from model.contract.schema.fitted import (
+    FIRST_VALUE_OFFSET,
+    EmbeddingIndices,
+    FittedField,
+    FittedSchema,
+    column_spans,
+)
 from model.contract.wire.constraints import CONSTRAINTS_PATH, Cap, Constraints, Minimum
 
 MAX_RULE_ROWS = 1024  # the rule graph's time and memory grow with the rows

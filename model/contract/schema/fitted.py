@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from model.contract.schema.declared import (
@@ -24,6 +26,7 @@ from model.contract.schema.declared import (
     FieldScope,
 )
 
+EmbeddingIndices = NDArray[np.int32]  # rows of the embedding table, any shape
 PADDING_INDEX = 0
 MISSING_OFFSET, UNKNOWN_OFFSET, FIRST_VALUE_OFFSET = 0, 1, 2  # places inside a field's block
 
@@ -200,7 +203,6 @@ __all__ = [
     "FittedField",
     "FittedSchema",
     "column_spans",
-    "columns",
     "feedback_fields",
     "fitted_schema_from_json",
     "id_field",

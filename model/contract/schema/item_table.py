@@ -19,8 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices
 from model.contract.errors import ManifestError
+from model.contract.schema.fitted import EmbeddingIndices
 
 UNKNOWN_ITEM_INDEX = -1
 _IDS, _DISPLAY, _NUMBER, _ENDS = "ids", "display_", "number_", "ends_"

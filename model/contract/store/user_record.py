@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices
 from model.contract.errors import UserRecordError
+from model.contract.schema.fitted import EmbeddingIndices
 
 RECORD_MAGIC, RECORD_VERSION = b"RL", 1
 _HEAD = struct.Struct("<2sBBBBH8sq")

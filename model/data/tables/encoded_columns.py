@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices, FeatureEncoder
+from model.contract.encoding.encoder import FeatureEncoder
 from model.contract.schema.declared import FieldScope
-from model.contract.schema.fitted import column_count
+from model.contract.schema.fitted import EmbeddingIndices, column_count
 from model.data.log.impressions import Impressions
 from model.data.log.log_reader import CanonicalLog
 from model.data.log.ragged import IntArray, RaggedArray

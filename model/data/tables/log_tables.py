@@ -13,9 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices
 from model.contract.schema.declared import DeclaredSchema
-from model.contract.schema.fitted import FittedSchema, column_count
+from model.contract.schema.fitted import EmbeddingIndices, FittedSchema, column_count
 from model.contract.schema.item_table import ItemTable
 from model.data.log.log_info import LogInfo
 from model.data.log.ragged import IntArray

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.encoding.encoder import EmbeddingIndices
-from model.contract.schema.fitted import PADDING_INDEX
+from model.contract.schema.fitted import PADDING_INDEX, EmbeddingIndices
 from model.data.tables.log_tables import LogTables
 
 BoolArray = NDArray[np.bool_]

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model.contract.encoding.encoder import EmbeddingIndices, FeatureEncoder
+from model.contract.encoding.encoder import FeatureEncoder
 from model.contract.schema.declared import (
     ITEM_ID,
     DeclaredSchema,
     FieldKind,
     FieldScope,
 )
-from model.contract.schema.fitted import FittedSchema
+from model.contract.schema.fitted import EmbeddingIndices, FittedSchema
 from model.contract.schema.item_table import ItemTable
 from model.data.log.impressions import Impressions
 from model.data.log.limits import ListLimits

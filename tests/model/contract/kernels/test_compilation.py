@@ -91,3 +91,15 @@ def test_read_only_source_locator_reads_existing_cache(tmp_path, monkeypatch):
         run_sample_kernel(tmp_path, PYTHONPATH=here) == "42 1.0 2 0"
     )  # numba's own way: not looked at
     assert run_sample_kernel(tmp_path, PYTHONPATH=here, **READ_ONLY_CACHE) == "42 1.0 2 2"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle"], ids=["empty", "garbage"])
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+def test_compile_kernel_with_unreadable_cache_compiles_again(tmp_path, suffix, content):
+    assert run_sample_kernel(tmp_path) == "42 1.0 2 0"
+    damaged = list((tmp_path / "__pycache__").glob(f"tiny.doubled-*.{suffix}"))
+    assert damaged
+    for path in damaged:
+        path.write_bytes(content)
+
+    assert run_sample_kernel(tmp_path) == "42 1.0 2 0"
