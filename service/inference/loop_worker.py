@@ -27,7 +27,7 @@ class LoopWorker:
 
     Even who finds nobody waiting waits for two turns of the loop: what came with its reply of the
     store is read by then, and shares the run instead of waiting for it (1,440 requests/s of four
-    connections, 1,180 with one turn, 990 alone; docs/experiments/profile-http-redis.md).
+    connections, 1,180 with one turn, 990 alone; loadtest/PROFILE.md).
 
     together: how many jobs may share a run.
     """

@@ -2,7 +2,8 @@
 
 A graph of a few hundred nodes spends half its time on what does not grow with the requests in it,
 and the code between its runs finds the caches full of the request before: four at a time take
-three quarters of the CPU of four (docs/experiments/profile-http-redis.md). Nobody waits for company: these are
+three quarters of the CPU of four (docs/experiments/profile-http-redis.md). Nobody
+waits for company: these are
 requests that wait anyway while another's run goes on. An answer is the same to the last bit,
 whoever shares its runs (tests/service/test_together.py).
 """

@@ -2,7 +2,7 @@
 
 A trick for the request path: while Redis looks a user up, the candidates are encoded. A task would
 do the same for another turn of the loop each way, its own context and 15 us. Measured 2026-11-22:
-1.15 and 1.08 times the requests/s of one and of four connections (docs/experiments/profile-http-redis.md).
+1.15 and 1.08 times the requests/s of one and of four connections (loadtest/PROFILE.md).
 """
 
 from __future__ import annotations

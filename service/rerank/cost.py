@@ -15,7 +15,7 @@ import numpy as np
 _FOLLOW = 0.05  # share of the way that one observation moves the pace
 _SLOWEST = 20.0
 _SPREAD = 1.5  # a plan leaves room: runs differ, and a plan that fails costs what it was to give
-_MORE = 0.65  # of a run alone is what each further request in it takes (docs/experiments/dynamic-batching.md)
+_MORE = 0.65  # of a run alone for each further request (docs/experiments/dynamic-batching.md)
 # Beyond these a shared run is slower than runs alone: what it works on leaves the caches
 # (docs/experiments/profile-http-redis.md).
 _MOST_CANDIDATES = 1000
