@@ -2,7 +2,7 @@
 
     python docker/lock_requirements.py              renew; versions stay where they fit
     python docker/lock_requirements.py --upgrade    the newest versions that fit
-    python docker/lock_requirements.py --check      1 when a lock file is not what the first would write
+    python docker/lock_requirements.py --check      1 when a lock file is out of date
 
 torch is left out: the trainer takes its CPU build from another index, by version. Where that is
 pip's usual place is said with --torch-index or --torch-wheels.

@@ -48,4 +48,4 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "/app/healthcheck.py"]
-ENTRYPOINT ["python", "-m", "service.main"]
+ENTRYPOINT ["python", "-m", "service.cli.main", "serve"]

@@ -40,7 +40,7 @@ class ParityReport:
     """How the graphs compare on the golden batch.
 
     off: largest difference of a probability, on lists that both propose.
-    same_lists: share of proposed lists that are equal.
+    equal_list_share: share of proposed lists that are equal.
     """
 
     max_probability_error: float

@@ -5,17 +5,17 @@ One connection, no concurrency: what a single caller sees of an idle service. Lo
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
+
+from typer import Exit, Option, echo
 
 _GRAPHS = ("generate", "evaluate")
 _TIMEOUT_S = 10.0
@@ -61,7 +61,7 @@ def _merge_candidates(taken: dict[str, list[Any]], offered: dict[str, Any]) -> N
 def measure_sequentially(
     base_url: str, requests: Sequence[dict[str, Any]], count: int
 ) -> list[dict[str, Any]]:
-    """Send `count` requests one after another; each answer gains `client_ms` and keeps its stages."""
+    """Responses to `count` requests sent one after another, each with its `client_ms`."""
     where = urlsplit(base_url)
     connection = http.client.HTTPConnection(where.netloc, timeout=_TIMEOUT_S)
     answers = []
@@ -93,32 +93,23 @@ def latency_table(responses: Sequence[dict[str, Any]]) -> list[str]:
     return [*lines, f"{len(responses)} answers, {degraded} degraded"]
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Console command."""
-    parser = argparse.ArgumentParser(prog="relist-latency", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the running service")
-    parser.add_argument("--requests", type=Path, required=True, help="requests.jsonl of a run")
-    parser.add_argument("--candidates", type=int, default=100, help="N (default: 100)")
-    parser.add_argument("--lists", type=int, default=8, help="K (default: 8)")
-    parser.add_argument("--count", type=int, default=2000, help="requests (default: 2000)")
-    parser.add_argument("--warmup", type=int, default=200, help="not counted (default: 200)")
-    given = parser.parse_args(argv)
-    with given.requests.open(encoding="utf-8") as lines:
-        logged = [json.loads(line)["request"] for line in lines]
-    requests = [
-        {**request, "num_lists": given.lists}
-        for request in resize_candidates(logged, given.candidates)
-    ]
+def latency(
+    requests: Annotated[Path, Option(help="File requests.jsonl of a run.")],
+    url: Annotated[str, Option(help="Address of the running service.")] = "http://127.0.0.1:8000",
+    candidates: Annotated[int, Option(min=1, help="Candidates of a request (N).")] = 100,
+    lists: Annotated[int, Option(min=1, help="Generated lists of a request (K).")] = 8,
+    count: Annotated[int, Option(min=1, help="Measured requests.")] = 2000,
+    warmup: Annotated[int, Option(min=0, help="Requests before, which are not counted.")] = 200,
+) -> None:
+    """Measure latency by stage with one request at a time against a running service."""
     try:
-        measure_sequentially(given.url, requests, given.warmup)
-        answers = measure_sequentially(given.url, requests, given.count)
-    except (UnexpectedStatus, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+        text = requests.read_text(encoding="utf-8")
+        logged = [json.loads(line)["request"] for line in text.split("\n") if line]
+        sent = [{**one, "num_lists": lists} for one in resize_candidates(logged, candidates)]
+        measure_sequentially(url, sent, warmup)
+        answers = measure_sequentially(url, sent, count)
+    except (UnexpectedStatus, OSError, ValueError) as error:
+        echo(f"relist latency: {error}", err=True)
+        raise Exit(1) from error
     for line in latency_table(answers):
-        sys.stdout.write(line + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        echo(line)

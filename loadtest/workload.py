@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.stage_latency import resize_candidates
+from model.contract.text_files import split_lines
 
 
 class WorkloadError(Exception):
@@ -71,7 +72,7 @@ def read_workload(path: Path, exponent: float, overrides: RequestOverrides) -> W
 def _read(path: Path) -> list[dict[str, Any]]:
     """Requests in wire format, candidates as columns."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = split_lines(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise WorkloadError(f"{path} cannot be read: {error.strerror}") from error
     requests = []

@@ -1,4 +1,4 @@
-"""Every knob of the process, read once by the composition root. Units are part of the name."""
+"""Every setting of the process, read once by the composition root. Units are part of the name."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     artifact_dir: Path = Field(description="artifact folder, or one with a `current` link to it")
-    candidate_dir: Path | None = Field(default=None, description="an artifact on trial")
-    candidate_share: float = Field(
-        default=0.0, ge=0, le=1, description="share of the users that the candidate serves"
+    canary_dir: Path | None = Field(default=None, description="artifact folder of a canary")
+    canary_share: float = Field(
+        default=0.0, ge=0, le=1, description="share of the users that the canary serves"
     )
-    candidate_shadow: bool = Field(
-        default=False, description="the candidate runs after each answer, for metrics only"
+    canary_shadow: bool = Field(
+        default=False, description="the canary runs after each answer, for metrics only"
     )
     redis_url: SecretStr = Field(
         default=SecretStr(MEMORY),
@@ -66,18 +66,11 @@ class Settings(BaseSettings):
     body_timeout_ms: int = Field(default=2000, gt=0)
     max_inflight: int = Field(default=16, ge=1)
     max_waiting: int = Field(default=48, ge=0)
-    drain_s: float = Field(default=0.0, ge=0, description="not ready but serving, after SIGTERM")
-    grace_s: float = Field(default=10.0, gt=0, description="for what is in flight, after that")
+    drain_s: float = Field(default=0.0, ge=0, description="after SIGTERM: not ready but serving")
+    grace_s: float = Field(default=10.0, gt=0, description="then: time for requests in flight")
 
-    inference: Literal["auto", "thread", "loop"] = Field(
-        default="auto",
-        description="where graphs run; auto: on the loop where a worker has less than 2 cores",
-    )
-    shared_runs: int = Field(
-        default=8,
-        ge=1,
-        le=16,
-        description="requests that wait together and may share a run of the graphs; 1: none",
+    max_batch_size: int = Field(
+        default=8, ge=1, le=16, description="requests that one run of the graphs may batch; 1: none"
     )
     api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
     admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")
@@ -86,10 +79,15 @@ class Settings(BaseSettings):
         pattern=r"^https?://\S+$",
         description="spans go here by OTLP/HTTP: http://collector:4318/v1/traces; needs [otel]",
     )
+    app_hook: str | None = Field(
+        default=None,
+        pattern=r"^[\w.]+:\w+$",
+        description="module:function that is called with the FastAPI application",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
-    def _budgets_nest(self) -> Self:
+    def _budgets_are_nested(self) -> Self:
         if self.feature_budget_ms >= self.request_budget_ms:
             raise ValueError("feature_budget_ms must be smaller than request_budget_ms")
         if self.request_budget_ms > self.max_budget_ms:
@@ -99,37 +97,37 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _addresses_are_apart(self) -> Self:
+    def _ports_are_distinct(self) -> Self:
         if self.workers > 1 and self.metrics_port is None:
             raise ValueError("several workers need metrics_port: each serves its own /metrics")
         if self.workers > 1 and self.admin_token is not None and self.admin_port is None:
             raise ValueError(
-                "several workers with admin_token need admin_port: on the shared port an order "
+                "several workers with admin_token need admin_port: on the shared port a command "
                 "would reach one worker only; worker i serves /admin on admin_port + i"
             )
-        taken = [self.port]
+        ports = [self.port]
         for base in (self.metrics_port, self.admin_port):
             if base is not None:
-                taken += range(base, base + self.workers)
-        if len(set(taken)) != len(taken):
+                ports += range(base, base + self.workers)
+        if len(set(ports)) != len(ports):
             raise ValueError("port, metrics_port and admin_port overlap")
         return self
 
     @model_validator(mode="after")
-    def _tokens_are_not_guessable(self) -> Self:
+    def _tokens_are_long_enough(self) -> Self:
         tokens = [*self.api_tokens, *([self.admin_token] if self.admin_token else [])]
         if any(len(token.get_secret_value()) < 16 for token in tokens):
             raise ValueError("a token has at least 16 characters")
         return self
 
     @model_validator(mode="after")
-    def _a_candidate_has_a_task(self) -> Self:
-        if (self.candidate_share > 0 or self.candidate_shadow) != (self.candidate_dir is not None):
-            raise ValueError("candidate_dir and candidate_share or candidate_shadow go together")
+    def _canary_has_a_use(self) -> Self:
+        if (self.canary_share > 0 or self.canary_shadow) != (self.canary_dir is not None):
+            raise ValueError("canary_dir and canary_share or canary_shadow go together")
         return self
 
     @model_validator(mode="after")
-    def _store_is_known(self) -> Self:
+    def _store_is_supported(self) -> Self:
         scheme = self.redis_url.get_secret_value().partition("://")[0]
         if scheme not in {"redis", "rediss", "unix", "memory"}:
             raise ValueError("redis_url starts with redis://, rediss://, unix:// or memory://")
@@ -140,7 +138,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _a_playground_has_requests(self) -> Self:
+    def _playground_has_requests(self) -> Self:
         if self.playground and self.requests_file is None:
             raise ValueError("playground needs requests_file: it shows real requests")
         return self
@@ -149,8 +147,8 @@ class Settings(BaseSettings):
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
         """Build from the process environment; an unknown RERANK_ variable is an error."""
         known = {PREFIX + name.upper() for name in cls.model_fields}
-        given = {name.upper() for name in environ}
-        unknown = sorted(n for n in given if n.startswith(PREFIX) and n not in known)
+        present = {name.upper() for name in environ}
+        unknown = sorted(n for n in present if n.startswith(PREFIX) and n not in known)
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(unknown)}")
         return cls()

@@ -12,7 +12,8 @@ from model.nets.generators.abstract_generator import Generator
 from model.nets.request_tensors import RequestTensors
 
 TABLE_ROWS = 60
-TOY_FIELDS = FieldLayout(  # id, a field of two values, one more; sessions: id, two values, clicked, converted
+# id, a field of two values, one more; sessions: id, two values, clicked, converted
+TOY_FIELDS = FieldLayout(
     num_embeddings=TABLE_ROWS,
     candidate=((0, 1), (1, 2), (3, 1)),
     session=((0, 1), (1, 2), (3, 1), (4, 1)),

@@ -1,4 +1,4 @@
-"""Writes the dashboards' JSON: `python -m docker.grafana.build_dashboards` from the root of the repository."""
+"""Write the dashboards' JSON: `python -m docker.grafana.build_dashboards` from the root."""
 
 from __future__ import annotations
 

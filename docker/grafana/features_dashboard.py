@@ -148,7 +148,8 @@ ITEM_PANELS = [
         description="In the last five minutes, by outcome; rejected ones: RelistItemTableRejected.",
         queries=[
             (
-                f"sum by (outcome) (increase(rerank_item_refreshes_total{{{TARGET_SELECTOR}}}[5m]))",
+                "sum by (outcome) "
+                f"(increase(rerank_item_refreshes_total{{{TARGET_SELECTOR}}}[5m]))",
                 "{{outcome}}",
             )
         ],

@@ -1,4 +1,4 @@
-"""The dashboard "Quality": what reranking does to lists, and what a canary artifact would do."""
+"""The dashboard "Quality": what reranking does to lists, and what a canary would do."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ CANARY_PANELS = [
     PanelSpec(
         title="Answers by artifact",
         unit="reqps",
-        description="Answers of the current artifact and of the canary.",
+        description="Who answers: current, or the canary for the users of its share.",
         queries=[(_ANSWERS, "{{artifact}}")],
         stacked=True,
     ),
@@ -126,7 +126,7 @@ CANARY_PANELS = [
     PanelSpec(
         title="p99 by artifact",
         unit="s",
-        description="Duration of answers, canary and current.",
+        description="Duration of answers, canary beside current.",
         queries=[
             (
                 histogram_quantile(0.99, REQUEST_DURATION, 'artifact!="none"', "artifact"),
@@ -151,7 +151,7 @@ CANARY_PANELS = [
     PanelSpec(
         title="Shadow runs",
         unit="ops",
-        description="Shadow runs of the canary; skipped: busy or no user features.",
+        description="Requests that the canary ran in shadow; skipped: busy, or no store.",
         queries=[(counter_rate("rerank_shadow_total", by="outcome"), "{{outcome}}")],
     ),
     PanelSpec(
@@ -170,7 +170,7 @@ CANARY_PANELS = [
 QUALITY_DASHBOARD = DashboardSpec(
     uid="relist-quality",
     title="Relist / Quality",
-    description="Are served lists better than input lists, for current and canary?",
+    description="Are the lists better than what came in, and would the canary's be?",
     rows=[
         ("Gain", GAIN_PANELS),
         ("Degradation", DEGRADATION_PANELS),

@@ -1,4 +1,6 @@
-"""Whether several requests in one run of the graphs would pay: `python -m export.bench.batching_benefit`.
+"""Measure what several requests in one graph run would gain.
+
+Run it with `python -m export.bench.batching_benefit`.
 
 Measures an artifact's graphs with 1, 2, 4 and 8 requests a run and replays a queue with the times.
 Stands here because it needs ONNX Runtime and an artifact, and no service: it decides whether the

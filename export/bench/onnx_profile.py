@@ -87,7 +87,7 @@ def profile_graph(
 def single_thread_options(
     optimization_level: ort.GraphOptimizationLevel | None = None,
 ) -> ort.SessionOptions:
-    """One thread, as the service runs graphs; `optimization_level` of optimization, None for the default."""
+    """Options for one thread, as in the service; `optimization_level` None is the default."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

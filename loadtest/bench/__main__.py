@@ -46,7 +46,7 @@ from model.contract.store.user_stream import read_user_stream
 from service.features.bulk_load import write_users_to_redis
 from service.features.embedded_redis import EmbeddedRedis
 from service.features.redis_clients import open_sync_redis_client
-from service.inference.artifact import resolve_folder
+from service.inference.artifact_reader import resolve_folder
 
 BENCH_PARTS = ("rounds", "latency", "sizes", "workers", "memory")
 
@@ -99,9 +99,7 @@ def run_throughput(stage: BenchContext, results: BenchResults) -> None:
     served = {stage.cores[0]}
     contenders = [
         relist_service(stage.artifact, stage.redis_url, served),
-        relist_service(
-            stage.artifact, stage.redis_url, served, "relist, worker thread", inference="thread"
-        ),
+        relist_service(stage.artifact, stage.redis_url, served, "relist, worker thread"),
         start_reference(stage.artifact, stage.redis_url, served),
         start_reference(stage.artifact, stage.redis_url, served, threads=1),
     ]

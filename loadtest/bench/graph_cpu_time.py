@@ -31,10 +31,11 @@ def with_cpu_time(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    from service.inference.session import DirectSession
+    import onnxruntime as ort
 
-    DirectSession.run = with_cpu_time(DirectSession.run)  # type: ignore[method-assign]
+    ort.InferenceSession.run = with_cpu_time(ort.InferenceSession.run)
     Gauge(GRAPH_CPU_METRIC, "CPU time inside ONNX Runtime").set_function(lambda: _spent[0])
-    from service.main.cli import main
+    from service.cli.main import main
 
-    sys.exit(main())
+    sys.argv[1:1] = ["serve"]
+    main()

@@ -23,7 +23,7 @@ from loadtest.bench.machine import (
     process_cpu_seconds,
     run_queue_wait_seconds,
 )
-from service.main.cli import bind
+from service.server.sockets import listen
 
 _START_S = 60.0
 
@@ -88,7 +88,7 @@ class MeasuredService:
         return float(found[0].split()[1]) if found else None
 
     def _start(self) -> subprocess.Popen[bytes]:
-        with bind("127.0.0.1", 0) as listening:
+        with listen("127.0.0.1", 0) as listening:
             self.port = listening.getsockname()[1]
             return self._launch((listening.fileno(),))
 
@@ -141,11 +141,11 @@ class MultiWorkerService(MeasuredService):
 
     def __init__(self, artifact: Path, redis_url: str, cores: Collection[int], count: int) -> None:
         self._count = count
-        with bind("127.0.0.1", 0) as free:  # and `count` more after it, most likely free too
+        with listen("127.0.0.1", 0) as free:  # and `count` more after it, most likely free too
             port = free.getsockname()[1]
         super().__init__(
             f"ours, {count} workers",
-            ["-m", "service.main"],
+            ["-m", "service.cli.main", "serve"],
             cores,
             artifact_dir=artifact,
             redis_url=redis_url,

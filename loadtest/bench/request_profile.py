@@ -17,46 +17,43 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import uvloop
+from fastapi import FastAPI
 
 from loadtest.bench.bench_settings import DEFAULT_CANDIDATES, DEFAULT_LISTS
+from loadtest.bench.inline_executor import InlineExecutor
 from loadtest.bench.request_bodies import WIRE_FORMS, build_bodies, read_logged_requests
 from model.contract.encoding.encoder import FeatureEncoder
-from service.api.admission import Admission
-from service.api.rerank import Door, RerankEndpoint
-from service.api.tokens import Tokens
 from service.features.memory_user_store import MemoryUserStore
-from service.inference.artifact import read_artifact
-from service.inference.loop_worker import LoopWorker
-from service.inference.session import DirectSession
+from service.inference.artifact_reader import read_artifact
 from service.rerank import warmup
-from service.rerank.limits import Limits
-from service.rerank.model import Model, ModelHolder
-from service.rerank.ports import ItemHolder
+from service.rerank.artifact_slot import ArtifactSlot, ItemTableSlot, ServingModel
+from service.rerank.request_limits import RequestLimits
 from service.rerank.reranker import Reranker
+from tests.service.applications import rerank_app
 
 # module, name as it is looked up there, what to call it
 PROFILED_STEPS = (
-    ("service.api.rerank", "parse_request", "parse the body"),
+    ("service.api.routes.rerank", "parse_request", "parse the body"),
     ("service.rerank.reranker", "read_user", "read and unpack the user (memory)"),
     ("service.rerank.reranker", "encode_candidates", "encode: candidates"),
-    ("service.rerank.tasks", "encode_user", "encode: user"),
-    ("service.rerank.tasks", "encode_sessions", "encode: sessions"),
-    ("service.rerank.tasks", "compile_rules", "encode: rules"),
-    ("service.rerank.reranker", "build_task", "encode: remainder"),
-    ("service.rerank.search", "request_noise", "noise"),
-    ("service.rerank.search", "lawful", "check the lists"),
-    ("service.rerank.search", "compute_rewards", "reward"),
-    ("service.rerank.search", "select_with_scores", "select the list"),
-    ("service.rerank.reranker", "search", "search: remainder"),
+    ("service.rerank.search_request_builder", "encode_user", "encode: user"),
+    ("service.rerank.search_request_builder", "encode_sessions", "encode: sessions"),
+    ("service.rerank.search_request_builder", "compile_rules", "encode: rules"),
+    ("service.rerank.reranker", "build_search_request", "encode: remainder"),
+    ("service.rerank.list_search", "request_noise", "noise"),
+    ("service.rerank.list_search", "feasible", "check the lists"),
+    ("service.rerank.list_search", "compute_rewards", "reward"),
+    ("service.rerank.list_search", "select_with_scores", "select the list"),
+    ("service.rerank.reranker", "search_lists", "search: remainder"),
     ("service.inference.graphs", "OrtRun._run", "call ONNX Runtime: feeds, metrics"),
     ("service.rerank.reranker", "write_answer", "write the answer"),
     ("service.rerank.reranker", "count_quality", "metrics: quality"),
     ("service.rerank.reranker", "_count", "metrics: counts"),
-    ("service.api.rerank", "json.encode", "answer to JSON"),
-    ("service.api.rerank", "RerankEndpoint.__call__", "HTTP, admission, stage metrics: remainder"),
+    ("service.api.routes.rerank", "json.encode", "answer to JSON"),
+    ("service.api.routes.rerank", "RerankEndpoint.answer", "admission, stage metrics: the rest"),
 )
 GRAPH_STEP = "ONNX Runtime"
 
@@ -104,27 +101,20 @@ class TimedSession:
         self.run = clockwork.wrap(GRAPH_STEP, session.run)
 
 
-def build_profiled_endpoint(folder: Path, users: Path, timer: StepTimer) -> RerankEndpoint:
+def build_profiled_endpoint(folder: Path, users: Path, timer: StepTimer) -> FastAPI:
     """Everything between the HTTP server and the graphs."""
     artifact = read_artifact(folder)
     manifest = artifact.manifest
-    models = ModelHolder()
+    models = ArtifactSlot()
     run = artifact.graphs.bind()
-    cost = warmup.measure(run, manifest, DEFAULT_CANDIDATES)
-    graphs = artifact.graphs.counted_as("current")
+    latency = warmup.measure_search_latency(run, manifest, DEFAULT_CANDIDATES)
+    graphs = artifact.graphs.with_role("current")
     timed = {name: TimedSession(own, timer) for name, own in graphs.sessions.items()}
-    graphs.sessions = cast(dict[str, DirectSession], timed)
+    graphs.sessions = dict(timed)
     store = MemoryUserStore.from_file(users, schema_hash=manifest.schema_hash)
-    encoder, items = FeatureEncoder(manifest.features), ItemHolder(artifact.items)
-    models.swap(Model(manifest, encoder, graphs, items, store, cost))
-    door = Door(
-        admission=Admission(max_inflight=4, max_waiting=4),
-        tokens=Tokens([], open_without=True),
-        max_body_bytes=1 << 20,
-        body_timeout_ms=2000,
-        clock=time.monotonic,
-    )
-    return RerankEndpoint(Reranker(models, LoopWorker(), Limits()), door)
+    encoder, items = FeatureEncoder(manifest.features), ItemTableSlot(artifact.items)
+    models.swap(ServingModel(manifest, encoder, graphs, items, store, latency))
+    return rerank_app(Reranker(models, InlineExecutor(), RequestLimits()))
 
 
 def instrument_steps(timer: StepTimer) -> None:
@@ -137,7 +127,7 @@ def instrument_steps(timer: StepTimer) -> None:
         setattr(owner, last, timer.wrap(name, getattr(owner, last)))
 
 
-async def post_in_process(endpoint: RerankEndpoint, raw: bytes) -> None:
+async def post_in_process(endpoint: FastAPI, raw: bytes) -> None:
     """One request through the application's interface."""
     came = asyncio.Event()
 
@@ -152,11 +142,18 @@ async def post_in_process(endpoint: RerankEndpoint, raw: bytes) -> None:
             raise RuntimeError(f"answered {message['status']}")
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
-    await endpoint({"type": "http", "headers": headers}, receive, send)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/rerank",
+        "query_string": b"",
+        "headers": headers,
+    }
+    await endpoint(scope, receive, send)
 
 
 async def profile_requests(
-    endpoint: RerankEndpoint, bodies: Sequence[bytes], timer: StepTimer, count: int
+    endpoint: FastAPI, bodies: Sequence[bytes], timer: StepTimer, count: int
 ) -> dict[str, float]:
     """Median microseconds a request of each step."""
     found: dict[str, list[float]] = defaultdict(list)

@@ -17,10 +17,10 @@ _MIXED = 8  # connections a worker: they are shared out by chance
 
 @dataclass(frozen=True, slots=True)
 class WorkerScaling:
-    """Requests a second of one and of two, a value a round.
+    """Requests a second of one process and of two workers, a value a round.
 
-    cpu_ratios: the same ratio with the load generator's and the store's share of the cores taken off.
-    shares: part of the two workers' CPU time that the busier one had.
+    cpu_ratios: the same ratio by the workers' CPU time, without that of the load and the store.
+    busier_worker_shares: part of the two workers' CPU time that the busier one had.
     """
 
     one_process: list[float]

@@ -1,4 +1,5 @@
-"""Rerankers of the field behind one interface, to be compared with ours. Never served or exported.
+"""Published rerankers behind one interface, for benchmarks. Not served and not exported.
 
-`ranker.py` says what a method is, `registry.py` names them all. Shape letters as in `model.nets`.
+`ranker.py` defines the interface, `registry.py` lists the methods. Shape letters as in
+`model.nets`.
 """

@@ -1,6 +1,6 @@
-"""Train any learned method by the shared loop: same epochs, patience, batch and step for all.
+"""Trains learned baselines by the shared loop with the settings of the evaluator.
 
-The settings are the evaluator's own (`EvaluatorTrainingConfig`), so nobody is tuned more than ours.
+All methods share epochs, patience, batch size and learning rate (`EvaluatorTrainingConfig`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from model.training.ema import ema_weights, update_ema
 from model.training.trainer import EpochMetrics, run_training, settings_text
 
 Net = TypeVar("Net", bound=LearnedRanker)
-_SAME_DRAWS = 0  # validation draws the same noise every epoch, so that epochs compare
+_VALIDATION_SEED = 0  # same noise in every epoch, so that losses are comparable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineRunOptions:
-    """How and where a method is trained.
+    """Training settings and output folder of a method.
 
-    training: epochs, patience, step size, seed.
-    folder: receives best.pt, last.pt and curves.
-    depends_on: names what else the result depends on (say, the evaluator that teaches it).
+    Attributes:
+        training: epochs, patience, learning rate, seed.
+        folder: receives `best.pt`, `last.pt` and `epochs.jsonl`.
+        device: torch device.
+        extra_identity: further inputs that the result depends on, such as the evaluator.
     """
 
     training: EvaluatorTrainingConfig
@@ -43,18 +45,18 @@ class BaselineRunOptions:
 
 
 class BaselineTask:
-    """One learned method as a task of the loop."""
+    """Task of the training loop that trains one learned method."""
 
     monitor = "loss"
 
     def __init__(
-        self, title: str, net: LearnedRanker, options: BaselineRunOptions, gatherer: BatchLoader
+        self, title: str, net: LearnedRanker, options: BaselineRunOptions, loader: BatchLoader
     ) -> None:
-        self.title, self.net, self.gatherer = title, net, gatherer
+        self.title, self.net, self.loader = title, net, loader
         self.training, self.folder = options.training, options.folder
         training = options.training
         self.rng = torch.Generator().manual_seed(training.seed)
-        self._train = torch.from_numpy(gatherer.tables.part_rows(TRAIN))
+        self._train = torch.from_numpy(loader.tables.part_rows(TRAIN))
         tables = [p for name, p in net.named_parameters() if name.endswith("embedding.weight")]
         rest = [p for name, p in net.named_parameters() if not name.endswith("embedding.weight")]
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
@@ -67,19 +69,19 @@ class BaselineTask:
             ],
             lr=training.lr,
         )
-        self._validation = torch.from_numpy(gatherer.tables.part_rows(VALIDATION))
+        self._validation = torch.from_numpy(loader.tables.part_rows(VALIDATION))
 
     def train_rows(self) -> Tensor:
         """Rows of the training part."""
         return self._train
 
     def batch_size(self) -> int:
-        """As the evaluator's: by the size of the log."""
+        """Batch size for the number of training lists."""
         return self.training.batch_size(len(self._train))
 
     def train_step(self, rows: Tensor, progress: float) -> EpochMetrics:
-        """One step of Adam on the method's own loss."""
-        batch = self.gatherer.gather(
+        """One AdamW step on the loss of the method."""
+        batch = self.loader.gather(
             rows,
             prefix_share=self.training.prefix_share,
             unknown_share=self.training.unknown_share,
@@ -94,20 +96,20 @@ class BaselineTask:
         return {"loss": loss.item()}
 
     def validate(self) -> EpochMetrics:
-        """Mean validation loss over later lists, of the averaged weights."""
+        """Mean loss over the validation part with the averaged weights."""
         with ema_weights(self.optimizer):
-            return {"loss": self._later_loss()}
+            return {"loss": self._validation_loss()}
 
-    def _later_loss(self) -> float:
-        rng = torch.Generator().manual_seed(_SAME_DRAWS)
+    def _validation_loss(self) -> float:
+        rng = torch.Generator().manual_seed(_VALIDATION_SEED)
         total, size = 0.0, self.training.max_batch_size
-        for at in range(0, len(self._validation), size):
-            batch = self.gatherer.gather(self._validation[at : at + size])
+        for start in range(0, len(self._validation), size):
+            batch = self.loader.gather(self._validation[start : start + size])
             total += self.net.validation_loss(batch, rng).item() * len(batch.rows)
         return total / max(1, len(self._validation))
 
     def save_best_checkpoint(self, numbers: EpochMetrics) -> None:
-        """Write best.pt, with the averaged weights."""
+        """Write `best.pt` with the averaged weights."""
         with ema_weights(self.optimizer):
             write_state(self.folder / BEST_FILE, {"net": self.net.state_dict()})
 
@@ -115,13 +117,15 @@ class BaselineTask:
 def fit_baseline(
     name: str, build_net: Callable[[], Net], tables: LogTables, options: BaselineRunOptions
 ) -> Net:
-    """Train a method and return it with the weights of its best epoch; a finished run is reused.
+    """Train a method and return it with the weights of its best epoch.
+
+    A finished run in the folder with the same identity is read instead.
 
     Args:
-        name: of the method; stands in progress and curves.
-        make: builds the net; its initial weights follow from the seed of the training.
-        tables: of the log.
-        run: how and where.
+        name: name of the method in progress messages and identity.
+        build_net: builds the network; the training seed determines its initial weights.
+        tables: tables of the log.
+        options: training settings and folder.
     """
     training = options.training
     with torch.random.fork_rng(devices=[]):
@@ -129,9 +133,10 @@ def fit_baseline(
         net = build_net().to(options.device)
     task = BaselineTask(name, net, options, BatchLoader(tables, options.device))
     shapes = [(key, tuple(value.shape)) for key, value in net.state_dict().items()]
-    built = hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
+    shape_digest = hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
     identity = (
-        f"{name} {tables.fingerprint} {settings_text(training)} {built} {options.extra_identity}"
+        f"{name} {tables.fingerprint} {settings_text(training)} {shape_digest} "
+        f"{options.extra_identity}"
     )
     run_training(
         task, options.folder, epochs=training.epochs, patience=training.patience, run_id=identity

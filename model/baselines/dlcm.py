@@ -1,13 +1,13 @@
-"""DLCM: a recurrent net reads the incoming list from its end to its top, then scores each item.
+"""DLCM: a GRU reads the input list from last to first, then each item is scored.
 
 "Learning a Deep Listwise Context Model for Ranking Refinement" (Ai et al., SIGIR 2018,
 arXiv 1804.05936):
 
-    o_N .. o_1, s = GRU(x_N .. x_1)                 from the last place to the first
-    phi_i = v . (o_i * tanh(W s + b))               * by element
+    o_N .. o_1, s = GRU(x_N .. x_1)                 from the last position to the first
+    phi_i = v . (o_i * tanh(W s + b))               elementwise product
     loss  = attention rank loss: cross-entropy of softmax(phi) against the labels' attention
 
-Departure: all N candidates are read, and the loss runs over the shown ones, which have labels.
+Departure: the GRU reads all N candidates; the loss uses the shown ones, which have labels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from model.nets.request_tensors import RequestTensors
 
 
 class Dlcm(ScoringRanker):
-    """Local context by a GRU."""
+    """Listwise scorer with a GRU as context model."""
 
     def __init__(self, size: NetDimensions) -> None:
         super().__init__()
@@ -35,13 +35,15 @@ class Dlcm(ScoringRanker):
 
     def scores(self, request: RequestTensors) -> Tensor:
         """See `ScoringRanker.scores`."""
-        back = _reversed_indices(request.cand_valid).unsqueeze(-1)  # (B, N, 1)
+        reversal = _reversed_indices(request.cand_valid).unsqueeze(-1)  # (B, N, 1)
         tokens = self.tokens(request)
-        read, _ = self.gru(tokens.gather(1, back.expand_as(tokens)))
+        encoded, _ = self.gru(tokens.gather(1, reversal.expand_as(tokens)))
         last = (request.cand_valid.sum(dim=1) - 1).clamp(min=0)
-        summary = read[torch.arange(len(last), device=last.device), last]  # (B, hidden)
-        own = read.gather(1, back.expand_as(read))  # turning twice restores the places
-        return self.out(own * torch.tanh(self.context_projection(summary)).unsqueeze(1)).squeeze(-1)
+        summary = encoded[torch.arange(len(last), device=last.device), last]  # (B, hidden)
+        outputs = encoded.gather(1, reversal.expand_as(encoded))  # reversed back
+        return self.out(
+            outputs * torch.tanh(self.context_projection(summary)).unsqueeze(1)
+        ).squeeze(-1)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Attention rank loss over the shown slots."""
@@ -49,7 +51,7 @@ class Dlcm(ScoringRanker):
 
 
 def _reversed_indices(valid: Tensor) -> Tensor:
-    """(B, N) places that turn the valid ones around and leave padding at the end."""
+    """(B, N) indices that reverse the valid candidates and leave padding last."""
     count = valid.sum(dim=1, keepdim=True)
     place = torch.arange(valid.shape[1], device=valid.device).expand(valid.shape)
     return torch.where(place < count, count - 1 - place, place)

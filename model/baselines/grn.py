@@ -1,16 +1,16 @@
-"""GRN: a pointer network taught by what the evaluator says of the lists that it writes.
+"""GRN: a pointer network trained by policy gradient with the rewards of the evaluator.
 
 "GRN: Generative Rerank Network for Context-wise Recommendation" (Feng et al., 2021,
 arXiv 2104.00860):
 
-    E    = bidirectional LSTM and self-attention over the pool; a decoder points at item after item
+    E    = bidirectional LSTM and self-attention over the candidates; a decoder points at items
     r_j  = self reward + differential reward
-         = worth_j(L) + sum_{i != j} (worth_i(L) - worth_i(L without j))
-    loss = - sum_j r_j log p_j                      for lists that the policy samples
+         = reward_j(L) + sum_{i != j} (reward_i(L) - reward_i(L without j))
+    loss = - sum_j r_j log p_j                      for lists sampled from the policy
 
-Departures: the evaluator is the report's own, the same that teaches our generator (the paper trains
-one of its design first); r_j is taken minus its mean over the batch, which leaves the expected
-gradient and lowers its noise; both rewards weigh the same.
+Departures: the evaluator is the one that trains the Relist generator (the paper trains another
+architecture); the batch mean of r_j is subtracted as a baseline that lowers the variance of the
+gradient; both rewards have the same weight.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from model.nets.request_tensors import RequestTensors
 
 
 class Grn(LearnedRanker):
-    """The pointer network with policy gradients."""
+    """Pointer network with policy gradients."""
 
     def __init__(self, size: NetDimensions, evaluator: FrozenEvaluator) -> None:
         super().__init__()
@@ -40,18 +40,18 @@ class Grn(LearnedRanker):
         self.evaluator = evaluator
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Policy gradient on one sampled list a request."""
+        """Policy gradient of one sampled list a request."""
         request = batch.request
         (b, n), m = request.cand_valid.shape, request.slot_valid.shape[1]
-        made = self._write_lists(
+        written = self._write_lists(
             request, standard_gumbel((b, 1, m, n), rng).to(request.cand_valid.device)
         )
-        lists = made.lists[:, 0]
+        lists = written.lists[:, 0]
         reward = self.evaluator.marginal_rewards(request, lists)
         valid = request.slot_valid
         mean = (reward * valid).sum(dim=0) / valid.sum(dim=0).clamp(min=1)
         log_p = (
-            masked_log_softmax(made.logits, made.available)[:, 0]
+            masked_log_softmax(written.logits, written.available)[:, 0]
             .gather(2, lists.unsqueeze(-1))
             .squeeze(-1)
         )
@@ -59,7 +59,7 @@ class Grn(LearnedRanker):
 
     @torch.no_grad()
     def validation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Minus the mean reward of list 0: the policy gradient's loss does not compare epochs."""
+        """Minus the mean reward of list 0, which unlike the loss is comparable between epochs."""
         lists = self.propose(batch.request, 1, rng)
         return -self.evaluator.mean_rewards(batch.request, lists).mean()
 

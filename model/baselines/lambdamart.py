@@ -2,8 +2,8 @@
 
 "From RankNet to LambdaRank to LambdaMART: An Overview" (Burges, MSR-TR-2010-82): for a clicked
 item i and an unclicked j of one list, lambda_ij = sigmoid(s_j - s_i) |change in NDCG when i and j
-swap|; each tree fits the sums of lambdas. Trees cannot embed sessions, so past items with the same
-value are counted for them. Departures: none in the method, which is the library's `lambdarank`.
+swap|; each tree fits the sums of lambdas. Trees cannot embed sessions, so they get counts of past
+items with the same value. Departures: none; the method is `lambdarank` of LightGBM.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from model.data.tables.log_tables import LogTables
 from model.data.tables.split import TRAIN, VALIDATION
 from model.nets.request_tensors import RequestTensors
 
-_ROWS_AT_ONCE = 1024
+_BATCH_SIZE = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaMartSettings:
-    """How the trees grow; the number of trees is chosen on validation."""
+    """Settings of the trees; early stopping on validation NDCG chooses their number."""
 
     num_trees: int = 500
     patience: int = 30
@@ -40,25 +40,28 @@ class LambdaMartSettings:
 
 
 class LambdaMart:
-    """The trees and the table they read."""
+    """Ranker that scores candidates with boosted trees."""
 
     def __init__(self, booster: lightgbm.Booster, features: TreeFeatures) -> None:
         self._booster, self._features = booster, features
 
     @classmethod
     def fit(cls, tables: LogTables, settings: LambdaMartSettings, folder: Path) -> LambdaMart:
-        """Grow trees on the training part, as many as the validation part likes.
+        """Train trees on the training part, with early stopping on the validation part.
 
-        The trees are kept in the folder; those of the same log and settings are only read.
+        The trees are saved in the folder; trees of the same log and settings are read instead.
         """
         features = TreeFeatures(tables.schema)
-        kept, identity = folder / "trees.txt", f"{tables.fingerprint} {settings}"
-        if kept.exists() and (folder / "identity.txt").read_text(encoding="utf-8") == identity:
-            return cls(lightgbm.Booster(model_file=kept), features)
+        model_file, identity = folder / "trees.txt", f"{tables.fingerprint} {settings}"
+        if (
+            model_file.exists()
+            and (folder / "identity.txt").read_text(encoding="utf-8") == identity
+        ):
+            return cls(lightgbm.Booster(model_file=model_file), features)
         booster = _train_booster(tables, settings, features)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "identity.txt").write_text(identity, encoding="utf-8")
-        booster.save_model(kept)
+        booster.save_model(model_file)
         return cls(booster, features)
 
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
@@ -78,9 +81,9 @@ class LambdaMart:
 def _train_booster(
     tables: LogTables, settings: LambdaMartSettings, features: TreeFeatures
 ) -> lightgbm.Booster:
-    gatherer = BatchLoader(tables)
-    train = _shown_dataset(gatherer, features, tables.part_rows(TRAIN))
-    later = _shown_dataset(gatherer, features, tables.part_rows(VALIDATION), reference=train)
+    loader = BatchLoader(tables)
+    train = _shown_dataset(loader, features, tables.part_rows(TRAIN))
+    validation = _shown_dataset(loader, features, tables.part_rows(VALIDATION), reference=train)
     return lightgbm.train(
         {
             "objective": "lambdarank",
@@ -98,24 +101,24 @@ def _train_booster(
         },
         train,
         num_boost_round=settings.num_trees,
-        valid_sets=[later],
+        valid_sets=[validation],
         callbacks=[lightgbm.early_stopping(settings.patience, verbose=False)],
     )
 
 
 def _shown_dataset(
-    gatherer: BatchLoader,
+    loader: BatchLoader,
     features: TreeFeatures,
     rows: NDArray[np.int64],
     reference: lightgbm.Dataset | None = None,
 ) -> lightgbm.Dataset:
-    """Shown items with their clicks, list by list."""
+    """Features and clicks of shown items, grouped by list."""
     tables, labels, groups = [], [], []
-    for at in range(0, len(rows), _ROWS_AT_ONCE):
-        batch = gatherer.gather(rows[at : at + _ROWS_AT_ONCE])
+    for start in range(0, len(rows), _BATCH_SIZE):
+        batch = loader.gather(rows[start : start + _BATCH_SIZE])
         valid = batch.request.slot_valid.numpy()
-        every = features.feature_table(batch.request)
-        table = np.take_along_axis(every, batch.shown.numpy()[..., None], axis=1)
+        all_features = features.feature_table(batch.request)
+        table = np.take_along_axis(all_features, batch.shown.numpy()[..., None], axis=1)
         tables.append(table[valid])
         labels.append(batch.clicks.numpy()[valid].astype(np.int32))
         groups.append(valid.sum(axis=1))

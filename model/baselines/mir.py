@@ -1,4 +1,4 @@
-"""MIR: the candidate set meets the user's history, item by item and field by field.
+"""MIR: attention between the candidate set and the history, by items and by fields.
 
 "Multi-Level Interaction Reranking with User Behavior History" (Xi et al., SIGIR 2022,
 arXiv 2204.09370):
@@ -6,13 +6,13 @@ arXiv 2204.09370):
     V = self-attention over the candidates (a set)       S = recurrent net over past items (a list)
     A = V W_i S^T + sum_fg x_f W_fg p_g^T                affinity of items and of fields
     A = A * exp(-theta_u age)                            personal decay: theta from the user
-    V' = tanh(V W_v + softmax(A) (S W_s))                candidates, as history sees them
-    s' = sum_p b_p tanh(S W_s + softmax(A^T) (V W_v))_p  history, as the candidates see it
+    V' = tanh(V W_v + softmax(A) (S W_s))                candidates in the context of the history
+    s' = sum_p b_p tanh(S W_s + softmax(A^T) (V W_v))_p  history in the context of the candidates
     score = MLP(V | V' | s')                             loss = binary cross-entropy
 
 Departures: one direction of the recurrent net; affinities pass a softmax where the paper's
-co-attention only a tanh, so that lists and histories of any length weigh alike; all N candidates
-are read and the loss runs over the shown ones.
+co-attention has only a tanh, so that the length of lists and histories has no effect; the net
+reads all N candidates and the loss uses the shown ones.
 """
 
 from __future__ import annotations
@@ -57,20 +57,25 @@ class Mir(ScoringRanker):
         items = self.candidate_attention(
             self.tokens(request, user), request.cand_valid
         )  # (B, N, hidden)
-        raw, there = self._oldest_first(request)  # (B, P, Fs * D), (B, P)
-        history, _ = self.history_encoder(self.past_item_projection(raw) * there.unsqueeze(-1))
-        affinity = self._field_affinity(request, raw) + self._item_affinity(items, history)
-        affinity = affinity * self._personal_decay(user, there).unsqueeze(1)
-        theirs, ours = self.history_projection(history), self.candidate_projection(items)
-        seen = torch.tanh(ours + masked_softmax(affinity, there.unsqueeze(1)) @ theirs)
-        turned = masked_softmax(affinity.transpose(1, 2), request.cand_valid.unsqueeze(1))
-        back = torch.tanh(theirs + turned @ ours)  # (B, P, hidden)
-        weight = masked_softmax(self.history_pooling(back).squeeze(-1), there)
-        summary = (weight.unsqueeze(1) @ back).expand(-1, items.shape[1], -1)
-        return self.score(torch.cat([items, seen, summary], dim=-1))
+        past, past_valid = self._oldest_first(request)  # (B, P, Fs * D), (B, P)
+        history, _ = self.history_encoder(
+            self.past_item_projection(past) * past_valid.unsqueeze(-1)
+        )
+        affinity = self._field_affinity(request, past) + self._item_affinity(items, history)
+        affinity = affinity * self._personal_decay(user, past_valid).unsqueeze(1)
+        history_keys = self.history_projection(history)
+        candidate_keys = self.candidate_projection(items)
+        in_history = torch.tanh(
+            candidate_keys + masked_softmax(affinity, past_valid.unsqueeze(1)) @ history_keys
+        )
+        attention = masked_softmax(affinity.transpose(1, 2), request.cand_valid.unsqueeze(1))
+        in_candidates = torch.tanh(history_keys + attention @ candidate_keys)  # (B, P, hidden)
+        weight = masked_softmax(self.history_pooling(in_candidates).squeeze(-1), past_valid)
+        summary = (weight.unsqueeze(1) @ in_candidates).expand(-1, items.shape[1], -1)
+        return self.score(torch.cat([items, in_history, summary], dim=-1))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Mean over shown slots."""
+        """Mean binary cross-entropy over shown slots."""
         return pointwise_loss(gather_shown(self.scores(batch.request), batch), batch)
 
     def _item_affinity(self, items: Tensor, history: Tensor) -> Tensor:
@@ -83,14 +88,14 @@ class Mir(ScoringRanker):
         return self.field_affinity(x) @ raw.transpose(1, 2)
 
     def _personal_decay(self, user: Tensor, there: Tensor) -> Tensor:
-        """(B, P), 1 for the newest item and less for older ones."""
+        """(B, P), 1 for the newest past item, smaller for older ones."""
         count = there.sum(dim=1, keepdim=True)
         age = count - 1 - torch.arange(there.shape[1], device=there.device)
         share = age.clamp(min=0) / count.clamp(min=1)
         return torch.exp(-functional.softplus(self.decay(user)) * share)
 
     def _oldest_first(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
-        """Past items in time order, those that exist first: embedded (B, P, Fs * D), and which."""
+        """Past items, oldest first and padding last: (B, P, Fs * D), and their mask (B, P)."""
         sessions = request.sessions.flip(1).flatten(1, 2)
         there = request.sess_valid.flip(1).flatten(1, 2)
         order = there.to(torch.int8).argsort(dim=1, descending=True, stable=True)

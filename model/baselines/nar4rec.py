@@ -1,18 +1,18 @@
-"""NAR4Rec: all slots at once, by a candidate x slot matrix.
+"""NAR4Rec: decodes all slots from one candidate x slot matrix.
 
 "Non-autoregressive Generative Models for Reranking Recommendation" (Ren et al., KDD 2024,
 arXiv 2402.06871):
 
-    X = self-attention over the pool                     T = slots: learned positions that look at
-                                                         each other and at X
-    p_t(k) = softmax_k(x_k . t_t / sqrt(d))              every slot by itself
+    X = self-attention over the candidates               T = learned slot embeddings with attention
+                                                         to each other and to X
+    p_t(k) = softmax_k(x_k . t_t / sqrt(d))              independent for each slot
     loss = - sum_t log p_t(y_t)           for a list with good feedback (likelihood)
            - sum_t log(1 - p_t(y_t))      for a list with poor feedback (unlikelihood)
     contrastive decoding, slot by slot:  (1 - a) p_t(k) - a max_{j chosen} cosine(x_k, x_j)
 
-Candidates that are taken are masked. Departures: good feedback is a click share above that of the
-batch (the paper has a threshold on its own utility); the evaluator that chooses among lists is the
-report's, the same for every method.
+Chosen candidates are masked. Departures: good feedback is a click share above that of the batch
+(the paper uses a threshold on its utility); the evaluator that selects among lists is the one of
+the benchmark, the same for every method.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _MIN_PROBABILITY = 1e-6
 
 
 class Nar4Rec(LearnedRanker):
-    """Matching of candidates to slots, and decoding that keeps items apart."""
+    """Matches candidates to slots; decoding penalizes similar items."""
 
     def __init__(self, size: NetDimensions, *, similarity_penalty: float = 0.1) -> None:
-        """Args: size of the net; apart: a, weight of the similarity to items already chosen."""
+        """Args: size of the net; similarity_penalty: weight a of the similarity to chosen items."""
         super().__init__()
         self.similarity_penalty = similarity_penalty
         self.tokens = CandidateEncoder(size)

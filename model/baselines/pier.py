@@ -1,20 +1,20 @@
-"""PIER: many permutations, pruned by a hash of the user's interest, and a net that judges the rest.
+"""PIER: samples permutations, prunes them by a hash of user interest, scores the rest.
 
 "PIER: Permutation-Level Interest-Based End-to-End Re-ranking Framework in E-commerce" (Shi et al.,
 KDD 2023, arXiv 2302.03487):
 
-    v(L)   = sum_j x_j * w_j                        items weighted by place, so that order counts
+    v(L)   = sum_j x_j * w_j                        items weighted by position
     h(v)   = sign(v R)                              SimHash: random directions R
     FPSM   keeps the permutations with the smallest Hamming distance between h(v(L)) and the hashes
-           of what the user clicked in past lists, recent lists counting more
+           of clicked items in past lists; recent lists have more weight
     OCPM   attention among the slots and to the past -> p_click by slot; the best sum is served
     loss   = BCE of OCPM on shown lists + share * contrastive loss, which pulls the interest towards
-           the permutation that OCPM likes best among some drawn ones
+           the sampled permutation with the highest OCPM score
 
-Departures: permutations are not all enumerated; `sampled_requests` of them come from Plackett-Luce noise
-around the incoming order, the same noise for every request. A user without past clicks is at equal
-distance from all and keeps the first of the draw, the input list among them. Places weigh by
-products, because with sums all orders of the same items would have one hash. List 0 is OCPM's.
+Departures: permutations are not enumerated; `num_sampled` of them are drawn with Plackett-Luce
+noise around the input order, with the same noise for every request. Without past clicks all
+distances are equal, and the first samples are kept, including the input list. Position weights
+are products, because sums would give all orders of the same items one hash.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from model.data.tables.batches import Batch
 from model.nets.blocks.layers import Dense, gather_lists
 from model.nets.request_tensors import RequestTensors
 
-_CONTRASTIVE_SAMPLES = 8  # drawn permutations of the contrastive loss
-_TAU = 0.1  # its temperature
-_NUM_FEEDBACK_FIELDS = 2  # session fields that candidates lack, at the end
+_CONTRASTIVE_SAMPLES = 8  # permutations sampled by the contrastive loss
+_TAU = 0.1  # temperature of the contrastive loss
+_NUM_FEEDBACK_FIELDS = 2  # last session fields: clicked, converted
 
 
 class Pier(LearnedRanker):
@@ -59,7 +59,7 @@ class Pier(LearnedRanker):
         hash_bits: int = 64,
         contrastive_weight: float = 0.1,
     ) -> None:
-        """Args: size of the nets; drawn, kept: permutations before and after FPSM; see above."""
+        """Args: size; num_sampled, num_kept: permutations before and after FPSM; see above."""
         super().__init__()
         self.num_kept, self.contrastive_weight, self.clicked_row = (
             num_kept,
@@ -89,9 +89,9 @@ class Pier(LearnedRanker):
         """OCPM: click logits (B, L, M) of the slots of lists.
 
         Args:
-            request: of the batch.
-            items: (B, N, hidden), its candidates' tokens.
-            lists: (B, L, M).
+            request: tensors of the batch.
+            items: (B, N, hidden), encoded candidates.
+            lists: (B, L, M) candidate indices.
         """
         tokens = self.tokens
         x = self.slot_attention(
@@ -104,7 +104,7 @@ class Pier(LearnedRanker):
         )
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Clicks of shown lists, and the contrastive loss."""
+        """Click loss of shown lists plus the weighted contrastive loss."""
         request = batch.request
         items = self.tokens(request)
         logits = self.click_logits(request, items, batch.shown.unsqueeze(1)).squeeze(1)
@@ -115,23 +115,23 @@ class Pier(LearnedRanker):
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        """See `Ranker.propose`: the lists that OCPM likes best among those that FPSM keeps."""
+        """See `Ranker.propose`: the lists that FPSM keeps with the highest OCPM scores."""
         n = request.cand_valid.shape[1]
         order = -torch.log(torch.arange(1, n + 1, device=self.permutation_noise.device).float())
         lists = top_scored_lists(
             (order + self.permutation_noise[..., :n]).expand(len(request.user), -1, -1), request
         )
-        likeness = self._hash_similarity(request, lists)  # (B, drawn)
-        kept = likeness.argsort(dim=1, descending=True, stable=True)
+        similarity = self._hash_similarity(request, lists)  # (B, num_sampled)
+        kept = similarity.argsort(dim=1, descending=True, stable=True)
         kept = kept[:, : max(self.num_kept, num_lists)]
         lists = lists.gather(1, kept.unsqueeze(-1).expand(-1, -1, lists.shape[-1]))
         logits = self.click_logits(request, self.tokens(request), lists)
-        worth = torch.sigmoid(logits) * request.slot_valid.unsqueeze(1)
-        best = worth.sum(dim=-1).argsort(dim=1, descending=True, stable=True)[:, :num_lists]
+        p_click = torch.sigmoid(logits) * request.slot_valid.unsqueeze(1)
+        best = p_click.sum(dim=-1).argsort(dim=1, descending=True, stable=True)[:, :num_lists]
         return lists.gather(1, best.unsqueeze(-1).expand(-1, -1, lists.shape[-1]))
 
     def _hash_similarity(self, request: RequestTensors, lists: Tensor) -> Tensor:
-        """(B, L): bits that agree minus bits that differ, weighted mean over past lists."""
+        """(B, L) equal bits minus different bits, weighted mean over past lists."""
         past, weight = self._interest_vectors(request)
         codes = torch.sign(past @ self.hash_directions) * weight.unsqueeze(-1)  # (B, H, bits)
         items = self._shared_field_embeddings(request)
@@ -144,7 +144,7 @@ class Pier(LearnedRanker):
         return (torch.sign(found) @ codes.sum(dim=1).unsqueeze(-1)).squeeze(-1)
 
     def _contrastive_loss(self, request: RequestTensors, items: Tensor, lists: Tensor) -> Tensor:
-        """- log softmax of the best list's cosine to the interest, over users who have one."""
+        """Minus log softmax of the best list's cosine to the interest, over users with one."""
         with torch.no_grad():
             logits = self.click_logits(request, items, lists)
             p = torch.sigmoid(logits) * request.slot_valid.unsqueeze(1)
@@ -153,18 +153,18 @@ class Pier(LearnedRanker):
         lists_v = (shown * request.slot_valid[:, None, :, None]).sum(dim=-2)  # (B, L, flat)
         past, weight = self._interest_vectors(request)
         interest = (past * weight.unsqueeze(-1)).sum(dim=1, keepdim=True)
-        alike = functional.cosine_similarity(lists_v, interest, dim=-1) / _TAU
-        each = -torch.log_softmax(alike, dim=1).gather(1, best).squeeze(1)
+        similarity = functional.cosine_similarity(lists_v, interest, dim=-1) / _TAU
+        each = -torch.log_softmax(similarity, dim=1).gather(1, best).squeeze(1)
         has = weight.sum(dim=1) > 0
         return (each * has).sum() / has.sum().clamp(min=1)
 
     def _shared_field_embeddings(self, request: RequestTensors) -> Tensor:
-        """(B, N, flat): candidates by the fields that past items have too."""
+        """(B, N, flat) embeddings of candidate fields that past items also have."""
         x = self.tokens.embedding(request.candidates, self.tokens.candidate_fields)
         return x[..., : self.num_shared_fields, :].flatten(-2)
 
     def _interest_vectors(self, request: RequestTensors) -> tuple[Tensor, Tensor]:
-        """V of what was clicked in each past list (B, H, flat), and weights (B, H) summing to 1."""
+        """Interest v of each past list (B, H, flat), and list weights (B, H) that sum to 1."""
         x = self.tokens.embedding(request.sessions, self.tokens.user_encoder.session_fields)
         x = x[..., : self.num_shared_fields, :].flatten(-2)  # (B, H, M, flat)
         clicked = (
@@ -177,7 +177,7 @@ class Pier(LearnedRanker):
 
 
 def _position_sines(slots: int, size: int) -> Tensor:
-    """(slots, size): sines of the place, one frequency a column."""
+    """(slots, size) sines of the position, one frequency for each column."""
     place = torch.arange(slots).float().unsqueeze(1)
     frequency = torch.exp(-math.log(100.0) * torch.arange(size).float() / size)
     return torch.sin((place + 1.0) * frequency) * 0.9

@@ -1,6 +1,6 @@
-"""A pointer network: recurrent encoder over the pool, decoder that points at the next item.
+"""Pointer network: recurrent encoder of candidates, decoder that points at the next item.
 
-What Seq2Slate and GRN share; how they are taught is their own business.
+Shared by Seq2Slate and GRN, which define the losses.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from model.nets.request_tensors import RequestTensors
 class PointerOutput(NamedTuple):
     """Lists written from the first slot to the last.
 
-    lists: (B, K, M) int64, 0 in slots that are not there.
-    logits: (B, K, M, N), what was pointed at in each step, before noise.
-    free: (B, K, M, N) bool, candidates that could be pointed at.
+    Attributes:
+        lists: (B, K, M) int64 candidate indices, 0 in invalid slots.
+        logits: (B, K, M, N) float, logits of each step without noise.
+        available: (B, K, M, N) bool, candidates that were not chosen before the step.
     """
 
     lists: Tensor
@@ -31,7 +32,7 @@ class PointerOutput(NamedTuple):
 
 
 class PointerNetwork(nn.Module):
-    """u_jk = v . tanh(W_e e_k + W_d d_j): e by an LSTM over the pool, d over the chosen items."""
+    """u_jk = v . tanh(W_e e_k + W_d d_j): e by an LSTM over candidates, d over chosen items."""
 
     def __init__(self, size: NetDimensions, *, bidirectional: bool) -> None:
         super().__init__()
@@ -53,10 +54,10 @@ class PointerNetwork(nn.Module):
         """Point at the highest logit plus noise, slot by slot.
 
         Args:
-            request: of the batch.
-            allowed: (B, N) bool, candidates that may be pointed at.
-            noise: (B, K, M, N).
-            slots: M.
+            request: tensors of the batch.
+            allowed: (B, N) bool, candidates that may be chosen.
+            noise: (B, K, M, N) float, added to the logits.
+            slots: number of slots M.
         """
         b, lists = noise.shape[:2]
         read, state = self._encode(request)
@@ -82,7 +83,7 @@ class PointerNetwork(nn.Module):
         return PointerOutput(made, logits_by_slot, free_by_slot)
 
     def _encode(self, request: RequestTensors) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Encoded candidates (B, N, hidden), and the encoder's last state, (B, hidden) twice."""
+        """Encoded candidates (B, N, hidden), and the last LSTM state (h, c), (B, hidden) each."""
         tokens = self.tokens(request)
         count = request.cand_valid.sum(dim=1).clamp(min=1).cpu()
         packed = pack_padded_sequence(tokens, count, batch_first=True, enforce_sorted=False)

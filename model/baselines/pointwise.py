@@ -1,4 +1,4 @@
-"""A pointwise net: p_click of a candidate for this user, blind to all other candidates."""
+"""Pointwise scorer: click probability of a candidate, independent of other candidates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from model.nets.request_tensors import RequestTensors
 
 
 class Pointwise(ScoringRanker):
-    """The step before reranking, on our features: binary cross-entropy of clicks.
+    """Network trained with the binary cross-entropy of clicks. No paper.
 
-    No paper of its own. It does not know the slot either, so that order effects of the log are
-    averaged into it, as in every ranker trained on clicks without a correction.
+    It has no slot input, so the position bias of the log is not corrected.
     """
 
     def __init__(self, size: NetDimensions) -> None:
@@ -29,5 +28,5 @@ class Pointwise(ScoringRanker):
         return self.score(self.tokens(request))
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Mean over shown slots."""
+        """Mean binary cross-entropy over shown slots."""
         return pointwise_loss(gather_shown(self.scores(batch.request), batch), batch)

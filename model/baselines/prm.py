@@ -1,14 +1,14 @@
-"""PRM: a transformer over the candidates in the order that upstream sent them.
+"""PRM: a transformer over the candidates in upstream order.
 
 "Personalized Re-ranking for Recommendation" (Pei et al., RecSys 2019, arXiv 1904.06813):
 
-    E_i  = W [x_i | pv_i] + pe_i                    pe_i: learned, by place in the incoming list
+    E_i  = W [x_i | pv_i] + pe_i                    pe_i: learned embedding of the input position
     F    = Transformer blocks over E_1 .. E_N
     P(y_i | X, PV) = softmax_i(w F_i)               loss = - sum_i y_i log P(y_i | X, PV)
 
-Departures: pv, in the paper from a pretrained click model, is our user encoder, trained along with
-the rest. All N candidates are read; only shown ones have labels, so the softmax of the loss runs
-over those.
+Departures: pv is the shared user encoder, trained jointly (the paper uses a pretrained click
+model). The net reads all N candidates; the softmax of the loss runs over the shown ones, which
+have labels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from model.nets.request_tensors import RequestTensors
 
 
 class Prm(ScoringRanker):
-    """Self-attention over the incoming list."""
+    """Transformer over the input list."""
 
     def __init__(self, size: NetDimensions, num_blocks: int = 2) -> None:
         super().__init__()
@@ -45,5 +45,5 @@ class Prm(ScoringRanker):
         return self.out(x).squeeze(-1)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Softmax cross-entropy of the clicks."""
+        """Softmax cross-entropy of clicks over shown slots."""
         return softmax_loss(gather_shown(self.scores(batch.request), batch), batch)

@@ -1,6 +1,6 @@
-"""What every method here is: it proposes lists for requests. And how scores become lists.
+"""Interfaces of rerankers, and sampling of lists from candidate scores.
 
-Valid candidates and valid slots of a request stand first, as the data room gathers them.
+Valid candidates and valid slots of a request come first, padding is last.
 """
 
 from __future__ import annotations
@@ -23,30 +23,33 @@ from model.nets.request_tensors import RequestTensors
 
 
 class Ranker(Protocol):
-    """Proposes lists. List 0 is the method's answer, the others are there for a choice of K."""
+    """Proposes K lists; list 0 is the result of the method, the others are alternatives."""
 
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        """K lists a request.
+        """Propose K lists for each request.
 
         Args:
-            request: of the batch.
-            num_lists: K >= 1; list 0 never depends on `rng` unless the method is random itself.
-            rng: draws what varies between lists.
+            request: tensors of the batch.
+            num_lists: K >= 1.
+            rng: noise of lists 1 to K - 1; list 0 uses it only if the method itself is random.
 
         Returns:
-            (B, K, M) int64 places in the candidates: valid ones, none twice in a list, 0 in slots
-            that are not there.
+            (B, K, M) int64 candidate indices: valid, unique in a list, 0 in invalid slots.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetDimensions:
-    """What the nets of this room are built from.
+    """Dimensions of baseline networks.
 
-    candidates, slots: N and M, the longest of the log.
-    width, hidden: D and the width of hidden layers, the evaluator's.
-    clicked_row: embedding row by which a session says that an item was clicked.
+    Attributes:
+        fields: layout of the feature fields.
+        max_candidates: largest N of the log.
+        max_slots: largest M of the log.
+        embedding_dim: D, the same as the evaluator's.
+        hidden_dim: width of hidden layers, the same as the evaluator's.
+        clicked_row: embedding row of the session value "clicked".
     """
 
     fields: FieldLayout
@@ -58,7 +61,7 @@ class NetDimensions:
 
     @classmethod
     def from_tables(cls, tables: LogTables, config: EvaluatorConfig) -> Self:
-        """Of a log, as wide as the evaluator."""
+        """Dimensions for a log, with the widths of the evaluator."""
         return cls(
             fields=FieldLayout.from_schema(tables.schema),
             max_candidates=tables.max_candidates,
@@ -70,14 +73,14 @@ class NetDimensions:
 
 
 class LearnedRanker(nn.Module, ABC):
-    """A method that learns from logged lists by gradient; `fitting.py` trains any of them."""
+    """A network that learns from logged lists; trained by `fit_baseline`."""
 
     @abstractmethod
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Scalar to be minimised, a mean over the lists of the batch."""
+        """Scalar loss, a mean over the lists of the batch."""
 
     def validation_loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Scalar by which the best epoch is kept; the loss, unless that does not compare epochs."""
+        """Scalar that selects the best epoch; the loss unless a method overrides it."""
         return self.loss(batch, rng)
 
     @abstractmethod
@@ -86,11 +89,11 @@ class LearnedRanker(nn.Module, ABC):
 
 
 class ScoringRanker(LearnedRanker):
-    """Scores each candidate once; the list is the best M of them."""
+    """Scores each candidate once; the list has the M highest scores."""
 
     @abstractmethod
     def scores(self, request: RequestTensors) -> Tensor:
-        """(B, N) logits; those of padding are ignored."""
+        """(B, N) float logits; those of padding are ignored."""
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
@@ -99,7 +102,7 @@ class ScoringRanker(LearnedRanker):
 
 
 def standard_gumbel(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-    """Standard Gumbel noise."""
+    """Standard Gumbel noise of this shape, on the device of `rng`."""
     uniform = torch.rand(shape, generator=rng, device=rng.device).clamp(1e-7, 1.0 - 1e-7)
     return -torch.log(-torch.log(uniform))
 
@@ -107,22 +110,22 @@ def standard_gumbel(shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
 def noise_except_first_list(
     shape: tuple[int, ...], rng: torch.Generator, device: torch.device
 ) -> Tensor:
-    """Gumbel noise of shape (B, K, ...), zero for list 0."""
+    """Gumbel noise of shape (B, K, ...), 0 for list 0."""
     noise = standard_gumbel(shape, rng)
     noise[:, 0] = 0.0
     return noise.to(device)
 
 
 def perturb_scores(scores: Tensor, num_lists: int, rng: torch.Generator) -> Tensor:
-    """(B, N) scores -> (B, K, N), all but the first perturbed."""
+    """(B, N) scores -> (B, K, N), with Gumbel noise in all lists but the first."""
     b, n = scores.shape
     return scores.unsqueeze(1) + noise_except_first_list((b, num_lists, n), rng, scores.device)
 
 
 def top_scored_lists(scores: Tensor, request: RequestTensors) -> Tensor:
-    """Lists of the highest scores, ties in upstream order: (B, K, N) -> (B, K, M) int64."""
+    """(B, K, N) scores -> (B, K, M) int64 lists of the highest scores, ties in input order."""
     slots, n = request.slot_valid.shape[1], scores.shape[-1]
-    held = scores.masked_fill(~request.cand_valid.unsqueeze(1), float("-inf"))
-    order = held.argsort(dim=-1, descending=True, stable=True)[..., :slots]
+    masked = scores.masked_fill(~request.cand_valid.unsqueeze(1), float("-inf"))
+    order = masked.argsort(dim=-1, descending=True, stable=True)[..., :slots]
     order = functional.pad(order, (0, max(0, slots - n)))
     return order.masked_fill(~request.slot_valid.unsqueeze(1), 0)

@@ -1,4 +1,4 @@
-"""All methods by name: what family each is of, its paper, and how it is made ready on a log."""
+"""All baseline methods by name, with family, paper and builder."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ MethodFamily = Literal["order", "listwise", "generator", "search"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineInputs:
-    """What methods are made from.
+    """Inputs of the builders.
 
-    tables: of the log.
-    config: `load_evaluator` gives width and hidden size, `train_evaluator` the budget and the seed.
-    judge: the frozen evaluator under the objective, which searches ask and GRN learns from; None
-        where no method that asks it is made.
-    evaluator_id: names that evaluator (say, a digest of its weights); another one trains GRN anew.
-    folder: each method that is trained has a folder of its name in it.
+    Attributes:
+        tables: tables of the log.
+        config: `evaluator` has the widths, `train_evaluator` the training settings and seed.
+        evaluator: used by searches and by GRN; None if no such method is built.
+        evaluator_id: identifies the evaluator; another value trains GRN again.
+        folder: trained methods are saved in subfolders with their names.
+        device: torch device.
     """
 
     tables: LogTables
@@ -49,21 +50,26 @@ class BaselineInputs:
     device: str = "cpu"
 
     def require_evaluator(self) -> FrozenEvaluator:
-        """The evaluator, for a method that cannot do without."""
+        """The evaluator.
+
+        Raises:
+            ValueError: there is none.
+        """
         if self.evaluator is None:
-            raise ValueError("this method asks an evaluator, and none was given")
+            raise ValueError("this method needs an evaluator, but `evaluator` is None")
         return self.evaluator
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineMethod:
-    """One method.
+    """One baseline method.
 
-    family: what it is.
-    paper: arXiv number or report; empty where there is none.
-    build: makes it ready; trains it unless it was trained before.
-    asks: whether it needs the evaluator.
-    learns: whether it is trained, and kept in its folder.
+    Attributes:
+        family: kind of method.
+        paper: arXiv number or report number; empty without a paper.
+        build: builds the method; trains it unless a finished training is in the folder.
+        needs_evaluator: whether it uses the evaluator.
+        is_trained: whether it is trained and saved in its folder.
     """
 
     family: MethodFamily
@@ -79,19 +85,19 @@ def _trained_by_loop(
     *,
     uses_evaluator: bool = False,
 ) -> Callable[[BaselineInputs], Ranker]:
-    """A method trained by the shared loop; `trained` ones depend on the evaluator."""
+    """Builder that trains by the shared loop; `uses_evaluator` adds it to the identity."""
 
-    def build(given: BaselineInputs) -> Ranker:
-        size = NetDimensions.from_tables(given.tables, given.config.evaluator)
+    def build(inputs: BaselineInputs) -> Ranker:
+        size = NetDimensions.from_tables(inputs.tables, inputs.config.evaluator)
         run = BaselineRunOptions(
-            training=given.config.train_evaluator,
-            folder=given.folder / name,
-            device=given.device,
-            extra_identity=f"{given.evaluator_id} {given.require_evaluator().objective}"
+            training=inputs.config.train_evaluator,
+            folder=inputs.folder / name,
+            device=inputs.device,
+            extra_identity=f"{inputs.evaluator_id} {inputs.require_evaluator().objective}"
             if uses_evaluator
             else "",
         )
-        return fit_baseline(name, lambda: build_net(size, given), given.tables, run)
+        return fit_baseline(name, lambda: build_net(size, inputs), inputs.tables, run)
 
     return build
 
@@ -112,9 +118,9 @@ def _trained_method(
 
 
 BASELINE_METHODS: dict[str, BaselineMethod] = {
-    "input_order": BaselineMethod("order", "", lambda given: InputOrderRanker()),
+    "input_order": BaselineMethod("order", "", lambda _: InputOrderRanker()),
     "popularity": BaselineMethod(
-        "order", "", lambda given: PopularityRanker.from_tables(given.tables)
+        "order", "", lambda inputs: PopularityRanker.from_tables(inputs.tables)
     ),
     "pointwise": _trained_method("order", "", "pointwise", Pointwise),
     "lambdamart": BaselineMethod("order", "MSR-TR-2010-82", _build_lambdamart, is_trained=True),
@@ -127,7 +133,7 @@ BASELINE_METHODS: dict[str, BaselineMethod] = {
         "generator",
         "2104.00860",
         _trained_by_loop(
-            "grn", lambda size, given: Grn(size, given.require_evaluator()), uses_evaluator=True
+            "grn", lambda size, inputs: Grn(size, inputs.require_evaluator()), uses_evaluator=True
         ),
         needs_evaluator=True,
         is_trained=True,
@@ -136,15 +142,18 @@ BASELINE_METHODS: dict[str, BaselineMethod] = {
     "pier": _trained_method("generator", "2302.03487", "pier", Pier),
     "unirank": _trained_method("generator", "2605.10527", "unirank", UniRank),
     "random": BaselineMethod(
-        "search", "", lambda given: RandomSearch(given.require_evaluator()), needs_evaluator=True
+        "search", "", lambda inputs: RandomSearch(inputs.require_evaluator()), needs_evaluator=True
     ),
     "hill_climbing": BaselineMethod(
-        "search", "", lambda given: HillClimbSearch(given.require_evaluator()), needs_evaluator=True
+        "search",
+        "",
+        lambda inputs: HillClimbSearch(inputs.require_evaluator()),
+        needs_evaluator=True,
     ),
     "beam_search": BaselineMethod(
-        "search", "", lambda given: BeamSearch(given.require_evaluator()), needs_evaluator=True
+        "search", "", lambda inputs: BeamSearch(inputs.require_evaluator()), needs_evaluator=True
     ),
     "exact": BaselineMethod(
-        "search", "", lambda given: ExactSearch(given.require_evaluator()), needs_evaluator=True
+        "search", "", lambda inputs: ExactSearch(inputs.require_evaluator()), needs_evaluator=True
     ),
 }

@@ -1,7 +1,6 @@
-"""Searches that need no generator: the evaluator alone, and time. The honest yardsticks.
+"""Search baselines: score many lists with the evaluator and return the best, best first.
 
-No papers: each asks the evaluator about many lists and answers with those that it likes best, best
-first. What they find shows what a generator could find; their time is what it saves.
+No papers. Their rewards bound those of a generator, at a higher latency.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from model.baselines.frozen_evaluator import FrozenEvaluator
 from model.nets.request_tensors import RequestTensors, input_list
 from model.search.rewards import list_reward
 from model.search.scorer import (
+    MAX_ENUMERATED_LISTS,
     EvaluatorScorer,
     count_lists,
     enumerate_lists,
@@ -24,11 +24,9 @@ from model.search.scorer import (
     random_lists,
 )
 
-MAX_EXACT_SEARCH_LISTS = 50_000
-
 
 class ListSpaceTooLarge(ValueError):
-    """There are more lists than are enumerated."""
+    """The list space has more lists than `max_lists`."""
 
     def __init__(self, *, candidates: int, slots: int, max_lists: int) -> None:
         size = count_lists(candidates, slots)
@@ -38,13 +36,13 @@ class ListSpaceTooLarge(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RandomSearch:
-    """K uniform lists; list 0 is the best of them, so it gets better with K."""
+    """K uniformly random lists, best first."""
 
     evaluator: FrozenEvaluator
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        """See `Ranker.propose`; random throughout."""
+        """See `Ranker.propose`; every list is random."""
         slots = request.slot_valid.shape[1]
         drawn = [random_lists(request, slots, rng) for _ in range(num_lists)]
         return _sorted_by_reward(self.evaluator.build_scorer(request), torch.stack(drawn, dim=1))
@@ -59,7 +57,7 @@ class HillClimbSearch:
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        """See `Ranker.propose`; with K = 1 nothing is random."""
+        """See `Ranker.propose`; deterministic for K = 1."""
         scorer, slots = self.evaluator.build_scorer(request), request.slot_valid.shape[1]
         ends = []
         for climb in range(num_lists):
@@ -73,10 +71,10 @@ class HillClimbSearch:
 
 @dataclass(frozen=True, slots=True)
 class BeamSearch:
-    """Fills slots from the first to the last and keeps the `width` best beginnings.
+    """Fills slots from first to last and keeps the `beam_width` best prefixes.
 
-    A beginning is scored as a list that ends there, which the evaluator knows from the prefixes
-    that it was trained on. The beam is as wide as K where K is larger.
+    A prefix is scored as a complete list; the evaluator was also trained on prefixes. The width is
+    K if K is larger than `beam_width`.
     """
 
     evaluator: FrozenEvaluator
@@ -84,25 +82,27 @@ class BeamSearch:
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        """See `Ranker.propose`; nothing is random."""
+        """See `Ranker.propose`; deterministic."""
         width, (b, m) = max(self.beam_width, num_lists), request.slot_valid.shape
         scorer = self.evaluator.build_scorer(request)
         lists = torch.zeros((b, width, m), dtype=torch.int64, device=request.user.device)
         reward = torch.full((b, width), -torch.inf, device=lists.device)
-        reward[:, 0] = 0.0  # one empty beginning
+        reward[:, 0] = 0.0  # one empty prefix
         for slot in range(m):
             grown, gained = self._extend_beam(scorer, lists, reward.isfinite(), slot)
             going = request.slot_valid[:, slot, None]
             lists = torch.where(going.unsqueeze(-1), grown, lists)
             reward = torch.where(going, gained, reward)
-        unfound = (~reward.isfinite()).sum(dim=1, keepdim=True)  # in spaces smaller than the beam
+        unfound = (~reward.isfinite()).sum(
+            dim=1, keepdim=True
+        )  # in spaces with fewer lists than the beam
         place = (torch.arange(width, device=lists.device) - unfound).clamp(min=0)
         return lists.gather(1, place.unsqueeze(-1).expand_as(lists))[:, :num_lists]
 
     def _extend_beam(
         self, scorer: EvaluatorScorer, lists: Tensor, alive: Tensor, slot: int
     ) -> tuple[Tensor, Tensor]:
-        """The best beginnings (B, W, M) that are one slot longer, and their rewards (B, W)."""
+        """The best prefixes (B, W, M) with one more slot, and their rewards (B, W)."""
         request = scorer.request
         (b, width, m), n = lists.shape, request.cand_valid.shape[1]
         longer = lists.unsqueeze(2).repeat(1, 1, n, 1)  # (B, W, N, M)
@@ -125,14 +125,18 @@ class BeamSearch:
 
 @dataclass(frozen=True, slots=True)
 class ExactSearch:
-    """All lists of each request; the K best. Raises `ListSpaceTooLarge` beyond `max_lists` lists."""
+    """The K best of all lists of each request.
+
+    Raises:
+        ListSpaceTooLarge: a request has more than `max_lists` lists.
+    """
 
     evaluator: FrozenEvaluator
-    max_lists: int = MAX_EXACT_SEARCH_LISTS
+    max_lists: int = MAX_ENUMERATED_LISTS
 
     @torch.no_grad()
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        """See `Ranker.propose`; nothing is random. A space of fewer than K repeats its best."""
+        """See `Ranker.propose`; deterministic. A space with fewer than K lists repeats its best."""
         b, m = request.slot_valid.shape
         sizes = torch.stack([request.cand_valid.sum(dim=1), request.slot_valid.sum(dim=1)], dim=1)
         out = torch.zeros((b, num_lists, m), dtype=torch.int64, device=request.user.device)

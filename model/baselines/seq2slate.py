@@ -1,13 +1,13 @@
-"""Seq2Slate: points at one candidate after the other, taught by clicks.
+"""Seq2Slate: a pointer network trained with the clicks on shown items.
 
 "Seq2Slate: Re-ranking and Slate Optimization with RNNs" (Bello et al., 2018, arXiv 1810.02019):
 
-    p(k | chosen so far) = softmax over what is left of v . tanh(W_e e_k + W_d d_j)
-    loss = sum_j w_j CE(clicked items that are left, spread evenly; p_j),   w_j = 1 / log2(j + 1)
+    p(k | chosen so far) = softmax over remaining items of v . tanh(W_e e_k + W_d d_j)
+    loss = sum_j w_j CE(uniform over remaining clicked items; p_j),   w_j = 1 / log2(j + 1)
 
-along the list that the present policy itself writes (the paper's supervised training with greedy
-decoding). Departures: in training the policy points among shown items only, because others have no
-label, while its encoder reads the whole pool.
+along the list that the current policy decodes greedily, as in the supervised training of the
+paper. Departures: in training the policy points at shown items only, because others have no label;
+the encoder reads all candidates.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from model.nets.request_tensors import RequestTensors
 
 
 class Seq2Slate(LearnedRanker):
-    """The pointer network with per-step cross-entropy."""
+    """Pointer network with a cross-entropy in each step."""
 
     def __init__(self, size: NetDimensions) -> None:
         super().__init__()
         self.pointer_net = PointerNetwork(size, bidirectional=False)
 
     def loss(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Per-step cross-entropy against clicked items that are left, mean over lists."""
+        """Cross-entropy of each step against the remaining clicked items, mean over lists."""
         request, (b, m) = batch.request, batch.shown.shape
         n = request.cand_valid.shape[1]
         slots = request.slot_valid.to(batch.clicks.dtype)

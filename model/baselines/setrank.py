@@ -1,4 +1,4 @@
-"""SetRank: candidates are a set; whatever order they come in, each gets the same score.
+"""SetRank: scores a set of candidates independently of their order.
 
 "SetRank: Learning a Permutation-Invariant Ranking Model for Information Retrieval" (Pang et al.,
 SIGIR 2020, arXiv 1912.05891):
@@ -7,9 +7,9 @@ SIGIR 2020, arXiv 1912.05891):
     IMSAB(X)   = MAB(X, MAB(I, X))                  I: learned inducing points, linear in N
     s_i        = rFF(X_i)                           loss = attention rank loss
 
-This is the variant with induced blocks and without the ordinal embedding of the incoming order (the
-log's own `upstream_rank` field stays visible to it as to every method). Departure: the loss runs
-over shown candidates, which have labels.
+This is the variant with induced blocks and without ordinal embeddings of the input order (the
+`upstream_rank` field of the log remains an input, as for every method). Departure: the loss uses
+the shown candidates, which have labels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from model.nets.request_tensors import RequestTensors
 
 
 class InducedAttentionBlock(nn.Module):
-    """Candidates look at a few learned points that have looked at the candidates."""
+    """Attention of candidates to learned inducing points that attend to the candidates."""
 
     def __init__(self, hidden: int, num_points: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class InducedAttentionBlock(nn.Module):
         self.from_points = TransformerBlock(hidden)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(B, N, hidden) -> the same."""
+        """(B, N, hidden) candidates and their mask (B, N) -> (B, N, hidden)."""
         points = self.inducing_points.expand(len(x), -1, -1)
         seen = self.to_points(points, valid, x)
         every = torch.ones(seen.shape[:2], dtype=torch.bool, device=x.device)

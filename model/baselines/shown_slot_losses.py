@@ -1,4 +1,4 @@
-"""Losses on shown slots of logged lists. What was not shown has no label and enters no loss."""
+"""Losses over shown slots of logged lists. Items that were not shown have no label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.data.tables.batches import Batch
 
 
 def gather_shown(scores: Tensor, batch: Batch) -> Tensor:
-    """(B, N) numbers of candidates -> (B, M) of what stood in the slots."""
+    """(B, N) values of candidates -> (B, M) values of the items in the slots."""
     return scores.gather(1, batch.shown)
 
 

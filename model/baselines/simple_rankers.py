@@ -1,4 +1,4 @@
-"""Orders that need no net: what upstream sent, and what is clicked most."""
+"""Orders without a network: upstream order and item popularity."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from model.nets.request_tensors import RequestTensors
 
 
 class InputOrderRanker:
-    """The first M candidates: what is shown without a reranker. No paper: the zero of every scale.
+    """The first M candidates, which are shown without a reranker. No paper.
 
-    Further lists perturb minus the log of the place, so that early candidates stay likely.
+    Further lists add noise to -log(position), so early candidates remain likely.
     """
 
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
@@ -26,22 +26,22 @@ class InputOrderRanker:
 
 
 class PopularityRanker:
-    """Items by their click share in the training part, smoothed. No paper: a yardstick.
+    """Candidates by their smoothed click share in the training part. No paper.
 
-    Scores are logarithms, so that noise draws in proportion to the share.
+    Scores are logarithms, so noise samples in proportion to the share.
     """
 
     def __init__(self, click_share: Tensor) -> None:
-        """Args: share (table rows,) float, click share of the item whose id has this row."""
+        """Args: click_share: (embedding rows,) float, click share of the item with this id row."""
         self._log_share = click_share.log()
 
     @classmethod
     def from_tables(cls, tables: LogTables) -> PopularityRanker:
-        """Count the training part."""
+        """Count shows and clicks in the training part."""
         return cls(torch.from_numpy(ItemCounts.from_tables(tables).smoothed_click_rate()))
 
     def propose(self, request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
         """See `Ranker.propose`."""
-        held = self._log_share.to(request.candidates.device)
-        scores = held[request.candidates[..., 0].long()]
+        log_share = self._log_share.to(request.candidates.device)
+        scores = log_share[request.candidates[..., 0].long()]
         return top_scored_lists(perturb_scores(scores, num_lists, rng), request)

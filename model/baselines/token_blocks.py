@@ -1,4 +1,4 @@
-"""Blocks that the nets of this room are made of, over the embeddings that our own nets use."""
+"""Blocks of baseline networks, over the embeddings that Relist networks use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.nets.request_tensors import RequestTensors
 
 
 class CandidateEncoder(nn.Module):
-    """Each candidate and who asks for it -> one vector, without a look at other candidates."""
+    """Encodes each candidate with the user as one vector, independent of other candidates."""
 
     def __init__(self, size: NetDimensions) -> None:
         super().__init__()
@@ -26,11 +26,11 @@ class CandidateEncoder(nn.Module):
         self.candidate_fields = fields.candidate
 
     def encode_user(self, request: RequestTensors) -> Tensor:
-        """(B, size), the user; by far the largest part of the work where sessions are long."""
+        """(B, user width) encoded user; the most expensive part for long sessions."""
         return self.user_encoder(self.embedding, request)
 
     def forward(self, request: RequestTensors, user: Tensor | None = None) -> Tensor:
-        """(B, N, hidden), zeros in padding; `user` is from `encode_user` where it is known already."""
+        """(B, N, hidden), 0 in padding; `user` is the output of `encode_user` or None."""
         items = self.embedding(request.candidates, self.candidate_fields).flatten(-2)
         user = self.encode_user(request) if user is None else user
         first = torch.relu(self.item_projection(items) + self.user_projection(user).unsqueeze(1))
@@ -38,7 +38,7 @@ class CandidateEncoder(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm transformer block: multi-head attention to `seen` (or itself), then two layers."""
+    """Pre-norm transformer block: multi-head attention to `context` or itself, then an MLP."""
 
     def __init__(self, hidden: int, heads: int = 2) -> None:
         super().__init__()
@@ -55,12 +55,12 @@ class TransformerBlock(nn.Module):
         self.feedforward_out = Dense(2 * hidden, hidden)
 
     def forward(self, x: Tensor, valid: Tensor, context: Tensor | None = None) -> Tensor:
-        """Mix.
+        """(..., S, hidden) output of the block.
 
         Args:
-            x: (..., S, hidden).
-            valid: (..., S') bool, what of `seen` exists.
-            seen: (..., S', hidden); None is x itself.
+            x: (..., S, hidden) float.
+            valid: (..., S') bool, True for real entries of `context`.
+            context: (..., S', hidden) float; None means `x`.
         """
         normed = self.attention_norm(x)
         other = normed if context is None else self.attention_norm(context)
@@ -75,7 +75,7 @@ class TransformerBlock(nn.Module):
 
 
 class LogitMlp(nn.Module):
-    """Two layers: (..., hidden) -> (...) logits."""
+    """MLP of two layers: (..., n_in) -> (...) logits."""
 
     def __init__(self, n_in: int, hidden: int) -> None:
         super().__init__()
@@ -83,5 +83,5 @@ class LogitMlp(nn.Module):
         self.out = Dense(hidden, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Score the last axis away."""
+        """(..., n_in) -> (...) logits."""
         return self.out(torch.relu(self.inner(x))).squeeze(-1)

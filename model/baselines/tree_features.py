@@ -1,4 +1,4 @@
-"""A request as a table for trees: one row a candidate. Nets read the same columns as embeddings."""
+"""Feature table of a request for trees, one row for each candidate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FeatureTable = NDArray[np.float32]
 
 
 class TreeFeatures:
-    """Columns: place, candidate and user fields, counts of past items with the same value."""
+    """Columns: position, candidate and user fields, counts of past items with the same value."""
 
     def __init__(self, schema: FittedSchema) -> None:
         candidate = [f for f in schema.candidate_fields for _ in range(f.width)]
@@ -24,20 +24,20 @@ class TreeFeatures:
         self._user_offset = np.array([schema.block_starts[f.name] for f in user])
         self._clicked = schema.block_starts[CLICKED] + FIRST_VALUE_OFFSET + 1
         self._shared, self._clicked_column = [], 0
-        at = 0
+        column = 0
         for field in schema.session_fields:
             if field.name == CLICKED:
-                self._clicked_column = at
+                self._clicked_column = column
             elif field.scope is FieldScope.ITEM:
-                self._shared.append((at, field.width))  # item scope stands first in candidates too
-            at += field.width
+                self._shared.append((column, field.width))  # item fields come first in both
+            column += field.width
         coded = [
             f.kind is not FieldKind.NUMERIC and not f.rank_buckets for f in [*candidate, *user]
         ]
-        self.categorical_columns = [1 + at for at, is_coded in enumerate(coded) if is_coded]
+        self.categorical_columns = [1 + i for i, is_coded in enumerate(coded) if is_coded]
 
     def feature_table(self, request: RequestTensors) -> FeatureTable:
-        """(B, N, columns): codes inside each field's block; unused columns of a multi are -1."""
+        """(B, N, columns) float32 codes within each field; -1 in unused columns."""
         candidates = request.candidates.cpu().numpy()
         b, n, _ = candidates.shape
         place = np.broadcast_to(np.arange(n)[None, :, None], (b, n, 1))
@@ -51,19 +51,19 @@ class TreeFeatures:
         return np.concatenate(parts, axis=-1).astype(np.float32)
 
     def _past(self, candidates: NDArray[np.int32], request: RequestTensors) -> NDArray[np.int64]:
-        """(B, N, 2 * item fields): past items with the same value, seen and clicked."""
+        """(B, N, 2 * item fields) counts of past items with the same value: shown, clicked."""
         sessions = request.sessions.cpu().numpy()
         past = sessions.reshape(len(sessions), -1, sessions.shape[-1])  # (B, H * M, Fs)
-        there = request.sess_valid.cpu().numpy().reshape(len(sessions), -1)
-        clicked = there & (past[..., self._clicked_column] == self._clicked)
+        past_valid = request.sess_valid.cpu().numpy().reshape(len(sessions), -1)
+        clicked = past_valid & (past[..., self._clicked_column] == self._clicked)
         counts = []
-        for at, width in self._shared:
+        for start, width in self._shared:
             same = np.zeros((*candidates.shape[:2], past.shape[1]), dtype=bool)
-            for mine in range(at, at + width):
-                for other in range(at, at + width):
-                    value = candidates[:, :, mine, None]
-                    same |= (value == past[:, None, :, other]) & (value != PADDING_INDEX)
-            counts += [(same & mask[:, None]).sum(axis=-1) for mask in (there, clicked)]
+            for column in range(start, start + width):
+                value = candidates[:, :, column, None]
+                for past_column in range(start, start + width):
+                    same |= (value == past[:, None, :, past_column]) & (value != PADDING_INDEX)
+            counts += [(same & mask[:, None]).sum(axis=-1) for mask in (past_valid, clicked)]
         return np.stack(counts, axis=-1)
 
 

@@ -1,15 +1,15 @@
-"""UniRank: fills the slot it is surest of first, and looks again after each.
+"""UniRank: iteratively fills the most probable pair of slot and candidate.
 
 "UniRank: Unified List-wise Reranking via Confidence-Ordered Denoising" (Jia et al., 2026,
 arXiv 2605.10527):
 
-    H_S = attention over slots (filled: the item; open: a mask vector), both ways, and over the pool
-    s_jk = (H_S W)_j . H_C,k / sqrt(d)                    slots against the request's own pool
+    H_S = attention over slots (filled: the item; open: a mask vector) and the candidates
+    s_jk = (H_S W)_j . H_C,k / sqrt(d)                    slots against candidates
     loss = sum over masked slots of w_j * CE(s_j, item shown in j)       w: feedback
     decode: p = softmax_k(s) of all open slots; fill the most probable (slot, candidate); repeat
 
-Departures: an item is a projection of its field embeddings (the paper fuses semantic tokens); how
-many slots are masked is uniform in 1..M; w is 1 for a clicked slot and `unclicked_weight` for others.
+Departures: an item is a projection of its field embeddings (the paper fuses semantic tokens); the
+number of masked slots is uniform in 1..M; w is 1 for clicked slots, else `unclicked_weight`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from model.nets.request_tensors import RequestTensors
 
 
 class UniRank(LearnedRanker):
-    """Iterative denoising of a slate against its pool."""
+    """Iterative denoising of a list."""
 
     def __init__(
         self, size: NetDimensions, *, num_blocks: int = 1, unclicked_weight: float = 0.1
     ) -> None:
-        """Args: size and attention blocks; unclicked: weight of a slot that was not clicked."""
+        """Args: size; num_blocks: attention blocks; unclicked_weight: loss weight of such slots."""
         super().__init__()
         self.unclicked_weight = unclicked_weight
         self.tokens = CandidateEncoder(size)
@@ -51,13 +51,13 @@ class UniRank(LearnedRanker):
     def slot_logits(
         self, pool: Tensor, request: RequestTensors, lists: Tensor, filled: Tensor
     ) -> Tensor:
-        """S (B, K, M, N) of lists of which only filled slots are seen.
+        """(B, K, M, N) logits s; items in slots that are not filled are ignored.
 
         Args:
             pool: (B, N, hidden), H_C.
-            request: of the batch.
-            lists: (B, K, M) places in the candidates; read where filled.
-            filled: (B, K, M) bool.
+            request: tensors of the batch.
+            lists: (B, K, M) candidate indices.
+            filled: (B, K, M) bool, True for filled slots.
         """
         items = gather_lists(pool, lists)
         x = torch.where(filled.unsqueeze(-1), items, self.mask_embedding) + self.position_embedding
@@ -107,7 +107,7 @@ class UniRank(LearnedRanker):
 
 
 def _random_slot_mask(slot_valid: Tensor, rng: torch.Generator) -> Tensor:
-    """(B, M) bool: a uniform number of slots, at least one, chosen at random."""
+    """(B, M) bool, a random subset of valid slots; its size is uniform and at least 1."""
     draw = torch.rand(slot_valid.shape, generator=rng, device=rng.device).to(slot_valid.device)
     rank = draw.masked_fill(~slot_valid, 2.0).argsort(dim=1).argsort(dim=1)
     count = slot_valid.sum(dim=1, keepdim=True)
@@ -116,6 +116,6 @@ def _random_slot_mask(slot_valid: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _in_filled_slots(lists: Tensor, filled: Tensor, candidates: int) -> Tensor:
-    """(B, N) bool: candidates that stand in a filled slot."""
+    """(B, N) bool, candidates in filled slots."""
     counts = torch.zeros((len(lists), candidates), device=lists.device)
     return counts.scatter_add(1, lists, filled.to(counts.dtype)) > 0

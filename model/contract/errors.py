@@ -23,13 +23,14 @@ class ContractError(Exception):
 
 
 class SchemaError(ContractError):
-    """The schema breaks a rule; names the field (or the key) and the rule."""
+    """The schema breaks a rule; names the file where known, the field or key, and the rule."""
 
     code = "schema_error"
 
-    def __init__(self, *, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
-        self.field, self.rule = field, rule
+    def __init__(self, *, field: str, rule: str, file: str | None = None) -> None:
+        place = field if file is None else f"{file}: {field}"
+        super().__init__(f"{place}: {rule}")
+        self.field, self.rule, self.file = field, rule, file
 
 
 class MalformedJson(ContractError):

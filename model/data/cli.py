@@ -14,11 +14,11 @@ import numpy as np
 
 from model.contract.errors import ContractError
 from model.data.errors import DataConfigError, DataError
-from model.data.log.checks import ListLimits
-from model.data.log.log_reader import read_log
+from model.data.log.limits import ListLimits
 from model.data.movielens.download import download_cache_dir, fetch_wheel
 from model.data.movielens.movielens_log import MovieLensConfig, write_movielens_log
 from model.data.simulation.simulated_log import ClickWorldConfig, write_click_world_log
+from model.data.tables.log_validation import validate_log
 from model.data.tables.table_builder import DEFAULT_HISTORY_LENGTH
 from model.data.tables.table_cache import load_log_tables
 from model.data.toml_config import read_flat_toml
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "--sessions", type=int, default=DEFAULT_HISTORY_LENGTH, help="past lists a row sees"
     )
+    prepare.add_argument("--cache", type=Path, help="folder that keeps prepared logs")
     prepare.set_defaults(run=_prepare)
     return parser
 
@@ -131,7 +132,7 @@ def _build(given: argparse.Namespace, config: ConfigT, write: LogWriter[ConfigT]
 
 def _check(given: argparse.Namespace) -> str:
     limits = ListLimits(max_candidates=given.max_candidates, max_shown=given.max_shown)
-    log = read_log(given.log, limits)
+    log = validate_log(given.log, limits).log
     rows = log.impressions
     return (
         f"{given.log}: {len(rows.timestamp)} requests of {len(log.users.ids)} users, "
@@ -140,7 +141,7 @@ def _check(given: argparse.Namespace) -> str:
 
 
 def _prepare(given: argparse.Namespace) -> str:
-    tables = load_log_tables(given.log, history_length=given.sessions)
+    tables = load_log_tables(given.log, history_length=given.sessions, cache_dir=given.cache)
     train, validation, test = np.bincount(tables.part, minlength=3)
     return (
         f"{given.log}: {train} training, {validation} validation, {test} test requests; "

@@ -1,7 +1,7 @@
-"""`requests.jsonl`: real requests of the test part in wire format, with what is known of answers.
+"""`requests.jsonl`: requests of the test part in wire format, with their known labels.
 
-Each user's first test row comes before any second one: only for the first do the store's blobs
-hold exactly the sessions that the log's tables give.
+The first test row of each user precedes all second rows. Only for the first row do user records
+hold exactly the sessions that the tables give.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from model.data.atomic_files import replace_file
 from model.data.log.log_reader import CanonicalLog, read_log
 from model.data.log.ragged import IntArray
 from model.data.tables.log_tables import LogTables
@@ -22,15 +23,19 @@ from model.data.tables.split import TEST
 
 
 def write_example_requests(tables: LogTables, log_dir: Path, path: Path, count: int) -> None:
-    """Write up to `count` lines."""
+    """Write up to `count` JSON lines in UTF-8, each ended by a line feed.
+
+    Raises:
+        WriteFailed: the file system refused a write.
+    """
     rows = example_request_rows(tables)[:count]
     log = read_log(log_dir)
     ids = pa.array(tables.request_ids[rows].tolist(), pa.large_string())
-    places = np.asarray(pc.index_in(ids, value_set=log.impressions.request_ids), dtype=np.int64)
-    with path.open("w", encoding="utf-8") as file:
-        for row, place in zip(rows, places, strict=True):
+    log_rows = np.asarray(pc.index_in(ids, value_set=log.impressions.request_ids), dtype=np.int64)
+    with replace_file(path) as fresh, fresh.open("w", encoding="utf-8", newline="\n") as file:
+        for row, log_row in zip(rows, log_rows, strict=True):
             line = {
-                "request": _request(log, int(place)),
+                "request": _request(log, int(log_row)),
                 "labels": _labels(tables, int(row)),
                 "split": "test",
                 "timestamp": int(tables.timestamp[row]),
@@ -39,43 +44,43 @@ def write_example_requests(tables: LogTables, log_dir: Path, path: Path, count: 
 
 
 def example_request_rows(tables: LogTables) -> IntArray:
-    """Test rows: the first of every user by time, then all others by time."""
+    """(T,) int64 test rows: the first row of each user by time, then all others by time."""
     test = tables.part_rows(TEST)
     first = np.zeros(len(test), dtype=bool)
     first[np.unique(tables.user_index[test], return_index=True)[1]] = True
     return np.concatenate([test[first], test[~first]])
 
 
-def _request(log: CanonicalLog, place: int) -> dict[str, Any]:
+def _request(log: CanonicalLog, log_row: int) -> dict[str, Any]:
     """One row of the log as the body of POST /rerank, candidates as columns."""
     rows = log.impressions
-    held = rows.candidates.value_slice(place, place + 1)
-    items = log.items.ids.take(pa.array(rows.candidates.values[held]))
+    span = rows.candidates.value_slice(log_row, log_row + 1)
+    items = log.items.ids.take(pa.array(rows.candidates.values[span]))
     columns: dict[str, Any] = {"item_id": items.to_pylist()}
-    scores = rows.upstream_scores[held]
+    scores = rows.upstream_scores[span]
     if not np.isnan(scores).all():
         columns["score"] = [None if np.isnan(s) else float(s) for s in scores]
-    width = held.stop - held.start
+    width = span.stop - span.start
     features = {
-        name: column.slice(held.start, width).to_pylist()
+        name: column.slice(span.start, width).to_pylist()
         for name, column in rows.candidate_values.items()
     }
     if features:
         columns["features"] = features
     body: dict[str, Any] = {
-        "request_id": rows.request_ids[place].as_py(),
-        "user_id": log.users.ids[int(rows.user_index[place])].as_py(),
+        "request_id": rows.request_ids[log_row].as_py(),
+        "user_id": log.users.ids[int(rows.user_index[log_row])].as_py(),
         "candidates": columns,
     }
     if rows.context_values:
         body["context"] = {
-            name: column[place].as_py() for name, column in rows.context_values.items()
+            name: column[log_row].as_py() for name, column in rows.context_values.items()
         }
     return body
 
 
 def _labels(tables: LogTables, row: int) -> dict[str, Any]:
-    """Labels by candidate where the log knows them, and of what was shown."""
+    """Labels of all candidates (None where the log has none), and of the shown items."""
     n, m = int(tables.cand_count[row]), int(tables.shown_count[row])
     items = tables.candidates[row, tables.shown[row, :m]]
     return {

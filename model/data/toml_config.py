@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
+from model.contract.text_files import NotUtf8Text, read_utf8_text
 from model.data.errors import DataConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 def read_flat_toml(config_type: type[ConfigT], path: Path) -> ConfigT:
     """Read one TOML file into `list_kind`; raises ConfigError naming file, key and rule."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(read_utf8_text(path))
+    except NotUtf8Text as error:
+        raise DataConfigError(file=str(path), key="-", rule=str(error)) from error
     except OSError as error:
         raise DataConfigError(file=str(path), key="-", rule="no readable file") from error
     except tomllib.TOMLDecodeError as error:

@@ -1,1 +1,1 @@
-"""Measures nets offline: one trained pair (`pair/`) or all methods (`comparison/`)."""
+"""Evaluates trained networks on the test part of a log and compares them with baselines."""

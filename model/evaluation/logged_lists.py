@@ -1,4 +1,4 @@
-"""How well the evaluator predicts lists that were shown later in time, beside simple orders."""
+"""Prediction metrics of an evaluator and of simple orders on logged lists of a later part."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ MetricValues = dict[str, float]
 def evaluate_on_logged_lists(
     checkpoint: Checkpoint, tables: LogTables, part: int = TEST
 ) -> dict[str, MetricValues]:
-    """Per order: AUC, GAUC, LogLoss, ECE (evaluator only) and NDCG on a later part.
+    """Metrics of the orders `evaluator`, `popularity` and `upstream`.
 
-    `candidate_loss` is the order that was shown, `popularity` the click share in the training part.
+    All orders have `auc`, `gauc`, `ndcg@5` and `ndcg@10`. The evaluator also has `logloss` (nats a
+    slot), `ece`, `ece_by_chance` and `slots` (count). `popularity` is the smoothed click share in
+    the training part, `upstream` the order in which the items were shown.
     """
     rows = tables.part_rows(part)
     p_click, _ = predict_shown_lists(

@@ -31,6 +31,7 @@ from model.search.neighbors import all_neighbors
 from model.search.rewards import list_reward
 
 _SLOT_CHUNK_SIZE = 20_000  # slots scored in one piece: what fits in caches is three times faster
+MAX_ENUMERATED_LISTS = 50_000  # list spaces up to this size are enumerated
 _LOGIT_CHUNK_SIZE = 2_000_000  # of neighbors known at once, in one piece
 
 

@@ -22,6 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model.checkpoint import LAST_FILE, read_state, write_state
+from model.contract.text_files import split_lines
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -107,7 +108,7 @@ def run_training(
 
 def find_best_epoch(folder: Path, monitor: str) -> tuple[int, int]:
     """Of the run in `job_dir`: the epoch of the lowest `monitor`, counted from 1, and how many."""
-    lines = (folder / EPOCH_LOG_FILE).read_text(encoding="utf-8").splitlines()
+    lines = split_lines((folder / EPOCH_LOG_FILE).read_text(encoding="utf-8"))
     watched = [float(json.loads(line)[monitor]) for line in lines]
     return 1 + watched.index(min(watched)), len(watched)
 

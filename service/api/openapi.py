@@ -1,4 +1,4 @@
-"""The OpenAPI document: /rerank is plain ASGI, so its part is written here from the wire models."""
+"""The parts of the OpenAPI document that FastAPI cannot derive: POST /rerank reads its raw body."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from model.contract.wire.request import RerankRequestBody
@@ -15,8 +16,12 @@ from service import errors
 from service.api.errors import STATUS, code_of
 
 _REF = "#/components/schemas/{model}"
-# Errors of other doors than /rerank.
-_ELSEWHERE: frozenset[type[Exception]] = frozenset(
+_RERANK_BODY = {"schema": {"$ref": _REF.format(model=RerankRequestBody.__name__)}}
+RERANK_OPERATION: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": _RERANK_BODY}}
+}
+# Errors of other paths than /rerank.
+_OF_OTHER_PATHS: frozenset[type[Exception]] = frozenset(
     {
         errors.PathNotFound,
         errors.MethodNotAllowed,
@@ -26,58 +31,38 @@ _ELSEWHERE: frozenset[type[Exception]] = frozenset(
 )
 
 
-def describe(
-    document: dict[str, Any], *, example: Mapping[str, Any] | None, secured: bool
-) -> dict[str, Any]:
-    """Add /rerank, the error shape and the wire models to FastAPI's document."""
-    _, definitions = models_json_schema(
-        [
-            (RerankRequestBody, "validation"),
-            (RerankResponse, "serialization"),
-            (ErrorResponse, "serialization"),
-        ],
-        ref_template=_REF,
-    )
-    components = document.setdefault("components", {})
-    components.setdefault("schemas", {}).update(definitions["$defs"])
-    document["paths"]["/rerank"] = {"post": _operation(example, secured)}
-    if secured:
-        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    return document
-
-
 def error_response(kinds: Sequence[type[Exception]]) -> dict[str, Any]:
     """An answer of the one error shape, naming the codes it may carry."""
-    return {
-        "description": ", ".join(sorted({code_of(kind) for kind in kinds})),
-        "content": _json(ErrorResponse),
-    }
+    return {"description": ", ".join(sorted({code_of(k) for k in kinds})), "model": ErrorResponse}
 
 
-def _operation(example: Mapping[str, Any] | None, secured: bool) -> dict[str, Any]:
-    body = _json(RerankRequestBody)
-    if example:
-        body["application/json"]["example"] = example
+def rerank_responses() -> dict[int | str, dict[str, Any]]:
+    """Every response of POST /rerank."""
     by_status: dict[HTTPStatus, list[type[Exception]]] = {}
     for kind, status in STATUS.items():
-        if kind not in _ELSEWHERE and code_of(kind) != "manifest_error":
+        if kind not in _OF_OTHER_PATHS and code_of(kind) != "manifest_error":
             by_status.setdefault(status, []).append(kind)
-    responses: dict[str, Any] = {
-        "200": {"description": "the list to show", "content": _json(RerankResponse)}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "the list to show", "model": RerankResponse}
     }
-    responses |= {str(int(s)): error_response(kinds) for s, kinds in sorted(by_status.items())}
-    operation: dict[str, Any] = {
-        "operationId": "rerank",
-        "summary": "The best list of these candidates for this user",
-        "description": "Answers 200 whenever the request is right and an artifact is loaded; "
-        "`degraded` names what the answer went without.",
-        "requestBody": {"required": True, "content": body},
-        "responses": responses,
-    }
-    if secured:
-        operation["security"] = [{"token": []}]
-    return operation
+    for status, kinds in sorted(by_status.items()):
+        responses[int(status)] = error_response(kinds)
+    return responses
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+def document_rerank(app: FastAPI, example: Mapping[str, Any]) -> None:
+    """Add the request body of POST /rerank to the document, with an example once there is one."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            _, body = models_json_schema([(RerankRequestBody, "validation")], ref_template=_REF)
+            document["components"]["schemas"].update(body["$defs"])
+            if example:
+                operation = document["paths"]["/rerank"]["post"]
+                content = {"application/json": {**_RERANK_BODY, "example": dict(example)}}
+                operation["requestBody"] = {"required": True, "content": content}
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

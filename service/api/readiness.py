@@ -1,26 +1,30 @@
-"""Whether this process wants traffic."""
+"""Whether this process takes traffic."""
 
 from __future__ import annotations
 
 from service.errors import NotReady, RequestError, ShuttingDown
-from service.rerank.model import ModelHolder
+from service.rerank.artifact_slot import ArtifactSlot
 from service.telemetry import service_metrics
 
 
 class Readiness:
-    """Ready from the first verified artifact until it is told to stop."""
+    """Ready from the first verified artifact until shutdown begins."""
 
-    def __init__(self, models: ModelHolder) -> None:
+    def __init__(self, models: ArtifactSlot) -> None:
         self._models = models
-        self._stopping = False
+        self._draining = False
 
-    def stop(self) -> None:
-        """Ask load balancers to send nothing more."""
-        self._stopping = True
+    def start_draining(self) -> None:
+        """Ask load balancers to send no more requests."""
+        self._draining = True
         service_metrics.PROCESS_READY.set(0)
 
-    def fault(self) -> RequestError | None:
-        """Why it is not ready; None when it is."""
-        if self._stopping:
+    def is_draining(self) -> bool:
+        """Whether shutdown has begun."""
+        return self._draining
+
+    def not_ready_reason(self) -> RequestError | None:
+        """Why the process is not ready; None when it is."""
+        if self._draining:
             return ShuttingDown()
         return NotReady() if self._models.current is None else None

@@ -1,12 +1,11 @@
-"""Run a finished run for people: `relist-demo` starts Redis and the service and shows one answer.
+"""`relist demo`: serves a trained run and shows one answer.
 
-Training and export come before (`make demo`). Every part is a process of its own, started by the
-console commands that anyone would use; this file only lines them up.
+Training and export come before (`make demo`). Redis, loading and serving are processes of their own,
+started by the same commands that a user would run.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -14,6 +13,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
+
+from typer import Exit, Option, echo
 
 from model.contract.artifact.manifest import ITEM_TABLE_FILE, read_manifest
 from model.contract.errors import ManifestError
@@ -30,22 +32,24 @@ class DemoError(Exception):
     """The demo cannot go on; the message says what is missing or what failed."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Console command: 0 after Ctrl-C or --once, 1 when a part failed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="folder that make demo filled")
-    parser.add_argument("--port", type=int, default=8000, help="of the service (default: 8000)")
-    parser.add_argument("--once", action="store_true", help="end after showing the answer")
-    given = parser.parse_args(argv)
+def demo(
+    run: Annotated[Path, Option(help="Folder that `make demo` filled.")],
+    port: Annotated[int, Option(help="Port of the service.")] = 8000,
+    *,
+    once: Annotated[bool, Option("--once", help="End after showing one answer.")] = False,
+) -> None:
+    """Start Redis and the service on a trained run and show one list before and after.
+
+    Exit status: 0 after Ctrl-C or with --once, 1 when a part failed.
+    """
     try:
         with _interrupt_on_sigterm():
-            _run_demo(given.run, given.port, once=given.once)
+            _run_demo(run, port, once=once)
     except (DemoError, EmbeddedRedisError, ManifestError, DemoServiceError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+        echo(f"relist demo: {error}", err=True)
+        raise Exit(1) from error
     except KeyboardInterrupt:
-        sys.stdout.write("\nstopped\n")
-    return 0
+        echo("\nstopped")
 
 
 def _run_demo(run: Path, port: int, *, once: bool) -> None:
@@ -88,7 +92,7 @@ def _print_comparison(shown: DemoComparison, items: ItemTable, artifact: str) ->
 
 def _load_users(users: Path, environ: Mapping[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli.load_store", str(users)],
+        [sys.executable, "-m", "service.cli.main", "load", str(users)],
         env=environ,
         check=False,
         timeout=300,
@@ -114,7 +118,7 @@ def _redis_url() -> Iterator[str]:
 @contextlib.contextmanager
 def _service_process(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """The service as a child process; it ends with the demo."""
-    process = subprocess.Popen([sys.executable, "-m", "service.main"], env=environ)
+    process = subprocess.Popen([sys.executable, "-m", "service.cli.main", "serve"], env=environ)
     try:
         yield process
     finally:
@@ -139,7 +143,3 @@ def _interrupt_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

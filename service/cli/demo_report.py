@@ -32,7 +32,7 @@ class DemoComparison:
 
 def find_changed_request(base: str, requests: Path) -> DemoComparison:
     """The first request whose list changes (the last one looked at when none does)."""
-    with requests.open(encoding="utf-8") as lines:
+    with requests.open(encoding="utf-8", newline="\n") as lines:
         for line in islice(lines, _MAX_REQUESTS_TRIED):
             logged = json.loads(line)
             after = post_rerank(base, logged["request"])

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from redis.exceptions import RedisError
@@ -22,6 +21,7 @@ from model.contract.errors import ContractError, ManifestError, UserRecordError
 from model.contract.schema.item_table import ItemTable
 from model.contract.store.user_stream import read_user_stream, read_user_stream_header
 from service.features.bulk_load import write_items_to_redis, write_users_to_redis
+from service.features.redis_address import parse_redis_url
 from service.features.redis_clients import open_sync_redis_client
 from service.settings import MEMORY, Settings
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     address = "Redis"
     try:
         target = _resolve_target(options)
-        address = _redact_password(target.url)
+        address = parse_redis_url(target.url).display_url  # raises RedisUrlError, a ValueError
         _load(options, target, sys.stderr)
     except (RedisError, OSError) as error:
         sys.stderr.write(f"relist-load: {address} cannot be used: {error}\n")
@@ -136,14 +136,6 @@ def _resolve_target(options: argparse.Namespace) -> RedisTarget:
         raise ValueError("no Redis to fill: give --redis-url, or set RERANK_REDIS_URL")
     cluster = settings.redis_cluster if options.cluster is None else options.cluster
     return RedisTarget(url, options.prefix or settings.redis_prefix, cluster)
-
-
-def _redact_password(url: str) -> str:
-    """The address without its password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}"
-    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
 
 
 def _parser() -> argparse.ArgumentParser:

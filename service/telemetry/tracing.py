@@ -1,8 +1,8 @@
-"""Spans of requests for OpenTelemetry, written after the answer from the times that it took.
+"""OpenTelemetry spans of requests, recorded after the response from its stage times.
 
-Its SDK and exporter are the optional extra `[otel]` and imported only where an endpoint is set.
-Spans wait in a bounded queue and leave on a thread of the library; a collector that is down costs
-spans, never an answer. No user id, item id or token becomes an attribute.
+SDK and exporter are the optional extra `[otel]`, imported only when an endpoint is set. Spans wait
+in a bounded queue and are exported on a thread of the SDK, so a collector that is down costs spans,
+never a response. No user id, item id or token becomes an attribute.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 AttributeValue = str | int | float | bool | list[str]
 _SERVICE = "relist"
-_EXPORT_TIMEOUT_S = 2.0  # of one try and its repetitions; also what a shutdown may wait
+_EXPORT_TIMEOUT_S = 2.0  # of one export with its retries; also limits a shutdown
 
 
 class TracingNotInstalledError(RuntimeError):
-    """An endpoint is set and the packages of the extra are not there."""
+    """An endpoint is set and the packages of the extra `[otel]` are not installed."""
 
     def __init__(self, missing: str | None) -> None:
         super().__init__(
@@ -42,7 +42,11 @@ class StageSpan(NamedTuple):
 
 @dataclass(slots=True)
 class RequestTrace:
-    """What one request leaves for its span."""
+    """Times and attributes of one request, from which its span is recorded.
+
+    start_s: on the monotonic clock, in seconds.
+    traceparent: W3C header of the request, None without one.
+    """
 
     start_s: float
     traceparent: str | None = None
@@ -53,7 +57,7 @@ class RequestTrace:
 
 
 class RequestTracer:
-    """Turns journeys into spans."""
+    """Records spans from request traces."""
 
     def __init__(self, processor: SpanProcessor, wall_ns: Callable[[], int] = time.time_ns) -> None:
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -68,13 +72,13 @@ class RequestTracer:
         self._wall_ns = wall_ns
 
     def record(self, trace: RequestTrace, end_s: float) -> None:
-        """One span from `began` to `end_s` (monotonic seconds), with one child for each stage."""
+        """Record a span from `start_s` to `end_s` (monotonic seconds), with a child per stage."""
         from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
         now_ns = self._wall_ns()
 
-        def at(moment: float) -> int:
-            return now_ns - round((end_s - moment) * 1e9)
+        def wall_time_ns(monotonic_s: float) -> int:
+            return now_ns - round((end_s - monotonic_s) * 1e9)
 
         header = trace.traceparent
         parent = self._propagator.extract({} if header is None else {"traceparent": header})
@@ -83,18 +87,19 @@ class RequestTracer:
             parent,
             SpanKind.SERVER,
             attributes=trace.attributes,
-            start_time=at(trace.start_s),
+            start_time=wall_time_ns(trace.start_s),
         )
-        inside = set_span_in_context(span, parent)
-        for lap in trace.stages:
-            child = self._tracer.start_span(lap.stage, inside, start_time=at(lap.start_s))
-            child.end(at(lap.end_s))
+        context = set_span_in_context(span, parent)
+        for stage in trace.stages:
+            start_ns = wall_time_ns(stage.start_s)
+            child = self._tracer.start_span(stage.stage, context, start_time=start_ns)
+            child.end(wall_time_ns(stage.end_s))
         if trace.failed:
             span.set_status(Status(StatusCode.ERROR))
         span.end(now_ns)
 
     def close(self) -> None:
-        """Send what waits; blocks, and gives up on a collector that does not answer."""
+        """Export pending spans; blocks up to the export timeout."""
         self._provider.shutdown()
 
 
@@ -109,9 +114,9 @@ def require_otel_extra(endpoint: str | None) -> None:
 
 
 def open_request_tracer(endpoint: str | None) -> RequestTracer | None:
-    """Spans to an OTLP/HTTP endpoint (`http://host:4318/v1/traces`); None without an endpoint.
+    """A tracer for an OTLP/HTTP endpoint (`http://host:4318/v1/traces`); None without one.
 
-    Raises TracingNotInstalledError.
+    Raises TracingNotInstalledError when the extra is not installed.
     """
     if endpoint is None:
         return None

@@ -33,7 +33,7 @@ from model.contract.schema.item_table import ItemTable
 from model.contract.store.user_stream import read_user_stream
 from service.features.bulk_load import write_items_to_redis, write_users_to_redis
 from service.features.embedded_redis import EmbeddedRedis
-from service.inference.artifact import resolve_folder
+from service.inference.artifact_reader import resolve_folder
 from tests.docker.traffic_simulator import RequestBody, TrafficSimulator
 from tests.service.serving import Serving
 

@@ -28,7 +28,7 @@ OTHERWISE = VOLUME | {
     "workers": 3,
     "autoscaling": {"enabled": False},
     "disruptionBudget": {"maxUnavailable": "20%"},
-    "settings": {"drain_s": 2.5, "grace_s": 20, "max_body_bytes": 1048576, "inference": "loop"},
+    "settings": {"drain_s": 2.5, "grace_s": 20, "max_body_bytes": 1048576},
     "secrets": {
         "redisUrl": {"name": "store", "key": "address"},
         "apiTokens": {"name": "callers", "key": "tokens"},
@@ -42,6 +42,7 @@ OTHERWISE = VOLUME | {
         "moreEgress": [{"ports": [{"port": 4318}]}],
     },
     "serviceMonitor": {"labels": {"release": "prometheus"}},
+    "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None},
     "podAnnotations": {"note": "x"},
     "nodeSelector": {"pool": "serving"},
     "tolerations": [{"key": "serving", "operator": "Exists"}],
@@ -96,6 +97,23 @@ def test_chart_objects_match_kubernetes_schema(values, version):
     for one in checked:
         kubernetes_validate.validate(one, version, strict=True)
     assert len(checked) == len(objects) - 1 >= 6
+
+
+def test_pod_security_context_null_ids_are_omitted():
+    ids = {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
+    context = pod(IMAGE | {"podSecurityContext": ids})["securityContext"]
+    assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_pod_security_context_other_ids_are_used():
+    context = pod(IMAGE | {"podSecurityContext": {"runAsUser": 7, "fsGroup": 8}})["securityContext"]
+    assert (context["runAsUser"], context["runAsGroup"], context["fsGroup"]) == (7, 10001, 8)
+
+
+@pytest.mark.parametrize("change", [{"runAsUser": 0}, {"runAsNonRoot": False}])
+def test_pod_security_context_root_is_refused(change):
+    with pytest.raises(helm.HelmError):
+        rendered(IMAGE | {"podSecurityContext": change})
 
 
 def test_kubernetes_schema_rejects_unknown_field():
@@ -160,7 +178,7 @@ def test_chart_disables_service_links():
 @pytest.mark.parametrize("values", EVERY.values(), ids=EVERY)
 def test_chart_termination_grace_exceeds_shutdown_time(values):
     given = environment(values)
-    late_s = 5.0  # service/main/supervisor.py allows this on top before it kills a worker
+    late_s = 5.0  # service/server/supervisor.py allows this on top before it kills a worker
     takes = float(given["RERANK_DRAIN_S"]["value"]) + float(given["RERANK_GRACE_S"]["value"])
     assert pod(values)["terminationGracePeriodSeconds"] > takes + late_s
 

@@ -97,7 +97,7 @@ def test_the_trained_artifact_serves_real_requests_of_the_later_part(run: Path):
         "RERANK_REQUEST_BUDGET_MS": "900",
         "RERANK_FEATURE_BUDGET_MS": "500",
     }
-    service = subprocess.Popen([sys.executable, "-m", "service.main"], env=environ)
+    service = subprocess.Popen([sys.executable, "-m", "service.cli.main", "serve"], env=environ)
     try:
         base = f"http://127.0.0.1:{port}"
         wait_for_demo_service(base, service, 60.0)

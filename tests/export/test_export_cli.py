@@ -29,7 +29,8 @@ def write_checkpoints(folder: Path, config: PipelineConfig, items: int = 30) -> 
         (folder / kind).mkdir()
         checkpoint = Checkpoint(
             kind=kind, config=config, schema=tables.schema, slots=tables.slots,
-            history_length=tables.history_length, max_candidates=tables.max_candidates, list_sizes=[4],
+            history_length=tables.history_length, max_candidates=tables.max_candidates,
+            list_sizes=[4],
             weights=net.state_dict(), metadata={},
         )  # fmt: skip
         write_checkpoint(folder / kind / BEST_FILE, checkpoint)

@@ -104,3 +104,15 @@ def test_read_workload_missing_file_or_items_raise(logged, tmp_path):
         read_workload(tmp_path / "nowhere.jsonl", 1.0, RequestOverrides())
     with pytest.raises(WorkloadError, match="holds 52 different items, not 53"):
         read_workload(logged, 1.0, RequestOverrides(candidates=53))
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085", "\x1c", "\x0b"])
+def test_read_workload_line_separator_stays_in_string(tmp_path, separator):
+    item = f"a{separator}b"
+    line = json.dumps({"request": {"user_id": "u", "candidates": {"item_id": [item]}}},
+                      ensure_ascii=False)  # fmt: skip
+    path = tmp_path / "requests.jsonl"
+    path.write_text(line + "\n" + line + "\n", encoding="utf-8", newline="\n")
+
+    for request in sampled_requests(path, 1.0):
+        assert request["candidates"]["item_id"] == [item]

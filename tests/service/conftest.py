@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from service.inference.artifact import Artifact, read_artifact
-from service.inference.worker import ThreadWorker
+from service.inference.artifact_reader import Artifact, read_artifact
+from service.inference.thread_executor import ThreadExecutor
 from tests.redis_fixtures import private_redis, redis_server, shared_redis
 from tests.tiny_artifact import tiny_artifact
 
@@ -30,8 +30,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 @pytest.fixture
-def worker() -> Iterator[ThreadWorker]:
-    """A worker thread that ends with the test."""
-    made = ThreadWorker()
-    yield made
-    made.close()
+def executor() -> Iterator[ThreadExecutor]:
+    """An executor whose thread ends with the test."""
+    started = ThreadExecutor()
+    yield started
+    started.close()

@@ -47,7 +47,7 @@ class Serving:
     def __init__(self, artifact: Path, **settings: object) -> None:
         given = {"artifact_dir": artifact, "port": 0} | settings
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service.main"],
+            [sys.executable, "-m", "service.cli.main", "serve"],
             env=own_environment(**given),
             stderr=subprocess.PIPE,
             text=True,

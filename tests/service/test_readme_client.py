@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.inference.artifact import Artifact
+from service.inference.artifact_reader import Artifact
 from tests.service.serving import Serving
 
 README = Path(__file__).parents[2] / "docs" / "how-to" / "call-the-service.md"

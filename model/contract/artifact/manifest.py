@@ -31,6 +31,7 @@ GENERATOR_GRAPH, GENERATOR_RULES_GRAPH, EVALUATOR_GRAPH = (
 )
 REFINER_GRAPH, REFINER_RULES_GRAPH = "refiner", "refiner_rules"
 SESSIONS_INPUT = "sessions"  # the graphs' input (B, H, M, Fs) of what a user was shown before
+_KEYS_BEFORE_0_2 = {"pessimism": "risk_aversion"}
 MIN_SESSIONS = 2  # products of a single one are summed otherwise than those of several
 
 
@@ -160,6 +161,14 @@ class Manifest(ManifestModel):
         """
         [taken] = [i for i in self.graphs[GENERATOR_GRAPH].inputs if i.name == SESSIONS_INPUT]
         return isinstance(taken.shape[1], str)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_older_keys(cls, raw: Any) -> Any:  # noqa: ANN401  # any JSON value
+        """Read the keys of artifacts that were exported before version 0.2."""
+        if not isinstance(raw, dict):
+            return raw
+        return {_KEYS_BEFORE_0_2.get(key, key): value for key, value in raw.items()}
 
     @cached_property
     def generator_takes_reward_weights(self) -> bool:

@@ -7,17 +7,22 @@ scores mean the same in every request adds `"raw_score"`.
 
 from __future__ import annotations
 
+import difflib
 import math
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.contract.errors import SchemaError
+from model.contract.text_files import NotUtf8Text, read_utf8_text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SCHEMA_FORMAT = 1
 OWN_EMBEDDING = "own"  # a gap (or an unknown value) has an embedding of its own
@@ -83,6 +88,8 @@ class DeclaredField(BaseModel):
             raise ValueError("missing of a categorical or multi field is 'own' or a value")
         if isinstance(self.vocabulary, str) and self.vocabulary != "fit":
             raise ValueError("vocabulary is 'fit' or a list of values")
+        if not self.vocabulary:
+            raise ValueError("vocabulary is empty")
         if isinstance(self.vocabulary, list) and len(set(self.vocabulary)) != len(self.vocabulary):
             raise ValueError("vocabulary names a value twice")
         return self
@@ -143,7 +150,11 @@ class DeclaredSchema(BaseModel):
 
 
 def parse_schema(text: str) -> DeclaredSchema:
-    """Read the text of a schema.toml; raises SchemaError naming the field and the rule."""
+    """Parse the text of a schema.toml.
+
+    Raises:
+        SchemaError: names the field and the rule, and for an unknown key the allowed keys.
+    """
     try:
         raw: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -151,18 +162,41 @@ def parse_schema(text: str) -> DeclaredSchema:
     try:
         return DeclaredSchema.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SchemaError(field=_error_location(raw, first["loc"]), rule=first["msg"]) from error
+        unknown_keys_first = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        first = unknown_keys_first[0]
+        raise SchemaError(
+            field=_error_location(raw, first["loc"]), rule=_error_rule(first)
+        ) from error
 
 
 def read_schema(path: Path) -> DeclaredSchema:
-    """Read and check a schema.toml."""
+    """Read and check a schema.toml; a byte order mark of UTF-8 is accepted.
+
+    Raises:
+        SchemaError: names the file, the field and the rule.
+    """
     try:
-        return parse_schema(path.read_text(encoding="utf-8"))
+        text = read_utf8_text(path)
     except FileNotFoundError as error:
         raise SchemaError(field=str(path), rule="no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, NotUtf8Text) as error:
         raise SchemaError(field=str(path), rule=f"cannot be read: {error}") from error
+    try:
+        return parse_schema(text)
+    except SchemaError as error:
+        raise SchemaError(field=error.field, rule=error.rule, file=str(path)) from error
+
+
+def _error_rule(error: ErrorDetails) -> str:
+    """Message of one error; an unknown key is answered with the allowed ones."""
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] != "extra_forbidden":
+        return error["msg"]
+    model = DeclaredField if len(error["loc"]) > 1 else DeclaredSchema
+    near = difflib.get_close_matches(str(error["loc"][-1]), model.model_fields, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown key; {hint}Allowed keys are {', '.join(sorted(model.model_fields))}"
 
 
 def _error_location(raw: Mapping[str, Any], loc: tuple[int | str, ...]) -> str:

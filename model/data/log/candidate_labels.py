@@ -1,4 +1,4 @@
-"""`truth.parquet`: labels of every candidate, shown or not, where an adapter knows them."""
+"""`truth.parquet`: labels of every candidate, shown or not, where they are known."""
 
 from __future__ import annotations
 
@@ -32,10 +32,13 @@ class CandidateLabels:
 
 
 def read_candidate_labels(table: pa.Table, impressions: Impressions, file: str) -> CandidateLabels:
-    """Check the labels and align them with the impressions' candidates.
+    """Check the labels and align them with the candidates of the impressions.
 
-    A request without a row has unknown labels; a row for no request of the log is an error of its
-    lengths.
+    A request without a row has unknown labels.
+
+    Raises:
+        UnequalLengths: a row has another number of labels, or its request is not in the log.
+        LabelsDisagree: the label of a shown candidate is not the logged one.
     """
     columns = select_columns(table, _COLUMNS, file=file)
     flat = {name: as_single_array(columns[name]) for name in _COLUMNS}
@@ -43,8 +46,8 @@ def read_candidate_labels(table: pa.Table, impressions: Impressions, file: str) 
     for name, column in flat.items():
         checks.require_not_null(origin, column, name)
     checks.require_unique_ids(origin, flat["request_id"], "request_id", RepeatedRequest)
-    at = pc.index_in(flat["request_id"], value_set=impressions.request_ids)
-    request = np.asarray(pc.fill_null(at, -1), dtype=np.int64)
+    indices = pc.index_in(flat["request_id"], value_set=impressions.request_ids)
+    request = np.asarray(pc.fill_null(indices, -1), dtype=np.int64)
     clicks = _aligned(origin, flat["clicks"], "clicks", request, impressions)
     conversions = _aligned(origin, flat["conversions"], "conversions", request, impressions)
     _require_agreement(origin, request, clicks, impressions)
@@ -54,7 +57,7 @@ def read_candidate_labels(table: pa.Table, impressions: Impressions, file: str) 
 def _aligned(
     origin: RowLocator, column: pa.Array, name: str, request: IntArray, impressions: Impressions
 ) -> NDArray[np.int8]:
-    """(V,) labels over the log's candidates."""
+    """(V,) int8 labels of all candidates; `request` (T,) is the log row of each label row."""
     candidates = impressions.candidates
     counts = checks.list_lengths(column)
     expected = np.where(request < 0, 0, candidates.row_lengths[request])
@@ -66,20 +69,20 @@ def _aligned(
     )
     lists = RaggedArray(np.asarray(column.flatten(), dtype=np.int64), counts)
     checks.require_binary_labels(origin, lists, name, np.ones(len(lists.values), dtype=bool))
-    inside = np.arange(len(lists.values)) - lists.row_starts[lists.value_row_ids]
+    offset = np.arange(len(lists.values)) - lists.row_starts[lists.value_row_ids]
     out = np.full(len(candidates.values), -1, dtype=np.int8)
-    out[candidates.row_starts[request][lists.value_row_ids] + inside] = lists.values
+    out[candidates.row_starts[request][lists.value_row_ids] + offset] = lists.values
     return out
 
 
 def _require_agreement(
     origin: RowLocator, request: IntArray, clicks: NDArray[np.int8], impressions: Impressions
 ) -> None:
-    """The label of a shown candidate is the logged one."""
+    """Require that the label of each shown candidate is the logged one."""
     shown = impressions.shown
-    told = clicks[impressions.candidates.row_starts[shown.value_row_ids] + shown.values]
+    label = clicks[impressions.candidates.row_starts[shown.value_row_ids] + shown.values]
     wrong = np.zeros(len(shown.row_lengths), dtype=bool)
-    wrong[shown.value_row_ids[(told >= 0) & (told != impressions.clicks)]] = True
+    wrong[shown.value_row_ids[(label >= 0) & (label != impressions.clicks)]] = True
     origin.raise_if_any(
         wrong[request], LabelsDisagree, "clicks", "a shown candidate's click is not the logged one"
     )

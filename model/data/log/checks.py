@@ -1,6 +1,7 @@
-"""The rules of a canonical log, each over whole columns at once. They raise, they repair nothing.
+"""Rules of single rows of a canonical log, checked over whole columns. They repair nothing.
 
-Every check names file, row (counted from 0), column and rule of the first row that breaks it.
+Each error names file, row (counted from 0), column and rule of the first row that breaks it.
+Rules of the whole log are in `model.data.tables.log_validation`.
 """
 
 from __future__ import annotations
@@ -21,31 +22,25 @@ from model.data.errors import (
     ConversionWithoutClick,
     DuplicateItem,
     EmptyList,
+    InvalidId,
     ListTooLong,
     LogError,
     MissingValue,
     ShownNotOffered,
     UnequalLengths,
 )
+from model.data.log.limits import MAX_ID_LENGTH, MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 from model.data.log.ragged import IntArray, RaggedArray
 
 BoolArray = NDArray[np.bool_]
-MIN_TIMESTAMP_MS, MAX_TIMESTAMP_MS = 631_152_000_000, 4_102_444_800_000  # years 1990 to 2100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListLimits:
-    """How long the lists of a log may be."""
-
-    max_candidates: int = 500
-    max_shown: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class RowLocator:
-    """Which file a row of the concatenated columns came from.
+    """Maps a row of the concatenated columns to its file.
 
-    files: names, in the order of concatenation. starts: first row of each.
+    files: names, in the order of concatenation.
+    starts: first row of each file.
     """
 
     files: tuple[str, ...]
@@ -58,13 +53,18 @@ class RowLocator:
         column: str,
         rule: str | Callable[[int], str],
     ) -> None:
-        """Raise `error` for the first row where `bad` is True."""
+        """Raise `error` for the first row where `bad` (R,) is True; `rule` may depend on the row."""
         if not bad.any():
             return
         row = int(bad.argmax())
-        at = bisect_right(self.starts, row) - 1
+        file_index = bisect_right(self.starts, row) - 1
         text = rule if isinstance(rule, str) else rule(row)
-        raise error(file=self.files[at], row=row - self.starts[at], column=column, rule=text)
+        raise error(
+            file=self.files[file_index],
+            row=row - self.starts[file_index],
+            column=column,
+            rule=text,
+        )
 
     def raise_if_any_value(
         self,
@@ -74,21 +74,32 @@ class RowLocator:
         column: str,
         rule: Callable[[int], str],
     ) -> None:
-        """Raise `error` for the first list value where `bad` (V,) is True."""
+        """Raise `error` for the row of the first list value where `bad` (V,) is True."""
         if bad.any():
-            at = int(bad.argmax())
+            value = int(bad.argmax())
             rows = np.zeros(len(lists.row_lengths), dtype=bool)
-            rows[lists.value_row_ids[at]] = True
-            self.raise_if_any(rows, error, column, lambda _: rule(at))
+            rows[lists.value_row_ids[value]] = True
+            self.raise_if_any(rows, error, column, lambda _: rule(value))
 
 
 def require_not_null(origin: RowLocator, column: pa.Array, name: str) -> None:
-    """No null in a column, and none inside its lists."""
+    """Require that neither a column nor its lists hold a null."""
     origin.raise_if_any(np.asarray(pc.is_null(column)), MissingValue, name, "must not be null")
     if hasattr(column, "flatten") and hasattr(column.type, "value_type"):
         inner = np.asarray(pc.is_null(column.flatten()))
         lists = RaggedArray(inner, list_lengths(column))
         origin.raise_if_any_value(inner, lists, MissingValue, name, lambda _: "holds a null")
+
+
+def require_valid_ids(origin: RowLocator, ids: pa.Array, name: str) -> None:
+    """Every id has 1 to MAX_ID_LENGTH characters."""
+    lengths = np.asarray(pc.utf8_length(ids))
+    origin.raise_if_any(
+        (lengths < 1) | (lengths > MAX_ID_LENGTH),
+        InvalidId,
+        name,
+        lambda row: f"an id has 1 to {MAX_ID_LENGTH} characters, this one has {lengths[row]}",
+    )
 
 
 def list_lengths(column: pa.Array) -> IntArray:
@@ -97,7 +108,7 @@ def list_lengths(column: pa.Array) -> IntArray:
 
 
 def require_list_lengths(origin: RowLocator, lists: RaggedArray, name: str, limit: int) -> None:
-    """No list empty, none over the limit."""
+    """Require that every list has 1 to `limit` values."""
     origin.raise_if_any(lists.row_lengths == 0, EmptyList, name, "the list is empty")
     origin.raise_if_any(
         lists.row_lengths > limit,
@@ -115,7 +126,7 @@ def require_same_lengths(
     other: str,
     present: BoolArray,
 ) -> None:
-    """The lists of `column` are as long as those of `other`, wherever they are given."""
+    """Require that lists of `column` are as long as those of `other`, where `present` (R,)."""
     origin.raise_if_any(
         present & (counts != expected.row_lengths),
         UnequalLengths,
@@ -127,90 +138,96 @@ def require_same_lengths(
 def require_distinct_items(
     origin: RowLocator, lists: RaggedArray, name: str, id_of: Callable[[int], str]
 ) -> None:
-    """No list holds an item twice.
+    """Require that no list holds an item twice.
 
     Args:
-        origin: where rows came from.
-        lists: item places, >= 0.
+        origin: file of each row.
+        lists: item indices, >= 0.
         name: the column.
-        of: item place -> id, for the message.
+        id_of: item index -> id, for the message.
     """
     order = np.lexsort((lists.values, lists.value_row_ids))
     row, item = lists.value_row_ids[order], lists.values[order]
-    twice = np.zeros(len(order), dtype=bool)
-    twice[order[1:]] = (row[1:] == row[:-1]) & (item[1:] == item[:-1])
+    repeated = np.zeros(len(order), dtype=bool)
+    repeated[order[1:]] = (row[1:] == row[:-1]) & (item[1:] == item[:-1])
     origin.raise_if_any_value(
-        twice,
+        repeated,
         lists,
         DuplicateItem,
         name,
-        lambda at: f"{id_of(int(lists.values[at]))!r} stands in the list twice",
+        lambda value: f"{id_of(int(lists.values[value]))!r} occurs twice in the list",
     )
 
 
 def shown_to_candidate_indices(
     origin: RowLocator, shown: RaggedArray, candidates: RaggedArray, id_of: Callable[[int], str]
 ) -> RaggedArray:
-    """Each shown item's place among its row's candidates.
+    """Index of each shown item among the candidates of its row.
 
     Args:
-        origin: where rows came from.
-        shown: global item places of what was shown, -1 for an id that no table knows.
-        candidates: global item places on offer, distinct in each row.
-        of: place in `shown.values` -> id, for the message.
+        origin: file of each row.
+        shown: item indices in the item table, -1 for an id that is not in it.
+        candidates: item indices in the item table, distinct in each row.
+        id_of: index in `shown.values` -> id, for the message.
 
     Returns:
-        Ragged int32 like `max_shown`.
+        Ragged int32 with the lengths of `shown`.
+
+    Raises:
+        ShownNotOffered: a shown item is not a candidate of its row.
     """
-    high = int(candidates.values.max(initial=0)) + 2
-    offered = candidates.value_row_ids * high + candidates.values + 1
-    asked = shown.value_row_ids * high + shown.values + 1
-    order = np.argsort(offered)
-    at = np.minimum(np.searchsorted(offered[order], asked), len(offered) - 1)
-    found = offered[order][at] == asked
+    span = int(candidates.values.max(initial=0)) + 2
+    candidate_keys = candidates.value_row_ids * span + candidates.values + 1
+    shown_keys = shown.value_row_ids * span + shown.values + 1
+    order = np.argsort(candidate_keys)
+    position = np.searchsorted(candidate_keys[order], shown_keys)
+    position = np.minimum(position, len(candidate_keys) - 1)
+    is_candidate = candidate_keys[order][position] == shown_keys
     origin.raise_if_any_value(
-        ~found,
+        ~is_candidate,
         shown,
         ShownNotOffered,
         "shown",
         lambda v: f"{id_of(v)!r} is not among the row's candidates",
     )
     return RaggedArray(
-        (order[at] - candidates.row_starts[shown.value_row_ids]).astype(np.int32), shown.row_lengths
+        (order[position] - candidates.row_starts[shown.value_row_ids]).astype(np.int32),
+        shown.row_lengths,
     )
 
 
 def require_binary_labels(
     origin: RowLocator, lists: RaggedArray, name: str, present: BoolArray
 ) -> None:
-    """Every given value is 0 or 1."""
+    """Require that every value is 0 or 1, where `present` (V,)."""
     values = lists.values
     origin.raise_if_any_value(
         present & (values != 0) & (values != 1),
         lists,
         BadLabel,
         name,
-        lambda at: f"{values[at]} is not 0 or 1",
+        lambda value: f"{values[value]} is not 0 or 1",
     )
 
 
 def require_converted_clicked(
     origin: RowLocator, clicks: NDArray[np.int8], conversions: NDArray[np.int8], lists: RaggedArray
 ) -> None:
-    """What converted was clicked."""
+    """Require a click on every converted item."""
     origin.raise_if_any_value(
         (conversions == 1) & (clicks == 0),
         lists,
         ConversionWithoutClick,
         "conversions",
-        lambda at: (
-            f"value {at - lists.row_starts[lists.value_row_ids[at]]} converted but was not clicked"
+        lambda value: (
+            f"value {value - lists.row_starts[lists.value_row_ids[value]]} "
+            "converted but was not clicked"
         ),
     )
 
 
 def require_unix_ms(origin: RowLocator, timestamp: IntArray) -> None:
-    """Timestamps are Unix milliseconds between the years 1990 and 2100."""
+    """Require Unix milliseconds between the years 1990 and 2100."""
     origin.raise_if_any(
         (timestamp < MIN_TIMESTAMP_MS) | (timestamp > MAX_TIMESTAMP_MS),
         BadTimestamp,
@@ -226,13 +243,13 @@ def require_finite(
     lists: RaggedArray | None,
     name: str,
 ) -> None:
-    """Numbers that are given are neither NaN nor infinite.
+    """Require that present numbers are neither NaN nor infinite.
 
     Args:
-        origin: where rows came from.
-        values: (V,) numbers. given: (V,) False for a null.
-        given: (V,) bool.
-        lists: the rows' lists that the values lie in; None for one value a row.
+        origin: file of each row.
+        values: (V,) float64.
+        present: (V,) bool, False for a null.
+        lists: lists of the rows that hold the values; None for one value a row.
         name: the column.
     """
     bad = present & ~np.isfinite(values)
@@ -240,18 +257,20 @@ def require_finite(
     if lists is None:
         origin.raise_if_any(bad, BadNumber, name, lambda row: rule.format(values[row]))
     else:
-        origin.raise_if_any_value(bad, lists, BadNumber, name, lambda at: rule.format(values[at]))
+        origin.raise_if_any_value(
+            bad, lists, BadNumber, name, lambda value: rule.format(values[value])
+        )
 
 
 def require_unique_ids(
     origin: RowLocator, column: pa.Array, name: str, error: type[LogError]
 ) -> None:
-    """No id twice; `error` is RepeatedId or RepeatedRequest."""
+    """Require that no id occurs twice; `error` is RepeatedId or RepeatedRequest."""
     encoded = pc.dictionary_encode(column)
     codes = np.asarray(encoded.indices)
     first = np.unique(codes, return_index=True)[1]
-    again = np.ones(len(codes), dtype=bool)
-    again[first] = False
+    repeated = np.ones(len(codes), dtype=bool)
+    repeated[first] = False
     origin.raise_if_any(
-        again, error, name, lambda row: f"{column[row].as_py()!r} stands there twice"
+        repeated, error, name, lambda row: f"{column[row].as_py()!r} occurs more than once"
     )

@@ -1,6 +1,6 @@
-"""Arrow columns of a log: is the type what the layout asks for, and one normal form for each.
+"""Types of the Arrow columns of a log, and the normal form of each.
 
-Checks types and gaps only; what the values may be is the business of `checks.py`.
+Checks types only; `checks` has the rules of values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from model.data.errors import MissingColumn, WrongType
 
 
 class ColumnType(Enum):
-    """What a column holds, in words for people, and the arrow type it is brought to."""
+    """Content of a column: its description in messages, and its Arrow type in normal form."""
 
     TEXT = ("text", pa.large_string())
     INTEGER = ("whole numbers (int64)", pa.int64())
@@ -42,13 +42,13 @@ _LIST_OF = {
 
 
 def column_type_of(spec: DeclaredField) -> ColumnType:
-    """What the column of a declared field holds; candidate scope holds one value a candidate."""
-    own = _OF_KIND[spec.kind]
-    return _LIST_OF[own] if spec.scope is FieldScope.CANDIDATE else own
+    """Type of the column of a declared field; a candidate field has one value a candidate."""
+    single = _OF_KIND[spec.kind]
+    return _LIST_OF[single] if spec.scope is FieldScope.CANDIDATE else single
 
 
 def select_columns(table: pa.Table, columns: dict[str, ColumnType], *, file: str) -> pa.Table:
-    """The named columns of an arrow table in their normal form.
+    """The named columns of an Arrow table in their normal form.
 
     Raises:
         MissingColumn, WrongType: naming the file and the column.
@@ -56,8 +56,8 @@ def select_columns(table: pa.Table, columns: dict[str, ColumnType], *, file: str
     out = {}
     for name, want in columns.items():
         if name not in table.column_names:
-            here = ", ".join(table.column_names)
-            raise MissingColumn(file=file, column=name, rule=f"missing; the file has {here}")
+            present = ", ".join(table.column_names)
+            raise MissingColumn(file=file, column=name, rule=f"missing; the file has {present}")
         out[name] = _normal(table[name], want, file, name)
     return pa.table(out)
 
@@ -72,28 +72,28 @@ def _normal(column: pa.ChunkedArray, want: ColumnType, file: str, name: str) -> 
         raise WrongType(file=file, column=name, rule=f"must hold {words}: {error}") from error
 
 
-def _accepts(found: pa.DataType, target: pa.DataType) -> bool:
-    """Whether values of type `found` mean the same in type `target`."""
+def _accepts(source: pa.DataType, target: pa.DataType) -> bool:
+    """Whether values of type `source` mean the same in type `target`."""
     kinds = pa.types
-    if kinds.is_null(found):
+    if kinds.is_null(source):
         return True
     if kinds.is_large_list(target):
         is_list = (
-            kinds.is_list(found) or kinds.is_large_list(found) or kinds.is_fixed_size_list(found)
+            kinds.is_list(source) or kinds.is_large_list(source) or kinds.is_fixed_size_list(source)
         )
-        return is_list and _accepts(found.value_type, target.value_type)
+        return is_list and _accepts(source.value_type, target.value_type)
     if kinds.is_large_string(target):
-        if kinds.is_dictionary(found):
-            found = found.value_type
-        return bool(kinds.is_string(found) or kinds.is_large_string(found))
+        if kinds.is_dictionary(source):
+            source = source.value_type
+        return bool(kinds.is_string(source) or kinds.is_large_string(source))
     if kinds.is_int64(target):
-        return bool(kinds.is_integer(found) or kinds.is_boolean(found))
-    return bool(kinds.is_floating(found) or kinds.is_integer(found) or kinds.is_boolean(found))
+        return bool(kinds.is_integer(source) or kinds.is_boolean(source))
+    return bool(kinds.is_floating(source) or kinds.is_integer(source) or kinds.is_boolean(source))
 
 
 def as_single_array(column: pa.ChunkedArray) -> pa.Array:
-    """One arrow array of a chunked column."""
-    whole = column.combine_chunks()
-    if not isinstance(whole, pa.ChunkedArray):
-        return whole
-    return whole.chunk(0) if whole.num_chunks else pa.array([], type=column.type)
+    """All chunks of a column as one Arrow array."""
+    combined = column.combine_chunks()
+    if not isinstance(combined, pa.ChunkedArray):
+        return combined
+    return combined.chunk(0) if combined.num_chunks else pa.array([], type=column.type)

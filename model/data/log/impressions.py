@@ -1,4 +1,4 @@
-"""The rows of a log: what was offered, shown, and answered, as checked flat columns."""
+"""Impressions of a log: candidates, shown items and labels as checked flat columns."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from model.contract.schema.declared import (
 )
 from model.data.errors import RepeatedRequest, UnknownItem, UnknownUser
 from model.data.log import checks
-from model.data.log.checks import BoolArray, ListLimits, RowLocator
+from model.data.log.checks import BoolArray, RowLocator
 from model.data.log.column_types import ColumnType, as_single_array, column_type_of, select_columns
+from model.data.log.limits import ListLimits
 from model.data.log.ragged import IntArray, RaggedArray
 
 IndexLookup = Callable[[pa.Array], NDArray[np.int32]]
@@ -40,13 +41,15 @@ _LAYOUT = {
 class Impressions:
     """R logged requests in the order of the files; V candidates and W shown items in all.
 
-    request_ids: (R,) arrow text, distinct.
-    user_place: (R,) int32 place in the users. timestamp: (R,) int64 Unix ms.
-    candidates: Ragged int32, places in the items, upstream order.
-    scores: (V,) float64, NaN where the upstream gave none.
-    shown: Ragged int32, places in the row's candidates, by slot.
-    clicks, conversions: (W,) int8; a conversion that is not known is -1.
-    context: field -> (R,) arrow array. candidate_values: field -> (V,) arrow array.
+    request_ids: (R,) Arrow text, distinct.
+    user_index: (R,) int32, row of the users.
+    timestamp: (R,) int64 Unix ms.
+    candidates: ragged int32, rows of the items, in upstream order.
+    upstream_scores: (V,) float64, NaN for a missing score.
+    shown: ragged int32, index among the candidates of the row, by slot.
+    clicks, conversions: (W,) int8 0/1; -1 for a conversion that is not known.
+    context_values: field -> (R,) Arrow array.
+    candidate_values: field -> (V,) Arrow array.
     """
 
     request_ids: pa.Array
@@ -65,17 +68,23 @@ def read_impressions(
     tables: list[pa.Table],
     file_names: list[str],
     declared: DeclaredSchema,
-    lookups: tuple[IndexLookup, IndexLookup],
+    *,
+    item_lookup: IndexLookup,
+    user_lookup: IndexLookup,
     limits: ListLimits,
 ) -> Impressions:
     """Check the files' tables and join them.
 
     Args:
-        tables: one arrow table a file.
-        names: the files' names, for messages.
-        declared: which context and candidate-scope columns there must be.
-        places: ids -> places, of items and of users.
-        limits: how long the lists may be.
+        tables: one Arrow table a file.
+        file_names: names of the files, for messages.
+        declared: names the required context and candidate-scope columns.
+        item_lookup: item ids -> rows of the items, -1 for an unknown id.
+        user_lookup: user ids -> rows of the users, -1 for an unknown id.
+        limits: longest lists.
+
+    Raises:
+        LogError: names file, row, column and rule.
     """
     contexts = declared.fields_in_scope(FieldScope.CONTEXT)
     of_candidates = tuple(
@@ -87,13 +96,14 @@ def read_impressions(
     ]
     starts = np.cumsum([0, *(t.num_rows for t in picked[:-1])])
     origin = RowLocator(tuple(file_names), tuple(int(s) for s in starts))
-    whole = pa.concat_tables(picked).combine_chunks()
-    columns = {name: as_single_array(whole[name]) for name in want}
-    return _Reader(origin, columns, limits).read(lookups, contexts, of_candidates)
+    joined = pa.concat_tables(picked).combine_chunks()
+    columns = {name: as_single_array(joined[name]) for name in want}
+    reader = _ImpressionReader(origin, columns, limits)
+    return reader.read(item_lookup, user_lookup, contexts, of_candidates)
 
 
-class _Reader:
-    """The joined columns on their way through the checks."""
+class _ImpressionReader:
+    """Checks the joined columns."""
 
     def __init__(
         self, origin: RowLocator, columns: Mapping[str, pa.Array], limits: ListLimits
@@ -102,24 +112,26 @@ class _Reader:
 
     def read(
         self,
-        places: tuple[IndexLookup, IndexLookup],
+        item_lookup: IndexLookup,
+        user_lookup: IndexLookup,
         contexts: tuple[DeclaredField, ...],
         of_candidates: tuple[DeclaredField, ...],
     ) -> Impressions:
         origin, columns = self.origin, self.columns
         for name in ("request_id", "user_id", "timestamp", "candidates", "shown", "clicks"):
             checks.require_not_null(origin, columns[name], name)
+        checks.require_valid_ids(origin, columns["request_id"], "request_id")
         checks.require_unique_ids(origin, columns["request_id"], "request_id", RepeatedRequest)
         timestamp = np.asarray(columns["timestamp"], dtype=np.int64)
         checks.require_unix_ms(origin, timestamp)
-        candidates = self._candidates(places[0])
-        shown = self._shown(places[0], candidates)
+        candidates = self._candidates(item_lookup)
+        shown = self._shown(item_lookup, candidates)
         clicks = self._flags("clicks", shown, "shown")
         conversions = self._flags("conversions", shown, "shown")
         checks.require_converted_clicked(origin, clicks, conversions, shown)
         return Impressions(
             request_ids=columns["request_id"],
-            user_index=self._users(places[1]),
+            user_index=self._users(user_lookup),
             timestamp=timestamp,
             candidates=candidates,
             upstream_scores=self._numbers("upstream_scores", candidates),
@@ -130,9 +142,9 @@ class _Reader:
             candidate_values={f.name: self._of_candidates(f, candidates) for f in of_candidates},
         )
 
-    def _users(self, places: IndexLookup) -> NDArray[np.int32]:
+    def _users(self, lookup: IndexLookup) -> NDArray[np.int32]:
         ids = self.columns["user_id"]
-        users = places(ids)
+        users = lookup(ids)
         self.origin.raise_if_any(
             users < 0,
             UnknownUser,
@@ -141,80 +153,82 @@ class _Reader:
         )
         return users
 
-    def _candidates(self, places: IndexLookup) -> RaggedArray:
+    def _candidates(self, lookup: IndexLookup) -> RaggedArray:
         column = self.columns["candidates"]
         ids, counts = column.flatten(), checks.list_lengths(column)
-        lists = RaggedArray(places(ids), counts)
+        lists = RaggedArray(lookup(ids), counts)
         checks.require_list_lengths(self.origin, lists, "candidates", self.limits.max_candidates)
         self.origin.raise_if_any_value(
             lists.values < 0,
             lists,
             UnknownItem,
             "candidates",
-            lambda at: f"{ids[at].as_py()!r} is not in items.parquet",
+            lambda value: f"{ids[value].as_py()!r} is not in items.parquet",
         )
         checks.require_distinct_items(
-            self.origin, lists, "candidates", lambda at: str(ids[at].as_py())
+            self.origin, lists, "candidates", lambda value: str(ids[value].as_py())
         )
         return lists
 
-    def _shown(self, places: IndexLookup, candidates: RaggedArray) -> RaggedArray:
+    def _shown(self, lookup: IndexLookup, candidates: RaggedArray) -> RaggedArray:
         column = self.columns["shown"]
         ids = column.flatten()
-        lists = RaggedArray(places(ids), checks.list_lengths(column))
+        lists = RaggedArray(lookup(ids), checks.list_lengths(column))
         checks.require_list_lengths(self.origin, lists, "shown", self.limits.max_shown)
 
-        def name(at: int) -> str:
-            return str(ids[at].as_py())
+        def id_of(value: int) -> str:
+            return str(ids[value].as_py())
 
-        inside = checks.shown_to_candidate_indices(self.origin, lists, candidates, name)
-        checks.require_distinct_items(self.origin, lists, "shown", name)
-        return inside
+        in_list = checks.shown_to_candidate_indices(self.origin, lists, candidates, id_of)
+        checks.require_distinct_items(self.origin, lists, "shown", id_of)
+        return in_list
 
     def _flags(self, name: str, lists: RaggedArray, other: str) -> NDArray[np.int8]:
-        values, given = self._aligned(name, lists, other, fill=-1)
+        values, present = self._aligned(name, lists, other, fill=-1)
         flags = values.astype(np.int64)
         checks.require_binary_labels(
-            self.origin, RaggedArray(flags, lists.row_lengths), name, given
+            self.origin, RaggedArray(flags, lists.row_lengths), name, present
         )
-        return np.where(given, flags, -1).astype(np.int8)
+        return np.where(present, flags, -1).astype(np.int8)
 
     def _numbers(self, name: str, lists: RaggedArray) -> NDArray[np.float64]:
-        values, given = self._aligned(name, lists, "candidates", fill=np.nan)
-        checks.require_finite(self.origin, values, given, lists, name)
+        values, present = self._aligned(name, lists, "candidates", fill=np.nan)
+        checks.require_finite(self.origin, values, present, lists, name)
         return values
 
     def _aligned(
         self, name: str, lists: RaggedArray, other: str, fill: float
     ) -> tuple[NDArray[np.float64], BoolArray]:
-        """(V,) numbers of a list column spread over `lists`, and which of them are given."""
+        """(V,) numbers of a list column over `lists`, and (V,) bool whether each is present."""
         column = self.columns[name]
-        here = ~np.asarray(pc.is_null(column))
+        has_list = ~np.asarray(pc.is_null(column))
         counts = checks.list_lengths(column)
-        checks.require_same_lengths(self.origin, counts, lists, name, other, here)
+        checks.require_same_lengths(self.origin, counts, lists, name, other, has_list)
         flat = column.flatten()
-        inside = here[lists.value_row_ids]
-        given, values = inside.copy(), np.full(len(inside), fill, dtype=np.float64)
-        given[inside] = ~np.asarray(pc.is_null(flat))
-        values[given] = np.asarray(flat.drop_null(), dtype=np.float64)
-        return values, given
+        in_list = has_list[lists.value_row_ids]
+        present, values = in_list.copy(), np.full(len(in_list), fill, dtype=np.float64)
+        present[in_list] = ~np.asarray(pc.is_null(flat))
+        values[present] = np.asarray(flat.drop_null(), dtype=np.float64)
+        return values, present
 
     def _context(self, spec: DeclaredField) -> pa.Array:
         column = self.columns[spec.name]
         if spec.kind is FieldKind.NUMERIC:
-            given = ~np.asarray(pc.is_null(column))
+            present = ~np.asarray(pc.is_null(column))
             numbers = np.asarray(column, dtype=np.float64)
-            checks.require_finite(self.origin, numbers, given, None, spec.name)
+            checks.require_finite(self.origin, numbers, present, None, spec.name)
         return column
 
     def _of_candidates(self, spec: DeclaredField, candidates: RaggedArray) -> pa.Array:
         if spec.kind is FieldKind.NUMERIC:
             return pa.array(self._numbers(spec.name, candidates), from_pandas=True)  # NaN: gap
         column = self.columns[spec.name]
-        here = ~np.asarray(pc.is_null(column))
+        has_list = ~np.asarray(pc.is_null(column))
         counts = checks.list_lengths(column)
-        checks.require_same_lengths(self.origin, counts, candidates, spec.name, "candidates", here)
-        at = np.full(len(candidates.values), -1, dtype=np.int64)
-        inside = here[candidates.value_row_ids]
-        at[inside] = np.arange(int(inside.sum()))
-        return column.flatten().take(pa.array(at, mask=~inside))
+        checks.require_same_lengths(
+            self.origin, counts, candidates, spec.name, "candidates", has_list
+        )
+        source = np.full(len(candidates.values), -1, dtype=np.int64)
+        in_list = has_list[candidates.value_row_ids]
+        source[in_list] = np.arange(int(in_list.sum()))
+        return column.flatten().take(pa.array(source, mask=~in_list))

@@ -1,10 +1,12 @@
-"""`log.toml` beside a log: its name, how it is split, and whether its feedback is simulated."""
+"""`log.toml` of a log: its name, its split, and whether its feedback is simulated."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.data.atomic_files import replace_file
 from model.data.toml_config import read_flat_toml
 
 LOG_TOML = "log.toml"
@@ -13,12 +15,12 @@ SPLIT_BY_USER, SPLIT_BY_TIME = "user", "time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogInfo:
-    """What the log says of itself.
+    """Settings of a log.
 
-    split: `time` cuts the whole log at two moments; `user` cuts each user's own timeline.
-    shares: of training, validation and test.
+    split: `time` cuts the whole log at two timestamps; `user` cuts the timeline of each user.
+    shares: of training, validation and test requests; they sum to 1.
     list_size: default size of a served list; 0 takes the longest shown list.
-    simulated: feedback was drawn from a model of users, and every report must say so.
+    simulated: feedback was drawn from a model of users; every report says so.
     """
 
     name: str = "log"
@@ -43,10 +45,11 @@ def read_log_info(log_dir: Path) -> LogInfo:
 
 
 def write_log_info(log_dir: Path, info: LogInfo) -> None:
-    """Write log.toml."""
+    """Write log.toml atomically."""
     shares = ", ".join(map(str, info.shares))
     text = (
-        f'name = "{info.name}"\nsplit = "{info.split}"\nshares = [{shares}]\n'
+        f'name = {json.dumps(info.name, ensure_ascii=False)}\nsplit = "{info.split}"\nshares = [{shares}]\n'
         f"list_size = {info.list_size}\nsimulated = {str(info.simulated).lower()}\n"
     )
-    (log_dir / LOG_TOML).write_text(text, encoding="utf-8")
+    with replace_file(log_dir / LOG_TOML) as fresh:
+        fresh.write_text(text, encoding="utf-8", newline="\n")

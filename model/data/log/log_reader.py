@@ -1,6 +1,6 @@
-"""The canonical log (layout: this folder's README): reads, checks, and hands out plain columns.
+"""Reads a canonical log and checks every row. Encodes and sorts nothing.
 
-Encodes nothing and sorts nothing: rows stay in the order of the files.
+Rows stay in the order of the files.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from model.contract.schema.declared import (
     FieldScope,
     read_schema,
 )
-from model.data.errors import LogError, LogUnreadable, RepeatedId
+from model.data.errors import DisplayNotText, LogUnreadable, RepeatedId
 from model.data.log import checks
 from model.data.log.candidate_labels import CandidateLabels, read_candidate_labels
-from model.data.log.checks import ListLimits, RowLocator
+from model.data.log.checks import RowLocator
 from model.data.log.column_types import ColumnType, as_single_array, column_type_of, select_columns
 from model.data.log.impressions import Impressions, read_impressions
+from model.data.log.limits import ListLimits
 from model.data.log.log_info import LogInfo, read_log_info
-
-__all__ = ["CanonicalLog", "Entities", "LogError", "log_files", "read_log"]
 
 SCHEMA_TOML, ITEMS_PARQUET, USERS_PARQUET, TRUTH_PARQUET = (
     "schema.toml",
@@ -47,21 +46,22 @@ IMPRESSIONS_DIR = "impressions"
 class EntityTable:
     """Items or users: ids and raw feature columns.
 
-    ids: (n,) arrow large_string, distinct. values: column name -> (n,) arrow array.
+    ids: (n,) Arrow large_string, distinct.
+    columns: column name -> (n,) Arrow array.
     """
 
     ids: pa.Array
     columns: Mapping[str, pa.Array]
 
     def row_indices(self, ids: pa.Array) -> NDArray[np.int32]:
-        """(V,) place of each id of an arrow string array, -1 for one that is not held."""
-        at = pc.index_in(ids, value_set=self.ids)
-        return np.asarray(pc.fill_null(at, -1), dtype=np.int32)
+        """(V,) int32 row of each id of an Arrow string array, -1 for an unknown id."""
+        indices = pc.index_in(ids, value_set=self.ids)
+        return np.asarray(pc.fill_null(indices, -1), dtype=np.int32)
 
 
 @dataclass(frozen=True)
 class CanonicalLog:
-    """A whole log that passed every check."""
+    """A whole log that passed the checks of its rows."""
 
     folder: Path
     declared_schema: DeclaredSchema
@@ -83,11 +83,16 @@ def read_log(log_dir: Path, limits: ListLimits | None = None) -> CanonicalLog:
     users = _entities(log_dir, USERS_PARQUET, USER_ID, declared, FieldScope.USER)
     names, table = _impression_files(log_dir)
     impressions = read_impressions(
-        table, names, declared, (items.row_indices, users.row_indices), limits or ListLimits()
+        table,
+        names,
+        declared,
+        item_lookup=items.row_indices,
+        user_lookup=users.row_indices,
+        limits=limits or ListLimits(),
     )
-    truth = None
+    labels = None
     if (log_dir / TRUTH_PARQUET).exists():
-        truth = read_candidate_labels(_parquet(log_dir, TRUTH_PARQUET), impressions, TRUTH_PARQUET)
+        labels = read_candidate_labels(_parquet(log_dir, TRUTH_PARQUET), impressions, TRUTH_PARQUET)
     return CanonicalLog(
         folder=log_dir,
         declared_schema=declared,
@@ -95,12 +100,12 @@ def read_log(log_dir: Path, limits: ListLimits | None = None) -> CanonicalLog:
         items=items,
         users=users,
         impressions=impressions,
-        candidate_labels=truth,
+        candidate_labels=labels,
     )
 
 
 def list_log_files(log_dir: Path) -> list[Path]:
-    """Every file that a log consists of, in a fixed order; optional ones only where they exist."""
+    """Existing files of a log, in a fixed order."""
     fixed = [SCHEMA_TOML, ITEMS_PARQUET, USERS_PARQUET, TRUTH_PARQUET, "log.toml"]
     shards = sorted((log_dir / IMPRESSIONS_DIR).glob("*.parquet"))
     return [p for p in (log_dir / name for name in fixed) if p.exists()] + shards
@@ -115,14 +120,26 @@ def _entities(
         want |= {
             column: ColumnType.TEXT for column in schema.display.values() if column not in want
         }
+        _require_text_display(schema, want, file)
     table = select_columns(_parquet(log_dir, file), want, file=file)
     columns = {name: as_single_array(table[name]) for name in want}
     origin = RowLocator((file,))
     ids = columns.pop(id_name)
     checks.require_not_null(origin, ids, id_name)
+    checks.require_valid_ids(origin, ids, id_name)
     checks.require_unique_ids(origin, ids, id_name, RepeatedId)
     _check_numbers(origin, specs, columns)
     return EntityTable(ids=ids, columns=columns)
+
+
+def _require_text_display(
+    schema: DeclaredSchema, want: Mapping[str, ColumnType], file: str
+) -> None:
+    for role, column in schema.display.items():
+        if want[column] is not ColumnType.TEXT:
+            words = want[column].value[0]
+            rule = f"display.{role} in {SCHEMA_TOML} needs text, this field holds {words}"
+            raise DisplayNotText(file=file, column=column, rule=rule)
 
 
 def _check_numbers(
@@ -131,9 +148,9 @@ def _check_numbers(
     for spec in specs:
         if spec.kind is FieldKind.NUMERIC:
             column = columns[spec.name]
-            given = ~np.asarray(pc.is_null(column))
+            present = ~np.asarray(pc.is_null(column))
             numbers = np.asarray(column, dtype=np.float64)
-            checks.require_finite(origin, numbers, given, None, spec.name)
+            checks.require_finite(origin, numbers, present, None, spec.name)
 
 
 def _impression_files(log_dir: Path) -> tuple[list[str], list[pa.Table]]:

@@ -1,4 +1,4 @@
-"""Lists of different lengths, one a row, as one flat array and the row's counts."""
+"""Lists of different lengths, one a row, as one flat array and the length of each list."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ IntArray = NDArray[np.int64]
 class RaggedArray:
     """One list a row.
 
-    values: (V,) the rows' values, row after row.
-    counts: (R,) int64, values of each row.
+    values: (V,) values, row after row.
+    row_lengths: (R,) int64, number of values of each row.
     """
 
     values: NDArray[Any]
@@ -25,26 +25,26 @@ class RaggedArray:
 
     @cached_property
     def row_starts(self) -> IntArray:
-        """(R,) where each row starts in `values`."""
+        """(R,) int64 start of each row in `values`."""
         return np.asarray(np.cumsum(self.row_lengths) - self.row_lengths)
 
     @cached_property
     def value_row_ids(self) -> IntArray:
-        """(V,) the row that each value belongs to."""
+        """(V,) int64 row of each value."""
         return np.repeat(np.arange(len(self.row_lengths)), self.row_lengths)
 
     def valid_mask(self, width: int) -> NDArray[np.bool_]:
-        """(R, width) bool, True where a padded form holds a real value."""
+        """(R, width) bool, True where the padded array holds a value."""
         return np.asarray(np.arange(width) < self.row_lengths[:, None])
 
     def to_padded(self, width: int, fill: int) -> NDArray[Any]:
-        """(R, width) the values in rows, `fill` elsewhere."""
+        """(R, width) values row by row, `fill` in the padding."""
         out = np.full((len(self.row_lengths), width), fill, dtype=self.values.dtype)
         out[self.valid_mask(width)] = self.values
         return out
 
     def value_slice(self, first: int, last: int) -> slice:
-        """Where the values of rows first..last-1 stand in `values`."""
+        """Slice of `values` that holds the rows first..last-1."""
         total = len(self.values)
         start = int(self.row_starts[first]) if first < len(self.row_lengths) else total
         return slice(start, int(self.row_starts[last]) if last < len(self.row_lengths) else total)

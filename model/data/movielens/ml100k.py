@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from model.contract.text_files import split_lines
 from model.data.errors import DownloadFailed
 from model.data.log.ragged import IntArray
 
@@ -116,7 +117,7 @@ def _columns(wheel: Path, kind: str, names: list[str]) -> dict[str, list[str]]:
     file = f"{_FOLDER}.{kind}"
     try:
         with zipfile.ZipFile(wheel) as archive:
-            lines = archive.read(file).decode("utf-8").splitlines()
+            lines = split_lines(archive.read(file).decode("utf-8").replace("\r\n", "\n"))
     except (zipfile.BadZipFile, KeyError, OSError) as error:
         raise DownloadFailed(source=str(wheel), reason=f"holds no readable {file}") from error
     header = [column.split(":")[0] for column in lines[0].split("\t")]

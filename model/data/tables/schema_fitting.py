@@ -65,6 +65,17 @@ def fit_schema(declared: DeclaredSchema, training: TrainingColumns) -> FittedSch
     return FittedSchema(fields=fields, display=dict(declared.display))
 
 
+def fields_without_values(
+    declared: DeclaredSchema, training: TrainingColumns
+) -> tuple[DeclaredField, ...]:
+    """Categorical and multi fields whose vocabulary would be empty, in order of declaration."""
+    return tuple(
+        spec
+        for spec in declared.field
+        if spec.kind is not FieldKind.NUMERIC and not _vocabulary(spec, training.columns)
+    )
+
+
 def values_by_frequency(values: pa.Array, limit: int) -> tuple[str, ...]:
     """Distinct texts, the most frequent first, equals by value; gaps do not count."""
     counts = pc.value_counts(values.drop_null())
@@ -92,12 +103,7 @@ def quantile_edges(values: NDArray[np.float64], buckets: int) -> tuple[float, ..
 def _fit(spec: DeclaredField, columns: Mapping[str, pa.Array]) -> FittedField:
     if spec.kind is FieldKind.NUMERIC:
         return _numeric(spec, columns)
-    if isinstance(spec.vocabulary, list):
-        values = tuple(spec.vocabulary)
-    else:
-        raw = columns[spec.name]
-        flat = raw.flatten() if spec.kind is FieldKind.MULTI else raw
-        values = values_by_frequency(flat, spec.max_vocabulary)
+    values = _vocabulary(spec, columns)
     return FittedField(
         name=spec.name,
         scope=spec.scope,
@@ -108,6 +114,15 @@ def _fit(spec: DeclaredField, columns: Mapping[str, pa.Array]) -> FittedField:
         missing=_place(spec, "missing", values, MISSING_OFFSET),
         unknown=_place(spec, "unknown", values, UNKNOWN_OFFSET),
     )
+
+
+def _vocabulary(spec: DeclaredField, columns: Mapping[str, pa.Array]) -> tuple[str, ...]:
+    """Declared values of a categorical or multi field, or those of the training part."""
+    if isinstance(spec.vocabulary, list):
+        return tuple(spec.vocabulary)
+    raw = columns[spec.name]
+    flat = raw.flatten() if spec.kind is FieldKind.MULTI else raw
+    return values_by_frequency(flat, spec.max_vocabulary)
 
 
 def _place(spec: DeclaredField, rule: str, values: tuple[str, ...], own: int) -> int:

@@ -10,21 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from model.contract.encoding.encoder import EmbeddingIndices, FeatureEncoder
 from model.contract.schema.declared import (
     ITEM_ID,
-    UPSTREAM_RAW_SCORE,
     DeclaredSchema,
     FieldKind,
     FieldScope,
 )
 from model.contract.schema.fitted import FittedSchema
 from model.contract.schema.item_table import ItemTable
-from model.data.log.checks import ListLimits
 from model.data.log.impressions import Impressions
-from model.data.log.log_reader import CanonicalLog, EntityTable, list_log_files, read_log
+from model.data.log.limits import ListLimits
+from model.data.log.log_reader import EntityTable, list_log_files
 from model.data.log.ragged import IntArray
 from model.data.tables.encoded_columns import (
     encode_request_columns,
@@ -32,8 +30,7 @@ from model.data.tables.encoded_columns import (
     encoder_values,
 )
 from model.data.tables.log_tables import LogTables, UserTable
-from model.data.tables.schema_fitting import TrainingColumns, fit_schema, values_by_frequency
-from model.data.tables.split import TRAIN, assign_parts
+from model.data.tables.log_validation import validate_log
 
 DEFAULT_HISTORY_LENGTH = 10  # H, the default
 
@@ -44,15 +41,16 @@ def build_log_tables(
     """Read, check and encode a canonical log.
 
     Args:
-        log_dir: the log's folder.
-        sessions: H, past sessions of a user that a row sees.
-        limits: how long the log's lists may be.
+        log_dir: folder of the log.
+        history_length: H, past sessions of a user that a row sees.
+        limits: longest lists that the log may hold.
+
+    Raises:
+        LogError: names file, row, column and rule. SchemaError: schema.toml breaks a rule.
     """
-    log = read_log(log_dir, limits)
+    valid = validate_log(log_dir, limits)
+    log, schema, training = valid.log, valid.schema, valid.training
     rows = log.impressions
-    part = assign_parts(rows.user_index, rows.timestamp, log.users.ids.to_pylist(), log.info)
-    training = _training_part(log, part == TRAIN)
-    schema = fit_schema(log.declared_schema, training)
     encoder = FeatureEncoder(schema)
     order = _time_order(rows)
     users = _users(log.users, encoder, training.user_ids)
@@ -62,7 +60,7 @@ def build_log_tables(
         info=log.info,
         items=_items(log.items, encoder, training.item_ids, log.declared_schema),
         users=users,
-        part=part[order],
+        part=valid.part[order],
         user_rows=_user_rows(rows, encoder, users)[order],
         fingerprint=log_fingerprint(log_dir),
         **vars(encode_request_columns(log, encoder, order)),
@@ -84,25 +82,6 @@ def _time_order(rows: Impressions) -> IntArray:
     keys = pa.table({"timestamp": rows.timestamp, "request_id": rows.request_ids})
     by = [("timestamp", "ascending"), ("request_id", "ascending")]
     return np.asarray(pc.sort_indices(keys, sort_keys=by), dtype=np.int64)
-
-
-def _training_part(log: CanonicalLog, training: NDArray[np.bool_]) -> TrainingColumns:
-    rows = log.impressions
-    offered = training[rows.candidates.value_row_ids]
-    items = log.items.ids.take(pa.array(rows.candidates.values[offered]))
-    users = log.users.ids.take(pa.array(rows.user_index[training]))
-    item_ids, user_ids = (values_by_frequency(ids, len(ids)) for ids in (items, users))
-    seen_items = pc.is_in(log.items.ids, value_set=pa.array(item_ids, pa.large_string()))
-    seen_users = pc.is_in(log.users.ids, value_set=pa.array(user_ids, pa.large_string()))
-    columns = {name: column.filter(seen_items) for name, column in log.items.columns.items()}
-    columns |= {name: column.filter(seen_users) for name, column in log.users.columns.items()}
-    of_rows, of_candidates = pa.array(training), pa.array(offered)
-    columns |= {name: column.filter(of_rows) for name, column in rows.context_values.items()}
-    columns |= {name: c.filter(of_candidates) for name, c in rows.candidate_values.items()}
-    columns[UPSTREAM_RAW_SCORE] = pa.array(
-        rows.upstream_scores[offered], from_pandas=True
-    )  # NaN: no score
-    return TrainingColumns(item_ids=item_ids, user_ids=user_ids, columns=columns)
 
 
 def _vocabulary_places(held: EntityTable, ids: Sequence[str]) -> IntArray:

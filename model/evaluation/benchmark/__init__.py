@@ -1,1 +1,1 @@
-"""All methods on the same logs: `relist benchmark`."""
+"""Trains all methods on the same logs and writes a page that compares them."""

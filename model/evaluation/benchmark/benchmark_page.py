@@ -1,4 +1,4 @@
-"""The Markdown page. Sections in the order of the questions that readers ask."""
+"""Builds the Markdown page of a benchmark from results, figures and sentences."""
 
 from __future__ import annotations
 
@@ -67,10 +67,15 @@ INPUT_ORDER_COLUMNS: result_tables.TableColumns = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScenarioReport:
-    """What the page shows of one problem.
+    """Content of the page for one scenario.
 
-    figures: name -> file beside the page, those that could be drawn.
-    neighbors: numbers of `NeighborhoodJob`. optimism: of `OverestimationJob`.
+    Attributes:
+        scenario: log and configuration.
+        log_summary: one sentence about the size of the log.
+        results: rows of all scenarios.
+        figures: name -> file name beside the page, for each drawn figure.
+        neighborhood: values of `NeighborhoodJob`; empty if it did not run.
+        overestimation: values of `OverestimationJob`; empty if it did not run.
     """
 
     scenario: Scenario
@@ -82,21 +87,22 @@ class ScenarioReport:
 
 
 def render_page(reports: Sequence[ScenarioReport], facts: dict[str, str]) -> str:
-    """The whole page."""
+    """The Markdown text of the page."""
     lines = [
-        "# How Relist stands beside the field",
+        "# Benchmark: Relist and published rerankers",
         "",
         report_text.INTRODUCTION_TEXT,
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
-        "## What it says, losses first",
+        "## Summary",
         "",
     ]
-    for one in reports:
-        lines += [f"**{one.scenario.title}.** ", *headline_sentences(one.results, one.scenario)]
-    for one in reports:
-        lines += _scenario_section(one)
+    for report in reports:
+        lines.append(f"**{report.scenario.title}.** ")
+        lines += headline_sentences(report.results, report.scenario)
+    for report in reports:
+        lines += _scenario_section(report)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -104,76 +110,100 @@ def _scenario_section(report: ScenarioReport) -> list[str]:
     rows = select_results(report.results, scenario=report.scenario.name)
     note = f" {report.scenario.note}" if report.scenario.note else ""
     lines = [f"## {report.scenario.title}", "", report.log_summary + note, ""]
-    lines += ["### The evaluator first", "", *result_tables.logged_lists_table(rows)]
-    lines += ["### All methods", "", *_figure_lines(report, "value")]
-    lines += result_tables.methods_table(rows, "comparison", COMPARISON_COLUMNS)
-    lines += result_tables.methods_table(rows, "comparison", LABEL_COLUMNS)
-    judges = result_tables.methods_table(rows, "holdout", HOLDOUT_COLUMNS)
+    lines += _method_sections(report, rows)
+    lines += _variant_sections(report, rows)
+    lines += _neighborhood_section(report)
+    curves = [*_figure_lines(report, "evaluators"), *_figure_lines(report, "generators")]
+    return lines + _section(report_text.STABILITY_TITLE, "", curves)
+
+
+def _method_sections(report: ScenarioReport, rows: Sequence[MetricResult]) -> list[str]:
+    """Sections whose tables have a row for each method or risk aversion."""
+    lines = _section(
+        "Evaluator on logged lists",
+        report_text.LOGGED_LISTS_TEXT,
+        result_tables.logged_lists_table(rows),
+    )
+    lines += _section(
+        "All methods",
+        report_text.COMPARISON_TEXT,
+        _figure_lines(report, "value"),
+        result_tables.methods_table(rows, "comparison", COMPARISON_COLUMNS),
+        result_tables.methods_table(rows, "comparison", LABEL_COLUMNS),
+    )
     lines += _section(
         report_text.HOLDOUT_TITLE,
         report_text.HOLDOUT_TEXT,
         _figure_lines(report, "holdout"),
-        judges,
+        result_tables.methods_table(rows, "holdout", HOLDOUT_COLUMNS),
     )
-    caution = result_tables.risk_aversion_table(rows, RISK_COLUMNS)
-    caution += _overestimation_table(report)
     lines += _section(
-        "How careful to be", report_text.RISK_TEXT, _figure_lines(report, "risk_curve"), caution
+        report_text.RISK_TITLE,
+        report_text.RISK_TEXT,
+        _figure_lines(report, "risk_curve"),
+        result_tables.risk_aversion_table(rows, RISK_COLUMNS),
+        _overestimation_table(report),
     )
-    copying = result_tables.methods_table(rows, "comparison", INPUT_ORDER_COLUMNS)
+    return lines + _section(
+        report_text.INPUT_ORDER_TITLE,
+        report_text.INPUT_ORDER_TEXT,
+        result_tables.methods_table(rows, "comparison", INPUT_ORDER_COLUMNS),
+    )
+
+
+def _variant_sections(report: ScenarioReport, rows: Sequence[MetricResult]) -> list[str]:
+    """Sections whose tables have a row for each training variant."""
+    epochs = report.scenario.ablation_epochs
+    lines = _section(
+        report_text.ABLATIONS_TITLE,
+        report_text.ABLATIONS_TEXT.format(epochs=epochs),
+        _figure_lines(report, "ablations"),
+        result_tables.variants_table(rows, "ablations", VARIANT_COLUMNS),
+    )
     lines += _section(
-        "Copying the input, and leaning on its order", report_text.INPUT_ORDER_TEXT, copying
+        report_text.CRU_LOSSES_TITLE,
+        report_text.CRU_LOSSES_TEXT.format(epochs=epochs),
+        _figure_lines(report, "cru_loss"),
+        result_tables.variants_table(rows, "cru_loss", VARIANT_COLUMNS),
     )
-    text = report_text.ABLATIONS_TEXT.format(epochs=report.scenario.ablation_epochs)
-    variants = result_tables.variants_table(rows, "ablations", VARIANT_COLUMNS)
-    lines += _section(
-        "Ablations of the published method", text, _figure_lines(report, "ablations"), variants
+    return lines + _section(
+        report_text.GRADIENTS_TITLE,
+        report_text.GRADIENTS_TEXT,
+        _figure_lines(report, "gradients"),
+        result_tables.variants_table(rows, "tau", VARIANT_COLUMNS),
     )
-    variants = result_tables.variants_table(rows, "cru_loss", VARIANT_COLUMNS)
-    text = report_text.CRU_LOSSES_TEXT.format(epochs=report.scenario.ablation_epochs)
-    title = "Three ways to teach the CRU, and what collapse looks like"
-    lines += _section(title, text, _figure_lines(report, "cru_loss"), variants)
-    variants = result_tables.variants_table(rows, "tau", VARIANT_COLUMNS)
-    lines += _section(
-        "Gradient flow", report_text.GRADIENTS_TEXT, _figure_lines(report, "gradients"), variants
-    )
-    lines += _neighborhood_section(report)
-    pictures = [*_figure_lines(report, "evaluators"), *_figure_lines(report, "generators")]
-    return lines + _section("Stability, seed by seed", "", pictures)
 
 
 def _neighborhood_section(report: ScenarioReport) -> list[str]:
-    n = report.neighborhood
-    if not n:
+    values = report.neighborhood
+    if not values:
         return []
-    text = report_text.NEIGHBORHOOD_TEXT.format(
-        total=n["replaced"] + n["swapped"] + n["other"], **n
-    )
-    return ["### One edit away", "", text, "", *_figure_lines(report, "neighbors")]
+    total = values["replaced"] + values["swapped"] + values["other"]
+    text = report_text.NEIGHBORHOOD_TEXT.format(total=total, **values)
+    title = f"### {report_text.NEIGHBORHOOD_TITLE}"
+    return [title, "", text, "", *_figure_lines(report, "neighbors")]
 
 
 def _overestimation_table(report: ScenarioReport) -> list[str]:
     if not report.overestimation:
         return []
-    found = report.overestimation["risk_aversion"]
-    told = "none up to 10" if found is None else f"{found:g}"
+    covering = report.overestimation["risk_aversion"]
     text = report_text.OVERESTIMATION_TEXT.format(
-        found=told, configured=report.scenario.config.serving.risk_aversion
+        covering="none up to 10" if covering is None else f"{covering:g}",
+        configured=report.scenario.config.serving.risk_aversion,
     )
+    names = ("risk_aversion", "predicted_gain", "member_std", "holdout_gain")
     lines = [
-        [
-            f"{point[name]:.4g}"
-            for name in ("risk_aversion", "predicted_gain", "member_std", "holdout_gain")
-        ]
+        [f"{point[name]:.4g}" for name in names]
         for point in report.overestimation["curve"]
         if point["risk_aversion"].is_integer()
     ]
-    head = ("risk aversion", "predicted gain", "std over members", "by the holdout evaluator")
+    head = ("risk aversion", "predicted gain", "std over members", "gain by the holdout evaluator")
     return [text, "", *result_tables.markdown_table(head, lines)]
 
 
 def _section(title: str, text: str, *body: list[str]) -> list[str]:
-    """Nothing where the body is empty: that part was not asked of this problem."""
+    """Lines of a section; empty if the body is empty, which means that the part did not run."""
     if not any(body):
         return []
     return [f"### {title}", "", *([text, ""] if text else []), *(line for b in body for line in b)]

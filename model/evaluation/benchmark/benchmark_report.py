@@ -1,4 +1,4 @@
-"""From finished jobs to files: page, figures, numbers."""
+"""Writes the page, the figures and the JSON file of a benchmark from finished jobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GENERATOR_CURVES = {
     "gain": "gain of the single list",
     "entropy_pdu": "entropy of the PDU, nats",
     "entropy_cru": "entropy of the CRU, nats",
-    "unchanged": "share left unchanged",
+    "unchanged": "share of unchanged lists",
 }
 GRADIENT_CURVES = {
     "train_grad_cru": "|gradient of L1| at the CRU",
@@ -42,42 +42,45 @@ TrainingCurves = dict[str, list[dict[str, float]]]
 def write_benchmark_report(
     folder: Path, plans: Sequence[BenchmarkPlan], cache: JobCache, command: str
 ) -> Path:
-    """Write report.md, report.json and the figures; returns the page."""
+    """Write `report.md`, `report.json` and PNG figures to any folder; returns the page.
+
+    The page links its figures by file name, so the folder can be moved.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = collect_results(plans, cache)
     facts = _run_facts(plans, command)
     raw = {"facts": facts, "rows": [row.as_json() for row in rows]}
     (folder / "report.json").write_text(json.dumps(raw, indent=0) + "\n", encoding="utf-8")
-    found = [_scenario_report(plan, cache, rows, folder) for plan in plans]
+    reports = [_scenario_report(plan, cache, rows, folder) for plan in plans]
     page = folder / "report.md"
-    page.write_text(render_page(found, facts), encoding="utf-8")
+    page.write_text(render_page(reports, facts), encoding="utf-8")
     return page
 
 
 def _scenario_report(
     plan: BenchmarkPlan, cache: JobCache, results: Sequence[MetricResult], folder: Path
 ) -> ScenarioReport:
-    problem = plan.scenario
+    scenario = plan.scenario
     return ScenarioReport(
-        scenario=problem,
+        scenario=scenario,
         log_summary=_log_summary(plan),
         results=results,
         figures=_draw_figures(plan, cache, results, folder),
         neighborhood=cache.read_values(neighbors) if (neighbors := plan.neighborhood_job()) else {},
-        overestimation=cache.read_values(optimism)
-        if (optimism := plan.overestimation_job())
+        overestimation=cache.read_values(overestimation)
+        if (overestimation := plan.overestimation_job())
         else {},
     )
 
 
 def _log_summary(plan: BenchmarkPlan) -> str:
-    problem = plan.scenario
-    tables = scenario_tables(problem)
+    scenario = plan.scenario
+    tables = scenario_tables(scenario)
     train, validation, test = (int((tables.part == part).sum()) for part in range(3))
     return (
         f"{train:,} training, {validation:,} validation and {test:,} test lists of {tables.slots} "
-        f"slots, up to {tables.max_candidates} candidates; {len(benchmark_rows(problem)):,} test "
-        f"requests measured; seeds {', '.join(map(str, problem.seeds))}."
+        f"slots, up to {tables.max_candidates} candidates; {len(benchmark_rows(scenario)):,} test "
+        f"requests measured; seeds {', '.join(map(str, scenario.seeds))}."
     )
 
 
@@ -91,13 +94,13 @@ def _draw_figures(
 
     first = plan.scenario.seeds[0]
 
-    def course(jobs: Mapping[str, BenchmarkJob]) -> TrainingCurves:
+    def curves(jobs: Mapping[str, BenchmarkJob]) -> TrainingCurves:
         return {run: cache.read_values(job)["epochs"] for run, job in jobs.items()}
 
-    tau = course({run: by[first] for run, by in plan.variant_jobs("tau").items()})
-    taught = course({run: by[first] for run, by in plan.variant_jobs("cru_loss").items()})
-    evaluators = course({f"seed {seed}": job for seed, job in plan.evaluator_jobs().items()})
-    generators = course({f"seed {seed}": job for seed, job in plan.generator_jobs().items()})
+    tau = curves({run: by[first] for run, by in plan.variant_jobs("tau").items()})
+    cru_losses = curves({run: by[first] for run, by in plan.variant_jobs("cru_loss").items()})
+    evaluators = curves({f"seed {seed}": job for seed, job in plan.evaluator_jobs().items()})
+    generators = curves({f"seed {seed}": job for seed, job in plan.generator_jobs().items()})
     drawn = {
         "value": figures.plot_value_against_latency(results, name, path("value")),
         "holdout": figures.plot_holdout_evaluators(results, name, path("holdout")),
@@ -110,7 +113,7 @@ def _draw_figures(
         "generators": figures.plot_training_curves(
             generators, GENERATOR_CURVES, path("generators")
         ),
-        "cru_loss": figures.plot_training_curves(taught, GENERATOR_CURVES, path("cru_loss")),
+        "cru_loss": figures.plot_training_curves(cru_losses, GENERATOR_CURVES, path("cru_loss")),
     }
     neighbors = plan.neighborhood_job()
     if neighbors is not None:
@@ -129,10 +132,10 @@ def _run_facts(plans: Sequence[BenchmarkPlan], command: str) -> dict[str, str]:
         "machine": f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"PyTorch {torch.__version__}",
         "configurations": "; ".join(
-            f"{problem.name}: evaluator {problem.config.evaluator.kind}, "
-            f"{problem.config.evaluator.members} members, "
-            f"lambda {problem.config.serving.risk_aversion:g}"
-            for problem in (plan.scenario for plan in plans)
+            f"{scenario.name}: evaluator {scenario.config.evaluator.kind}, "
+            f"{scenario.config.evaluator.members} members, "
+            f"risk aversion {scenario.config.serving.risk_aversion:g}"
+            for scenario in (plan.scenario for plan in plans)
         ),
     }
 
@@ -147,7 +150,7 @@ def _processor() -> str:
 
 
 def _code_version() -> str:
-    """The commit of the clone this code stands in; what pip installed has none."""
+    """The git commit of this code, or a note that it is not in a git clone."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,

@@ -1,4 +1,7 @@
-"""Runs a plan: evaluators first, and only if they are worth it all that builds on them."""
+"""Runs the jobs of benchmark plans and collects their results.
+
+Evaluators run first. A weak evaluator stops the benchmark.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,22 @@ VARIANT_EXPERIMENTS = ("ablations", "tau", "cru_loss")
 
 
 class EvaluatorTooWeak(Exception):
-    """An evaluator that knows less than a count of clicks: nothing built on it would mean much."""
+    """The AUC of an evaluator on later lists is not above the AUC of item popularity."""
 
     def __init__(self, scenario: Scenario, seed: int, auc: float, popularity: float) -> None:
         super().__init__(
             f"{scenario.title}, seed {seed}: on later lists the evaluator's AUC is {auc:.4f}, that "
-            f"of popularity {popularity:.4f}. No generator is trained on such an evaluator: it "
-            "needs more lists, better features, or other settings (relist-train-evaluator shows "
-            "its course)."
+            f"of popularity {popularity:.4f}. No generator is trained with such an evaluator. Use "
+            "more lists, better features or other settings; see its training curves."
         )
 
 
 def run_benchmark(plans: Sequence[BenchmarkPlan], cache: JobCache, processes: int) -> None:
-    """Do all jobs of all plans; times last and alone.
+    """Run all jobs of all plans; latency jobs run last, one at a time.
 
     Raises:
         EvaluatorTooWeak: an evaluator does not beat popularity on the validation part.
-        JobFailed: a job could not be done.
+        JobFailed: a job raised an exception or its process died.
     """
     run_jobs([job for plan in plans for job in plan.evaluator_jobs().values()], cache, processes)
     for plan in plans:
@@ -40,7 +42,7 @@ def run_benchmark(plans: Sequence[BenchmarkPlan], cache: JobCache, processes: in
 
 
 def collect_results(plans: Sequence[BenchmarkPlan], cache: JobCache) -> list[MetricResult]:
-    """Every number of the report, from finished jobs."""
+    """All results of finished jobs."""
     return [row for plan in plans for row in _plan_results(plan, cache)]
 
 
@@ -53,8 +55,8 @@ def _all_jobs(plan: BenchmarkPlan) -> list[BenchmarkJob]:
     ):
         jobs += method.values()
     for part in VARIANT_EXPERIMENTS:
-        for made in plan.variant_metrics_jobs(part).values():
-            jobs += made.values()
+        for by_seed in plan.variant_metrics_jobs(part).values():
+            jobs += by_seed.values()
     return [
         *jobs,
         *(job for job in (plan.neighborhood_job(), plan.overestimation_job()) if job is not None),
@@ -63,8 +65,8 @@ def _all_jobs(plan: BenchmarkPlan) -> list[BenchmarkJob]:
 
 def _require_better_than_popularity(plan: BenchmarkPlan, cache: JobCache) -> None:
     for seed, job in plan.evaluator_jobs().items():
-        later = cache.read_values(job)["validation"]
-        auc, popularity = later["evaluator"]["auc"], later["popularity"]["auc"]
+        metrics = cache.read_values(job)["validation"]
+        auc, popularity = metrics["evaluator"]["auc"], metrics["popularity"]["auc"]
         if not auc > popularity:
             raise EvaluatorTooWeak(plan.scenario, seed, auc, popularity)
 
@@ -90,17 +92,24 @@ def _plan_results(plan: BenchmarkPlan, cache: JobCache) -> list[MetricResult]:
 
 
 def _logged_list_results(plan: BenchmarkPlan, cache: JobCache) -> list[MetricResult]:
-    """How the evaluators predict later lists, beside simple orders and the paper's evaluator."""
+    """Metrics on logged lists of evaluators, simple orders and the published evaluator."""
     orders: list[tuple[str, int, dict[str, float]]] = []
     for seed, job in plan.evaluator_jobs().items():
-        orders += [(order, seed, found) for order, found in cache.read_values(job)["test"].items()]
+        orders += [
+            (order, seed, values) for order, values in cache.read_values(job)["test"].items()
+        ]
     for seed, job in plan.published_plan().evaluator_jobs().items():
         orders.append(("published evaluator", seed, cache.read_values(job)["test"]["evaluator"]))
     return [
         MetricResult(
-            scenario=plan.scenario.name, experiment="logged", method=order, seed=seed, list_kind="shown",
-            metric=measure, value=value,
+            scenario=plan.scenario.name,
+            experiment="logged",
+            method=order,
+            seed=seed,
+            list_kind="shown",
+            metric=metric,
+            value=value,
         )
-        for order, seed, numbers in orders
-        for measure, value in numbers.items()
-    ]  # fmt: skip
+        for order, seed, values in orders
+        for metric, value in values.items()
+    ]

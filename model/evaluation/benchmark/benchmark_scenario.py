@@ -1,6 +1,6 @@
-"""What is compared on what: a log, its configuration, the methods and how much of each.
+"""Scenario of a benchmark: log, configuration, methods and amount of computation.
 
-A problem is plain data: everything that a result depends on stands in it, so results can be kept.
+A scenario is plain data and contains everything that a result depends on, so results are cached.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from model.nets.request_tensors import RequestTensors
 from model.training.generator.training_lists import deduplicate_requests
 
 RELIST_METHOD = "relist"
-NLGR_METHOD = "nlgr"  # both nets as in the paper, beside each other
-REQUEST_BATCH_SIZE = 50  # requests looked at together
+NLGR_METHOD = "nlgr"  # evaluator and generator of the paper
+REQUEST_BATCH_SIZE = 50  # requests scored in one batch
 LARGE_SPACE_METHODS = (
     "input_order", "pointwise", "prm", "nar4rec", "random", "hill_climbing", "beam_search",
 )  # fmt: skip
@@ -42,21 +42,26 @@ EXPERIMENTS: tuple[ExperimentName, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One log and what is asked of it.
+    """One log with the configuration of a benchmark on it.
 
-    name: short, in file names and rows.
-    title: what the page calls it. note: what a reader must know of it.
-    log: folder of the canonical log; fingerprint: of its files.
-    config: of both nets; its seeds are replaced by `seeds`.
-    published: of both nets as in the paper; `with_published_config` gives them as many edits and epochs.
-    methods: names of the registry; ours and the published one come on top.
-    requests: of the test part, at most.
-    restarts: climbs that look for the best list where the space is too large to enumerate; 0: the
-        best list is not looked for.
-    finds_best_by_evaluator: whether the best list by the evaluator is looked for, too, and not only in truth.
-    experiments: parts of the report that are made on this problem.
-    ablation_epochs: of each generator that only an ablation needs; also of the one beside it.
-    few_ablations: only the first four of them.
+    Attributes:
+        name: short name in file names and result rows.
+        title: heading on the page.
+        log: folder of the canonical log.
+        fingerprint: hash of the files of the log.
+        config: configuration of Relist; `seeds` replace its seeds.
+        published_config: configuration of the published networks, see `with_published_config`.
+        note: caveat printed on the page.
+        seeds: training seeds.
+        methods: names of baselines; Relist and the published method are always added.
+        max_requests: limit of measured test requests.
+        climb_restarts: hill climbs that search for the best list of a space that is too large to
+            enumerate; 0 means no search.
+        finds_best_by_evaluator: whether the best list by the evaluator is searched, in addition to
+            the best list by true value.
+        experiments: additional parts of the page.
+        ablation_epochs: epochs of each generator variant.
+        few_ablations: whether only the first four ablations run.
     """
 
     name: str
@@ -76,7 +81,7 @@ class Scenario:
     few_ablations: bool = False
 
     def config_with_seed(self, seed: int) -> PipelineConfig:
-        """The configuration with one seed for everything that draws."""
+        """The configuration with this seed for evaluator and generator training."""
         config = self.config
         return replace(
             config,
@@ -85,33 +90,32 @@ class Scenario:
         )
 
     def with_published_config(self) -> Scenario:
-        """The same problem for the nets of the paper, with as many epochs as ours.
+        """The scenario of the published networks, with the epochs of the Relist generator.
 
-        It begins at the input list and is not refined: it gets an edit for each slot, at least.
-
-        In a large space their best list is not looked for: it takes 25 minutes of climbing.
+        Their lists start from the input list and are not refined, so they get at least one edit
+        for each slot. In a large space their best list is not searched, because it is too slow.
         """
-        ours, papers = self.config, self.published_config
+        relist, published = self.config, self.published_config
         training = replace(
-            papers.train_generator,
-            epochs=ours.train_generator.epochs,
-            min_steps=ours.train_generator.min_steps,
+            published.train_generator,
+            epochs=relist.train_generator.epochs,
+            min_steps=relist.train_generator.min_steps,
         )
-        edits = max(papers.generator.edits, scenario_tables(self).slots)
-        generator = replace(papers.generator, edits=edits)
+        edits = max(published.generator.edits, scenario_tables(self).slots)
+        generator = replace(published.generator, edits=edits)
         config = replace(
-            papers, objective=ours.objective, train_generator=training, generator=generator
+            published, objective=relist.objective, train_generator=training, generator=generator
         )
         return replace(self, config=config, finds_best_by_evaluator=has_enumerable_lists(self))
 
     @property
     def is_simulated(self) -> bool:
-        """Whether true values are known."""
+        """Whether the log has a click world with true values."""
         return (self.log / WORLD_NPZ).exists()
 
 
 def scenario_tables(scenario: Scenario) -> LogTables:
-    """The problem's tables; a process reads them once."""
+    """Tables of the log, cached in the process."""
     return _cached_tables(scenario.log)
 
 
@@ -121,25 +125,25 @@ def _cached_tables(log: Path) -> LogTables:
 
 
 def scenario_loader(scenario: Scenario) -> BatchLoader:
-    """The problem's tables as tensors; a process copies them once."""
+    """Batch loader of the log, cached in the process."""
     return _cached_loader(scenario.log)
 
 
-@lru_cache(maxsize=1)  # a copy of all tables: kept for the log that jobs are busy with
+@lru_cache(maxsize=1)  # a copy of all tables: only the latest log
 def _cached_loader(log: Path) -> BatchLoader:
     return BatchLoader(_cached_tables(log))
 
 
 def has_enumerable_lists(scenario: Scenario) -> bool:
-    """Whether all lists of a request are enumerated."""
+    """Whether the list space of a request is small enough to enumerate."""
     tables = scenario_tables(scenario)
     return is_enumerable(tables.max_candidates, tables.slots)
 
 
 def benchmark_rows(scenario: Scenario, part: int = TEST) -> NDArray[np.intp]:
-    """Requests that are measured: the first of a part, each candidate set once.
+    """Table rows of the measured requests: the first ones of a part, without duplicates.
 
-    Where spaces are enumerated only whole ones enter (`rows_with_full_lists`).
+    An enumerable list space uses only complete requests, see `rows_with_full_lists`.
     """
     tables = scenario_tables(scenario)
     rows = rows_with_full_lists(tables, deduplicate_requests(tables, tables.part_rows(part)))
@@ -149,14 +153,14 @@ def benchmark_rows(scenario: Scenario, part: int = TEST) -> NDArray[np.intp]:
 def request_batches(
     scenario: Scenario, max_requests: int | None = None
 ) -> Iterator[tuple[slice, RequestTensors]]:
-    """The measured requests, or the first of them, in batches: which of them, and the inputs."""
-    gatherer, rows = scenario_loader(scenario), benchmark_rows(scenario)[:max_requests]
-    for at in range(0, len(rows), REQUEST_BATCH_SIZE):
-        part = slice(at, at + REQUEST_BATCH_SIZE)
-        yield part, gatherer.gather(rows[part]).request
+    """Yield batches of the measured requests: slice of the rows, and request tensors."""
+    loader, rows = scenario_loader(scenario), benchmark_rows(scenario)[:max_requests]
+    for start in range(0, len(rows), REQUEST_BATCH_SIZE):
+        part = slice(start, start + REQUEST_BATCH_SIZE)
+        yield part, loader.gather(rows[part]).request
 
 
 def applicable_methods(tables: LogTables, names: Sequence[str]) -> tuple[str, ...]:
-    """The methods that this log's spaces allow: `has_enumerable_lists` only where they can be enumerated."""
+    """The names without `exact` if the list space is too large to enumerate."""
     small = is_enumerable(tables.max_candidates, tables.slots)
     return tuple(name for name in names if small or name != "exact")

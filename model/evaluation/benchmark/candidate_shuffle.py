@@ -1,7 +1,4 @@
-"""The same request with its candidates in another incoming order.
-
-A reranker that leans on the incoming place, and not on what is offered, shows here.
-"""
+"""Shuffles the input order of candidates, to measure how much a method depends on it."""
 
 from __future__ import annotations
 
@@ -14,19 +11,19 @@ from model.nets.request_tensors import RequestTensors
 
 
 class CandidateShuffle:
-    """Permutes the valid candidates of each request; fields move along, the place stays a place."""
+    """Permutes the valid candidates of each request; upstream rank fields keep their position."""
 
     def __init__(self, schema: FittedSchema, seed: int) -> None:
         self._rng = torch.Generator().manual_seed(seed)
-        self._rank: list[int] = []  # columns that say which place a candidate has
-        at = 0
+        self._rank: list[int] = []  # columns of the upstream rank
+        column = 0
         for field in schema.candidate_fields:
             if field.name == UPSTREAM_RANK:
-                self._rank = list(range(at, at + field.width))
-            at += field.width
+                self._rank = list(range(column, column + field.width))
+            column += field.width
 
     def __call__(self, request: RequestTensors) -> tuple[RequestTensors, Tensor]:
-        """The shuffled request, and for each of its places the place in the original (B, N)."""
+        """The shuffled request, and the original candidate index (B, N) of each position."""
         draw = torch.rand(request.cand_valid.shape, generator=self._rng)
         order = draw.masked_fill(~request.cand_valid, 2.0).argsort(dim=1)  # padding stays last
         moved = request.candidates.gather(

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             BenchmarkPlan(_with_selected_parts(problem, given))
             for problem in _selected_scenarios(given, size)
         ]
-        store = JobCache(given.work_done / "cache")
+        store = JobCache(given.work / "cache")
         run_benchmark(plans, store, given.processes)
         command = "relist benchmark " + " ".join(sys.argv[1:] if argv is None else argv)
         page = write_benchmark_report(given.out, plans, store, command.strip())
@@ -105,7 +105,7 @@ def _selected_scenarios(given: argparse.Namespace, size: BenchmarkSize) -> list[
     asked = size.scenarios if given.scenario is None else given.scenario
     _require_known("--scenario", asked, size.scenarios)
     movielens = fetch_wheel(given.wheel, download_cache_dir(os.environ))
-    return public_scenarios(given.work_done / "logs", movielens, size, asked)
+    return public_scenarios(given.work / "logs", movielens, size, asked)
 
 
 def _with_selected_parts(scenario: Scenario, given: argparse.Namespace) -> Scenario:

@@ -1,4 +1,4 @@
-"""The report's pictures. Rows and kept results come in, PNG files go out."""
+"""Draws the figures of the benchmark page as PNG files."""
 
 from __future__ import annotations
 
@@ -34,47 +34,63 @@ FIGURE_STYLE: Any = {
 
 
 def plot_value_against_latency(results: Sequence[MetricResult], scenario: str, path: Path) -> bool:
-    """Value ratio, and true share where it is known, against milliseconds; False without either."""
+    """Plot value ratio and true share against latency; returns whether there was data."""
     known = [m for m in ("value_ratio", "true_share") if _has_metric(results, scenario, m)]
     if not known:
         return False
     figure, axes = _panels(6.4 * len(known), 4.6, len(known))
-    names = {"value_ratio": "value ratio (the evaluator's eyes)", "true_share": "true share"}
-    for axis, measure in zip(axes, known, strict=True):
+    names = {"value_ratio": "value ratio by the evaluator", "true_share": "true share"}
+    for axis, metric in zip(axes, known, strict=True):
         for number, method in enumerate((*BASELINE_METHODS, NLGR_METHOD, RELIST_METHOD)):
-            _plot_method(axis, results, (scenario, method, measure), MARKERS[number % len(MARKERS)])
+            marker = MARKERS[number % len(MARKERS)]
+            _plot_method(
+                axis, results, scenario=scenario, method=method, metric=metric, marker=marker
+            )
         axis.set(xscale="log", xlabel="milliseconds a request, PyTorch, one thread")
-        axis.set_ylabel(f"{names[measure]} of the served list")
+        axis.set_ylabel(f"{names[metric]} of the served list")
         axis.axhline(0.0, color="#444444", linewidth=0.8)
     axes[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return _save(figure, path)
 
 
 def _plot_method(
-    axis: Axes, rows: Sequence[MetricResult], what: tuple[str, str, str], marker: str
+    axis: Axes,
+    rows: Sequence[MetricResult],
+    *,
+    scenario: str,
+    method: str,
+    metric: str,
+    marker: str,
 ) -> None:
-    problem, method, measure = what
+    """Plot the metric of one method against its latency, a point for each K or effort."""
     ms = {
         row.list_kind: row.value
-        for row in select_results(rows, scenario=problem, experiment="times", method=method)
+        for row in select_results(rows, scenario=scenario, experiment="times", method=method)
     }
-    own = select_results(
-        rows, scenario=problem, experiment="comparison", method=method, metric=measure, seed=None
+    compared = select_results(
+        rows, scenario=scenario, experiment="comparison", method=method, metric=metric, seed=None
     )
-    at = [(ms[row.list_kind], row.value) for row in served_results(own) if row.list_kind in ms]
-    if not at:
+    served = [row for row in served_results(compared) if row.list_kind in ms]
+    if not served:
         return
     family = BASELINE_METHODS[method].family if method in BASELINE_METHODS else "generator"
-    color = RELIST_COLOR if method == RELIST_METHOD else FAMILY_COLORS[family]
+    is_relist = method == RELIST_METHOD
+    color = RELIST_COLOR if is_relist else FAMILY_COLORS[family]
     axis.plot(
-        [x for x, _ in at], [y for _, y in at], marker=marker, color=color, label=method,
-        linewidth=2.4 if method == RELIST_METHOD else 1.0, markersize=6 if method == RELIST_METHOD else 4,
-        zorder=5 if method == RELIST_METHOD else 2, alpha=1.0 if method == RELIST_METHOD else 0.85,
-    )  # fmt: skip
+        [ms[row.list_kind] for row in served],
+        [row.value for row in served],
+        marker=marker,
+        color=color,
+        label=method,
+        linewidth=2.4 if is_relist else 1.0,
+        markersize=6 if is_relist else 4,
+        zorder=5 if is_relist else 2,
+        alpha=1.0 if is_relist else 0.85,
+    )
 
 
 def plot_holdout_evaluators(results: Sequence[MetricResult], scenario: str, path: Path) -> bool:
-    """Own evaluator, an evaluator of other users, and the truth, side by side by method."""
+    """Bars by method: gain by the selecting evaluator, by the holdout evaluator, and in truth."""
     part = select_results(results, scenario=scenario, experiment="holdout", seed=None)
     methods = [
         m for m in (RELIST_METHOD, NLGR_METHOD, *BASELINE_METHODS) if select_results(part, method=m)
@@ -84,14 +100,14 @@ def plot_holdout_evaluators(results: Sequence[MetricResult], scenario: str, path
     if not methods:
         return False
     figure, (axis,) = _panels(9.5, 3.8)
-    for number, (measure, label) in enumerate(measures.items()):
-        found = select_results(part, metric=measure)
-        held = [result_of_kind(select_results(found, method=m), "served") for m in methods]
-        if any(row is not None for row in held):
+    for number, (metric, label) in enumerate(measures.items()):
+        rows = select_results(part, metric=metric)
+        bars = [result_of_kind(select_results(rows, method=m), "served") for m in methods]
+        if any(row is not None for row in bars):
             x = np.arange(len(methods)) + 0.27 * (number - 1)
             color = (FAMILY_COLORS["listwise"], FAMILY_COLORS["search"], RELIST_COLOR)[number]
-            height = [row.value if row else 0.0 for row in held]
-            axis.bar(x, height, 0.25, label=label, color=color, yerr=_error_bars(held), capsize=1.5)
+            height = [row.value if row else 0.0 for row in bars]
+            axis.bar(x, height, 0.25, label=label, color=color, yerr=_error_bars(bars), capsize=1.5)
     axis.set_xticks(np.arange(len(methods)), methods, rotation=40, ha="right")
     axis.set_ylabel("share of the best list's gain")
     axis.legend(frameon=False)
@@ -99,7 +115,7 @@ def plot_holdout_evaluators(results: Sequence[MetricResult], scenario: str, path
 
 
 def plot_neighbor_gains(input_gains: np.ndarray, single_gains: np.ndarray, path: Path) -> bool:
-    """Distribution of the gains one edit away from the input list and from the generator's."""
+    """Histogram of the gains of neighbors of the input list and of the generator's list."""
     figure, (axis,) = _panels(6.4, 3.4)
     low, high = np.percentile(np.concatenate([input_gains, single_gains]), [0.2, 99.8])
     edges = np.linspace(low, high, 80)
@@ -116,7 +132,7 @@ def plot_neighbor_gains(input_gains: np.ndarray, single_gains: np.ndarray, path:
 
 
 def plot_risk_curve(results: Sequence[MetricResult], scenario: str, path: Path) -> bool:
-    """True share against the share of truly worse lists, a point a lambda; False without truth."""
+    """Plot true share against truly worse lists by risk aversion; False without true values."""
     part = select_results(
         results, scenario=scenario, experiment="risk_curve", method=RELIST_METHOD, seed=None
     )
@@ -128,33 +144,35 @@ def plot_risk_curve(results: Sequence[MetricResult], scenario: str, path: Path) 
     if not all(worse) or not all(share):
         return False
     figure, (axis,) = _panels(5.6, 3.8)
-    x, y = [100.0 * found[0].value for found in worse], [found[0].value for found in share]
-    wide, high = 100.0 * _error_bars([f[0] for f in worse]), _error_bars([f[0] for f in share])
-    axis.errorbar(x, y, high, wide, fmt="o-", color=RELIST_COLOR, ecolor="#e0a0a4", capsize=2)
-    for weight, at in zip(RISK_AVERSIONS, zip(x, y, strict=True), strict=True):
-        axis.annotate(f"{weight:g}", at, textcoords="offset points", xytext=(5, -10))
+    x, y = [100.0 * rows[0].value for rows in worse], [rows[0].value for rows in share]
+    x_error = 100.0 * _error_bars([rows[0] for rows in worse])
+    y_error = _error_bars([rows[0] for rows in share])
+    axis.errorbar(x, y, y_error, x_error, fmt="o-", color=RELIST_COLOR, ecolor="#e0a0a4", capsize=2)
+    for weight, point in zip(RISK_AVERSIONS, zip(x, y, strict=True), strict=True):
+        axis.annotate(f"{weight:g}", point, textcoords="offset points", xytext=(5, -10))
     axis.set_xlabel("requests whose served list is truly worse, %")
     axis.set_ylabel("true share of the best list's gain")
-    axis.set_title("by lambda", loc="left")
+    axis.set_title("by risk aversion", loc="left")
     return _save(figure, path)
 
 
 def plot_ablations(results: Sequence[MetricResult], scenario: str, path: Path) -> bool:
-    """Value ratio of the single list of every ablation with its interval."""
+    """Plot the value ratio of the single list with its interval, a row for each ablation."""
     part = select_results(
         results, scenario=scenario, experiment="ablations", seed=None, list_kind="single"
     )
-    held = [(n, select_results(part, method=n, metric="value_ratio")) for n in ABLATIONS]
-    held = [(name, found) for name, found in held if found]
-    if not held:
+    by_name = {n: select_results(part, method=n, metric="value_ratio") for n in ABLATIONS}
+    measured = {name: rows[0] for name, rows in by_name.items() if rows}
+    if not measured:
         return False
-    figure, (axis,) = _panels(6.8, 0.28 * len(held) + 0.9)
-    y = np.arange(len(held))[::-1]
-    rows_ = [found[0] for _, found in held]
-    x = [row.value for row in rows_]
-    axis.errorbar(x, y, xerr=_error_bars(rows_), fmt="o", color=RELIST_COLOR, capsize=2)
+    figure, (axis,) = _panels(6.8, 0.28 * len(measured) + 0.9)
+    y = np.arange(len(measured))[::-1]
+    x = [row.value for row in measured.values()]
+    axis.errorbar(
+        x, y, xerr=_error_bars([*measured.values()]), fmt="o", color=RELIST_COLOR, capsize=2
+    )
     axis.axvline(x[0], color="#aaaaaa", linewidth=0.8)
-    axis.set_yticks(y, [name for name, _ in held])
+    axis.set_yticks(y, [*measured])
     axis.set_xlabel("value ratio of the single list")
     return _save(figure, path)
 
@@ -162,15 +180,16 @@ def plot_ablations(results: Sequence[MetricResult], scenario: str, path: Path) -
 def plot_training_curves(
     curves: dict[str, list[dict[str, float]]], labels: dict[str, str], path: Path
 ) -> bool:
-    """What training measured after each epoch: a panel a name, a line a run; False without runs."""
+    """Plot epoch metrics: a panel for each metric, a line for each run; False without runs."""
     if not curves:
         return False
     figure, axes = _panels(3.6 * len(labels), 3.0, len(labels))
     colors = plt.get_cmap("viridis")(np.linspace(0.0, 0.85, len(curves)))
     for axis, (name, label) in zip(axes, labels.items(), strict=True):
         for (run, epochs), color in zip(curves.items(), colors, strict=True):
-            held = [(e["epoch"], e[name]) for e in epochs if name in e]
-            axis.plot([x for x, _ in held], [y for _, y in held], ".-", color=color, label=run)
+            with_metric = [epoch for epoch in epochs if name in epoch]
+            x, y = [e["epoch"] for e in with_metric], [e[name] for e in with_metric]
+            axis.plot(x, y, ".-", color=color, label=run)
         axis.set(xlabel="epoch", title=label)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].legend(frameon=False, fontsize=7)
@@ -179,7 +198,7 @@ def plot_training_curves(
 
 
 def _error_bars(rows: Sequence[MetricResult | None]) -> np.ndarray:
-    """Distances to the interval's ends, (2, n)."""
+    """(2, n) distances from the values to the ends of their intervals."""
     return np.array([_interval_distances(row) for row in rows]).T
 
 
@@ -190,14 +209,14 @@ def _interval_distances(row: MetricResult | None) -> tuple[float, float]:
 
 
 def _has_metric(rows: Sequence[MetricResult], scenario: str, metric: str) -> bool:
-    found = select_results(
+    compared = select_results(
         rows, scenario=scenario, experiment="comparison", metric=metric, seed=None
     )
-    return any(not np.isnan(row.value) for row in found)
+    return any(not np.isnan(row.value) for row in compared)
 
 
 def _panels(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
-    """A row of panels in the report's style."""
+    """A figure with one row of panels."""
     with plt.rc_context(FIGURE_STYLE):
         figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
     return figure, axes[0]

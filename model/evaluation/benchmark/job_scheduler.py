@@ -1,4 +1,4 @@
-"""Runs jobs in processes of one thread each, what others need first, and shows how far it is."""
+"""Runs jobs in single-threaded processes, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tqdm import tqdm
 
 from model.evaluation.benchmark.job_cache import BenchmarkJob, JobCache, job_digest
 
-JOB_LOG = "log.txt"  # what a job had to say, in its folder
+JOB_LOG = "log.txt"  # stderr of a job, in its folder
 
 
 class JobFailed(Exception):
-    """One job could not be done; names it and where its output is."""
+    """A job failed; the message has its title and the path of its log."""
 
     def __init__(self, job: BenchmarkJob, cache: JobCache, reason: str) -> None:
         super().__init__(f"{job.title}: {reason} (see {cache.job_dir(job) / JOB_LOG})")
 
 
 def run_jobs(jobs: Sequence[BenchmarkJob], cache: JobCache, processes: int) -> None:
-    """Do what is not done yet, and all that it needs.
+    """Run the incomplete jobs and their incomplete dependencies, with a progress bar.
 
     Raises:
-        JobFailed: at the first job that fails; what is done by then is kept.
+        JobFailed: at the first job that fails; finished jobs stay in the cache.
     """
     waiting = [job for job in _in_dependency_order(jobs) if not cache.is_complete(job)]
     if not waiting:
@@ -57,7 +57,7 @@ def run_jobs(jobs: Sequence[BenchmarkJob], cache: JobCache, processes: int) -> N
 
 
 def run_in_process(job: BenchmarkJob, cache: JobCache) -> float:
-    """Do one job in this process; returns seconds. Its output goes to a file in its folder."""
+    """Run one job in this process; returns seconds. Its stderr goes to a file in its folder."""
     folder = cache.job_dir(job)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -78,11 +78,11 @@ def _submit(
     cache: JobCache,
     processes: int,
 ) -> None:
-    """Start jobs whose needs are met, as many as there are processes."""
+    """Submit jobs whose dependencies are complete, up to the number of processes."""
     for job in list(waiting):
         if len(running) >= processes:
             return
-        if all(cache.is_complete(need) for need in job.dependencies()):
+        if all(cache.is_complete(dependency) for dependency in job.dependencies()):
             waiting.remove(job)
             running[pool.submit(run_in_process, job, cache)] = job
 
@@ -91,28 +91,28 @@ def _result(future: Future[float], job: BenchmarkJob, cache: JobCache) -> float:
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise JobFailed(job, cache, "its process died, perhaps for want of memory") from error
+        raise JobFailed(job, cache, "its process died, possibly out of memory") from error
     except Exception as error:
         raise JobFailed(job, cache, f"{type(error).__name__}: {error}") from error
 
 
 def _in_dependency_order(jobs: Sequence[BenchmarkJob]) -> list[BenchmarkJob]:
-    """All jobs and their needs, needs first, none twice."""
-    found: dict[str, BenchmarkJob] = {}
+    """All jobs and their dependencies without duplicates, dependencies first."""
+    ordered: dict[str, BenchmarkJob] = {}
 
     def visit(job: BenchmarkJob) -> None:
-        if job_digest(job) not in found:
-            for need in job.dependencies():
-                visit(need)
-            found[job_digest(job)] = job
+        if job_digest(job) not in ordered:
+            for dependency in job.dependencies():
+                visit(dependency)
+            ordered[job_digest(job)] = job
 
     for job in jobs:
         visit(job)
-    return list(found.values())
+    return list(ordered.values())
 
 
 def _init_worker() -> None:
-    """One thread for torch, and none of the work outlives the process that asked for it."""
+    """Use one torch thread and exit the worker when its parent process ends."""
     torch.set_num_threads(1)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
@@ -126,7 +126,7 @@ def _exit_with_parent() -> None:
 
 @contextlib.contextmanager
 def _redirect_stderr(file: int) -> Iterator[None]:
-    """Send stderr, of libraries too, to another file."""
+    """Redirect file descriptor 2, which native libraries use too, to another descriptor."""
     sys.stderr.flush()
     before = os.dup(2)
     os.dup2(file, 2)

@@ -1,6 +1,6 @@
-"""Job: time of one request by a method, PyTorch, one thread, one request at a time.
+"""Job that measures the latency of one request: PyTorch, one thread, batch of one.
 
-Run alone, after all that trains: what shares the machine would be in the numbers.
+Must run alone, because other processes on the machine change the result.
 """
 
 from __future__ import annotations
@@ -27,23 +27,21 @@ from model.nets.evaluators.abstract_evaluator import Evaluator
 from model.nets.request_tensors import RequestTensors, input_list
 from model.search.scorer import EvaluatorScorer
 
-LATENCY_REQUESTS, MAX_MEASURING_SECONDS = (
-    24,
-    4.0,
-)  # a point is measured on this many requests, or this long
+LATENCY_REQUESTS = 24  # measured requests of each list kind
+MAX_MEASURING_SECONDS = 4.0  # stops the measurement of one list kind early
 WARMUP_REQUESTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyJob:
-    """Milliseconds of a request: `as_single_array` is one list alone, the others propose and evaluate."""
+    """Milliseconds a request: `single` proposes one list, `served{K}` proposes and scores K."""
 
     proposals: ProposalJob
     evaluator: EvaluatorJob
 
     @property
     def scenario(self) -> Scenario:
-        """Of the lists."""
+        """Scenario of the proposals."""
         return self.proposals.scenario
 
     @property
@@ -53,20 +51,21 @@ class LatencyJob:
 
     def cache_key(self) -> str:
         """See `BenchmarkJob`."""
-        return f"{LATENCY_REQUESTS} {MAX_MEASURING_SECONDS} {LIST_COUNTS} {self.proposals.search_efforts()}"
+        efforts = self.proposals.search_efforts()
+        return f"{LATENCY_REQUESTS} {MAX_MEASURING_SECONDS} {LIST_COUNTS} {efforts}"
 
     def dependencies(self) -> tuple[BenchmarkJob, ...]:
         """See `BenchmarkJob`."""
         return (self.proposals, self.evaluator)
 
     def run(self, cache: JobCache) -> None:
-        """Write the median over requests for each kind of list."""
+        """Write the median over requests for each list kind."""
         torch.set_num_threads(1)
         propose = self.proposals.build_proposer(cache)
-        judge = read_checkpoint(cache.job_dir(self.evaluator)).load_evaluator()
-        gatherer = scenario_loader(self.scenario)
+        evaluator = read_checkpoint(cache.job_dir(self.evaluator)).load_evaluator()
+        loader = scenario_loader(self.scenario)
         requests = [
-            gatherer.gather(np.array([row])).request
+            loader.gather(np.array([row])).request
             for row in benchmark_rows(self.scenario)[:LATENCY_REQUESTS]
         ]
         rng = torch.Generator().manual_seed(0)
@@ -74,8 +73,8 @@ class LatencyJob:
         if not self.proposals.search_efforts():
             out["single"] = _median_ms(requests, lambda request: propose(request, 1, rng))
         for count in self.proposals.search_efforts() or LIST_COUNTS:
-            answer = partial(self._propose_and_score, propose, judge, count, rng)
-            out[f"served{count}"] = _median_ms(requests, answer)
+            handle = partial(self._propose_and_score, propose, evaluator, count, rng)
+            out[f"served{count}"] = _median_ms(requests, handle)
         cache.write_values(self, out)
 
     def _propose_and_score(
@@ -86,9 +85,9 @@ class LatencyJob:
         rng: torch.Generator,
         request: RequestTensors,
     ) -> object:
-        """Propose K lists and look at them and the input list through the evaluator."""
-        given = input_list(request).unsqueeze(1)
-        lists = torch.cat([propose(request, count, rng), given], dim=1)
+        """Propose K lists, and score them and the input list."""
+        inputs = input_list(request).unsqueeze(1)
+        lists = torch.cat([propose(request, count, rng), inputs], dim=1)
         return EvaluatorScorer(
             evaluator, request, scenario_objective(self.scenario)
         ).member_rewards(lists)
@@ -97,11 +96,11 @@ class LatencyJob:
 def _median_ms(requests: list[RequestTensors], handle: Callable[[RequestTensors], object]) -> float:
     for request in requests[:WARMUP_REQUESTS]:
         handle(request)
-    taken: list[float] = []
+    durations: list[float] = []
     for request in requests:
         started = time.perf_counter()
         handle(request)
-        taken.append(time.perf_counter() - started)
-        if sum(taken) > MAX_MEASURING_SECONDS:
+        durations.append(time.perf_counter() - started)
+        if sum(durations) > MAX_MEASURING_SECONDS:
             break
-    return 1000.0 * float(np.median(taken))
+    return 1000.0 * float(np.median(durations))

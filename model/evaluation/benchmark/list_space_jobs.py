@@ -1,4 +1,4 @@
-"""Jobs that look at whole spaces of lists: what an evaluator says of them, and what is true."""
+"""Jobs that evaluate whole list spaces, by an evaluator and by true value."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from model.training.trainer import settings_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListSpaceJob:
-    """Rewards of all lists of the test requests under an evaluator; or only the best found."""
+    """Evaluator rewards of all lists of a test request; in a large space only the best reward."""
 
     evaluator: EvaluatorJob
 
     @property
     def scenario(self) -> Scenario:
-        """Of the evaluator."""
+        """Scenario of the evaluator."""
         return self.evaluator.scenario
 
     @property
@@ -46,31 +46,34 @@ class ListSpaceJob:
 
     def cache_key(self) -> str:
         """See `BenchmarkJob`."""
-        problem = self.scenario
-        return f"{problem.max_requests} {problem.climb_restarts} {settings_text(problem.config.objective)}"
+        scenario = self.scenario
+        objective = settings_text(scenario.config.objective)
+        return f"{scenario.max_requests} {scenario.climb_restarts} {objective}"
 
     def dependencies(self) -> tuple[BenchmarkJob, ...]:
         """See `BenchmarkJob`."""
         return (self.evaluator,)
 
     def run(self, cache: JobCache) -> None:
-        """Write `space` (R, S) where lists are enumerated, and `best` (R,)."""
-        judge = read_checkpoint(cache.job_dir(self.evaluator)).load_evaluator()
-        whole, found = has_enumerable_lists(self.scenario), []
+        """Write `best` (R,), and `space` (R, S) if the lists are enumerated."""
+        evaluator = read_checkpoint(cache.job_dir(self.evaluator)).load_evaluator()
+        is_enumerable, parts = has_enumerable_lists(self.scenario), []
         for _, request in request_batches(self.scenario):
-            scorer = EvaluatorScorer(judge, request, scenario_objective(self.scenario))
-            if whole:
-                found.append(all_list_rewards(scorer).numpy())
+            scorer = EvaluatorScorer(evaluator, request, scenario_objective(self.scenario))
+            if is_enumerable:
+                parts.append(all_list_rewards(scorer).numpy())
             else:
-                found.append(best_climbed_reward(scorer, self.scenario.climb_restarts).numpy())
-        values = np.concatenate(found)
-        kept = {"space": values, "best": values.max(axis=1)} if whole else {"best": values}
-        cache.write_arrays(self, kept)
+                parts.append(best_climbed_reward(scorer, self.scenario.climb_restarts).numpy())
+        values = np.concatenate(parts)
+        if is_enumerable:
+            cache.write_arrays(self, {"space": values, "best": values.max(axis=1)})
+        else:
+            cache.write_arrays(self, {"best": values})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestTrueValueJob:
-    """True value of the best list of each test request in a simulated world, or the best found."""
+    """Expected clicks of the best list of each test request: exact, or the best of a search."""
 
     scenario: Scenario
 
@@ -95,18 +98,22 @@ class BestTrueValueJob:
         if has_enumerable_lists(self.scenario):
             cache.write_arrays(self, {"best": best_true_values(world, tables, rows)})
             return
-        users, items, found = tables.user_index[rows], tables.candidates[rows], []
+        users, items, parts = tables.user_index[rows], tables.candidates[rows], []
         for part, request in request_batches(self.scenario):
             scorer = ExpectedClicksScorer(world, request, users[part], items[part])
-            found.append(best_climbed_reward(scorer, self.scenario.climb_restarts).numpy())
-        cache.write_arrays(self, {"best": np.concatenate(found)})
+            parts.append(best_climbed_reward(scorer, self.scenario.climb_restarts).numpy())
+        cache.write_arrays(self, {"best": np.concatenate(parts)})
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedClicksScorer:
-    """Expected clicks as a function of lists, in the place of an evaluator.
+    """Scores lists by expected clicks of a click world; a `ListRewardFunction`.
 
-    users: (B,) places of the users. items: (B, N) places of the candidates.
+    Attributes:
+        world: click world.
+        request: tensors of B requests.
+        users: (B,) int32, user indices of the world.
+        items: (B, N) int32, item indices of the candidates.
     """
 
     world: ClickWorld
@@ -116,10 +123,12 @@ class ExpectedClicksScorer:
 
     def __call__(self, lists: Tensor) -> Tensor:
         """(B, L, M) lists -> (B, L) expected clicks."""
-        b, many, m = lists.shape
-        shown = np.take_along_axis(self.items, lists.numpy().reshape(b, many * m), axis=1)
-        value = self.world.expected_clicks(np.repeat(self.users, many), shown.reshape(b * many, m))
-        return torch.from_numpy(value).view(b, many)
+        b, count, m = lists.shape
+        shown = np.take_along_axis(self.items, lists.numpy().reshape(b, count * m), axis=1)
+        value = self.world.expected_clicks(
+            np.repeat(self.users, count), shown.reshape(b * count, m)
+        )
+        return torch.from_numpy(value).view(b, count)
 
 
 def true_values_of_proposals(scenario: Scenario, lists: NDArray[np.int16]) -> NDArray[np.float64]:
@@ -130,7 +139,7 @@ def true_values_of_proposals(scenario: Scenario, lists: NDArray[np.int16]) -> ND
         benchmark_rows(scenario),
     )
     columns = [
-        true_values(world, tables, rows, lists[:, at].astype(np.int64))
-        for at in range(lists.shape[1])
+        true_values(world, tables, rows, lists[:, i].astype(np.int64))
+        for i in range(lists.shape[1])
     ]
     return np.stack(columns, axis=1)

@@ -1,4 +1,4 @@
-"""Columns of numbers a request -> measures with 95 % intervals over users and the seed spread."""
+"""Aggregates per-request columns to metrics with 95 % intervals and deviations over seeds."""
 
 from __future__ import annotations
 
@@ -14,16 +14,23 @@ from model.metrics import mean_ratio_interval
 
 MetricColumns = Mapping[str, NDArray[Any]]
 Floats = NDArray[np.float64]
-RatioTerms = dict[str, tuple[Floats, Floats]]  # measure -> numerator and denominator, one a request
+RatioTerms = dict[str, tuple[Floats, Floats]]  # metric -> numerator and denominator, (R,) each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricResult:
-    """One number of the report.
+    """One number of the benchmark.
 
-    seed: None where it is the mean over seeds; only then there is an interval.
-    lists: which of the method's lists (`as_single_array`, `served8`, ..).
-    spread: standard deviation over seeds, where there are several.
+    Attributes:
+        scenario: name of the scenario.
+        experiment: part of the page, for example `comparison`.
+        method: name of the method or variant.
+        seed: None for the mean over seeds.
+        list_kind: `single`, `served8`, ...
+        metric: name of the metric.
+        value: the number.
+        ci_low, ci_high: 95 % bootstrap interval over users; None for a single seed.
+        seed_std: standard deviation over seeds; None for fewer than two seeds.
     """
 
     scenario: str
@@ -38,12 +45,12 @@ class MetricResult:
     seed_std: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The fields as a dictionary."""
         return asdict(self)
 
 
 def ratio_terms(columns: MetricColumns) -> dict[str, RatioTerms]:
-    """Kind of list -> measures, each as two numbers a request whose sums are divided."""
+    """List kind -> metrics, each a ratio of two sums over requests."""
     kinds = [name.partition(".")[2] for name in columns if name.startswith("reward.")]
     return {kind: _terms_of_kind(columns, kind) for kind in kinds if kind != "best"}
 
@@ -51,24 +58,26 @@ def ratio_terms(columns: MetricColumns) -> dict[str, RatioTerms]:
 def summarize_method(
     scenario: str, experiment: str, method: str, columns_by_seed: Mapping[int, MetricColumns]
 ) -> list[MetricResult]:
-    """All measures of a method: one row a seed and one for their mean."""
+    """All metrics of a method: one row for each seed and one for the mean over seeds."""
     seeds = sorted(columns_by_seed)
-    made = {seed: ratio_terms(columns_by_seed[seed]) for seed in seeds}
+    terms = {seed: ratio_terms(columns_by_seed[seed]) for seed in seeds}
     users = columns_by_seed[seeds[0]]["user"]
     out: list[MetricResult] = []
-    for kind in made[seeds[0]]:
-        for measure in made[seeds[0]][kind]:
-            pairs = [made[seed][kind][measure] for seed in seeds]
+    for kind in terms[seeds[0]]:
+        for metric in terms[seeds[0]][kind]:
+            pairs = [terms[seed][kind][metric] for seed in seeds]
             each, low, high = mean_ratio_interval(pairs, users)
-            at: dict[str, Any] = {
+            key: dict[str, Any] = {
                 "scenario": scenario, "experiment": experiment, "method": method, "list_kind": kind,
-                "metric": measure,
+                "metric": metric,
             }  # fmt: skip
-            out += [MetricResult(seed=s, value=v, **at) for s, v in zip(seeds, each, strict=True)]
+            out += [MetricResult(seed=s, value=v, **key) for s, v in zip(seeds, each, strict=True)]
             spread = float(np.std(each, ddof=1)) if len(seeds) > 1 else None
             mean = float(np.mean(each))
             out.append(
-                MetricResult(seed=None, value=mean, ci_low=low, ci_high=high, seed_std=spread, **at)
+                MetricResult(
+                    seed=None, value=mean, ci_low=low, ci_high=high, seed_std=spread, **key
+                )
             )
     return out
 
@@ -88,15 +97,15 @@ def _terms_of_kind(columns: MetricColumns, kind: str) -> RatioTerms:
         out["true_gain_changed"] = (gain * changed, changed)
         out["truly_worse_changed"] = (worse * changed, changed)
     for name, values in columns.items():
-        measure, _, own = name.partition(".")
-        if own == kind and "@" in measure:
+        metric, _, column_kind = name.partition(".")
+        if column_kind == kind and "@" in metric:
             known = ~np.isnan(values.astype(np.float64))
-            out[measure] = (np.where(known, values, 0.0), known.astype(np.float64))
+            out[metric] = (np.where(known, values, 0.0), known.astype(np.float64))
     return out
 
 
 def _gain_terms(columns: MetricColumns, kind: str, name: str, share: str) -> RatioTerms:
-    """Mean gain over the input list, and its share of the best list's gain."""
+    """Terms of the mean gain over the input list, and of its share of the best list's gain."""
     if f"{name}.{kind}" not in columns:
         return {}
     gain = columns[f"{name}.{kind}"] - columns[f"{name}.input"]
@@ -107,5 +116,5 @@ def _gain_terms(columns: MetricColumns, kind: str, name: str, share: str) -> Rat
 
 
 def select_results(results: Sequence[MetricResult], **wanted: object) -> list[MetricResult]:
-    """Rows whose attributes are as wanted."""
+    """Rows whose attributes equal the wanted values."""
     return [row for row in results if all(getattr(row, k) == v for k, v in wanted.items())]

@@ -1,9 +1,8 @@
-"""Job: by how many spreads an evaluator of other lists falls short of what ours promises.
+"""Job that measures the overestimation of selected lists with a holdout evaluator.
 
-Nothing but logs is asked, so it says which lambda a log needs: the service ranks lists by promise
-less lambda spreads, and that is honest where it equals what the evaluator of other lists expects.
-Both learn from the same users: one of other users would know nothing of their tastes, and would
-expect too little of every list.
+Uses the log only, no ground truth. The service ranks lists by mean gain minus risk aversion times
+the standard deviation over members. The job finds the smallest risk aversion for which this value
+is at most the gain predicted by an evaluator of other lists of the same users.
 """
 
 from __future__ import annotations
@@ -34,17 +33,21 @@ from model.evaluation.benchmark.training_jobs import EvaluatorJob
 from model.nets.request_tensors import input_list
 from model.search.scorer import EvaluatorScorer
 
-RISK_AVERSION_STEP, MAX_RISK_AVERSION = 0.25, 10.0  # lambdas that are looked at
+RISK_AVERSION_STEP = 0.25
+MAX_RISK_AVERSION = 10.0
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overestimation:
-    """Means over requests of the lists that would be served with one lambda.
+    """Means over requests, in reward, of the lists selected with one risk aversion.
 
-    promised: gain over the input list by the evaluator that chose. second: by the one of other
-    lists. spread: standard deviation of the gain over the first one's members.
+    Attributes:
+        risk_aversion: weight of the standard deviation in the selection.
+        predicted_gain: gain over the input list by the selecting evaluator.
+        holdout_gain: the same by the holdout evaluator.
+        member_std: standard deviation of the gain over members of the selecting evaluator.
     """
 
     risk_aversion: float
@@ -54,16 +57,18 @@ class Overestimation:
 
     @property
     def is_covered(self) -> bool:
-        """Whether promise less lambda spreads is no more than the other one expects."""
+        """Whether predicted gain - risk aversion * std is at most the holdout gain."""
         return self.predicted_gain - self.risk_aversion * self.member_std <= self.holdout_gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverestimationJob:
-    """Lists for validation requests, looked at by two evaluators.
+    """Lists of validation requests, scored by two evaluators.
 
-    lists: of the generator that `judge` taught; only its way of proposing is used.
-    second: learned from the lists that `judge` has not seen.
+    Attributes:
+        proposals: job of the generator trained with `evaluator`; provides the proposer only.
+        evaluator: selects the lists.
+        holdout_evaluator: trained on the lists that `evaluator` was not trained on.
     """
 
     proposals: ProposalJob
@@ -72,48 +77,48 @@ class OverestimationJob:
 
     @property
     def scenario(self) -> Scenario:
-        """Of the lists."""
+        """Scenario of the proposals."""
         return self.proposals.scenario
 
     @property
     def title(self) -> str:
         """See `BenchmarkJob`."""
-        return f"{self.proposals.title} optimism"
+        return f"{self.proposals.title} overestimation"
 
     def cache_key(self) -> str:
         """See `BenchmarkJob`."""
-        return f"{self.scenario.max_requests} {SERVED_LIST_COUNT} {RISK_AVERSION_STEP} {MAX_RISK_AVERSION}"
+        grid = f"{RISK_AVERSION_STEP} {MAX_RISK_AVERSION}"
+        return f"{self.scenario.max_requests} {SERVED_LIST_COUNT} {grid}"
 
     def dependencies(self) -> tuple[BenchmarkJob, ...]:
         """See `BenchmarkJob`."""
         return (self.proposals.source, self.evaluator, self.holdout_evaluator)
 
     def run(self, cache: JobCache) -> None:
-        """Write the curve over lambda, and the smallest lambda that keeps its promise."""
+        """Write the curve over the risk aversion, and the smallest covered risk aversion."""
         propose = self.proposals.build_proposer(cache)
         nets = [
             read_checkpoint(cache.job_dir(job)).load_evaluator()
             for job in (self.evaluator, self.holdout_evaluator)
         ]
-        rows, gatherer = benchmark_rows(self.scenario, VALIDATION), scenario_loader(self.scenario)
-        found: tuple[list[Floats], list[Floats]] = ([], [])
+        rows, loader = benchmark_rows(self.scenario, VALIDATION), scenario_loader(self.scenario)
+        parts: tuple[list[Floats], list[Floats]] = ([], [])
+        objective = scenario_objective(self.scenario)
         rng = torch.Generator().manual_seed(self.evaluator.seed)
-        for at in range(0, len(rows), REQUEST_BATCH_SIZE):
-            request = gatherer.gather(rows[at : at + REQUEST_BATCH_SIZE]).request
-            given = input_list(request).unsqueeze(1)
-            lists = torch.cat([propose(request, SERVED_LIST_COUNT, rng), given], dim=1)
-            for rewards, net in zip(found, nets, strict=True):
-                seen = EvaluatorScorer(
-                    net, request, scenario_objective(self.scenario)
-                ).member_rewards(lists)
-                rewards.append(seen.numpy().astype(np.float64))
-        first, second = (np.concatenate(rewards, axis=1) for rewards in found)
+        for start in range(0, len(rows), REQUEST_BATCH_SIZE):
+            request = loader.gather(rows[start : start + REQUEST_BATCH_SIZE]).request
+            inputs = input_list(request).unsqueeze(1)
+            lists = torch.cat([propose(request, SERVED_LIST_COUNT, rng), inputs], dim=1)
+            for rewards, net in zip(parts, nets, strict=True):
+                scored = EvaluatorScorer(net, request, objective).member_rewards(lists)
+                rewards.append(scored.numpy().astype(np.float64))
+        selecting, holdout = (np.concatenate(rewards, axis=1) for rewards in parts)
         curve = [
-            measure_overestimation(first, second, x)
+            measure_overestimation(selecting, holdout, x)
             for x in np.arange(0.0, MAX_RISK_AVERSION + RISK_AVERSION_STEP, RISK_AVERSION_STEP)
         ]
         numbers = {
-            "curve": [asdict(one) for one in curve],
+            "curve": [asdict(point) for point in curve],
             "risk_aversion": min_covering_risk_aversion(curve),
         }
         cache.write_values(self, numbers)
@@ -122,14 +127,17 @@ class OverestimationJob:
 def measure_overestimation(
     selecting_rewards: Floats, holdout_rewards: Floats, risk_aversion: float
 ) -> Overestimation:
-    """What is promised for the lists that are served with this lambda.
+    """Mean gains of the lists selected with this risk aversion.
 
-    first, second: (E, R, L) rewards under both evaluators, the input list last.
+    Args:
+        selecting_rewards: (E, R, L) rewards by the selecting evaluator, the input list last.
+        holdout_rewards: (E, R, L) rewards by the holdout evaluator.
+        risk_aversion: weight of the standard deviation in the selection.
     """
-    place = select_lists(selecting_rewards, risk_aversion)
-    at = np.arange(len(place))
+    chosen = select_lists(selecting_rewards, risk_aversion)
+    requests = np.arange(len(chosen))
     gains = [
-        (rewards - rewards[..., -1:])[:, at, place]
+        (rewards - rewards[..., -1:])[:, requests, chosen]
         for rewards in (selecting_rewards, holdout_rewards)
     ]
     return Overestimation(
@@ -141,5 +149,5 @@ def measure_overestimation(
 
 
 def min_covering_risk_aversion(curve: Sequence[Overestimation]) -> float | None:
-    """The smallest lambda that keeps its promise; None where none does."""
-    return next((one.risk_aversion for one in curve if one.is_covered), None)
+    """The smallest covered risk aversion; None if no point is covered."""
+    return next((point.risk_aversion for point in curve if point.is_covered), None)

@@ -1,9 +1,10 @@
-"""Jobs that make lists: methods are trained, and propose lists for the same test requests."""
+"""Jobs that propose lists: each method is trained and proposes lists for the same requests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,21 +30,29 @@ from model.search.proposals import EditingOptions, generate_lists
 from model.search.scorer import EvaluatorScorer
 from model.training.trainer import settings_text
 
-LIST_COUNTS = (1, 2, 4, 8, 16, 32, 64)  # K
-SERVED_LIST_COUNT = 8  # the K of every table
+LIST_COUNTS = (1, 2, 4, 8, 16, 32, 64)  # values of K
+SERVED_LIST_COUNT = 8  # K of the tables
 SEARCH_EFFORTS = {"hill_climbing": (1, 4, 16), "beam_search": (1, 8, 64), "exact": (1,)}
 LARGE_SPACE_EFFORTS = {
     "hill_climbing": (1, 2),
     "beam_search": (1, 8),
-}  # a step there costs M N lists
+}  # one climb round or beam step scores M * N lists
 ProposeLists = Callable[[RequestTensors, int, torch.Generator], Tensor]
+
+
+class ListGroup(NamedTuple):
+    """Proposals `first` to `end` - 1 that compete with the input list; `effort` is K or effort."""
+
+    effort: int
+    first: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineJob:
-    """One method made ready, trained where it learns.
+    """Builds one baseline and trains it if it is a learned one.
 
-    evaluator: only for methods that ask one.
+    `evaluator` is set only for methods that use an evaluator.
     """
 
     scenario: Scenario
@@ -58,9 +67,10 @@ class BaselineJob:
 
     def cache_key(self) -> str:
         """See `BenchmarkJob`."""
-        config, problem = self.scenario.config_with_seed(self.seed), self.scenario
+        config = self.scenario.config_with_seed(self.seed)
         size = (config.evaluator.width, config.evaluator.hidden)
-        return f"{self.method} {problem.fingerprint} {size} {settings_text(config.train_evaluator)}"
+        settings = settings_text(config.train_evaluator)
+        return f"{self.method} {self.scenario.fingerprint} {size} {settings}"
 
     def dependencies(self) -> tuple[BenchmarkJob, ...]:
         """See `BenchmarkJob`."""
@@ -70,27 +80,31 @@ class BaselineJob:
         """See `BenchmarkJob`."""
         self.build_ranker(cache)
 
+    def refinement_rounds(self) -> int:
+        """0: lists of baselines are not refined."""
+        return 0
+
     def build_ranker(self, cache: JobCache) -> Ranker:
-        """The method; what is trained already is only read."""
-        judge = None
+        """The trained method; weights of a finished training are read."""
+        evaluator = None
         if self.evaluator is not None:
             net = read_checkpoint(cache.job_dir(self.evaluator)).load_evaluator()
-            judge = FrozenEvaluator(net, scenario_objective(self.scenario))
-        materials = BaselineInputs(
+            evaluator = FrozenEvaluator(net, scenario_objective(self.scenario))
+        inputs = BaselineInputs(
             tables=scenario_tables(self.scenario),
             config=self.scenario.config_with_seed(self.seed),
-            evaluator=judge,
+            evaluator=evaluator,
             evaluator_id="" if self.evaluator is None else job_digest(self.evaluator),
             folder=cache.job_dir(self),
         )
-        return BASELINE_METHODS[self.method].build(materials)
+        return BASELINE_METHODS[self.method].build(inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalJob:
-    """Lists that a method or a generator of ours proposes.
+    """Proposes lists for the test requests by a baseline or a Relist generator.
 
-    count: how many, where the method has no effort.
+    `num_lists` applies to methods without search efforts.
     """
 
     source: BaselineJob | GeneratorJob
@@ -98,14 +112,13 @@ class ProposalJob:
 
     @property
     def scenario(self) -> Scenario:
-        """Of the source."""
+        """Scenario of the source."""
         return self.source.scenario
 
     @property
     def method(self) -> str:
-        """What rows call it: the method, or the variant of our generator."""
-        source = self.source
-        return source.method if isinstance(source, BaselineJob) else source.variant
+        """Name in result rows: the baseline, or the variant of the generator."""
+        return self.source.method
 
     @property
     def title(self) -> str:
@@ -115,43 +128,44 @@ class ProposalJob:
     def cache_key(self) -> str:
         """See `BenchmarkJob`."""
         efforts = f"{SEARCH_EFFORTS} {LARGE_SPACE_EFFORTS}"
-        return f"{self.scenario.max_requests} {self.num_lists} {LIST_COUNTS} {SERVED_LIST_COUNT} {efforts}"
+        counts = f"{self.num_lists} {LIST_COUNTS} {SERVED_LIST_COUNT}"
+        return f"{self.scenario.max_requests} {counts} {efforts}"
 
     def dependencies(self) -> tuple[BenchmarkJob, ...]:
         """See `BenchmarkJob`."""
         return (self.source,)
 
     def run(self, cache: JobCache) -> None:
-        """Write proposals (R, C, M), and those of shuffled requests, in the request's own places.
+        """Write `lists` (R, C, M) int16, and `shuffled` for requests in shuffled input order.
 
-        For methods whose K lists begin with their K-1 lists C is the largest K. Searches have one
-        answer for each effort.
+        Both hold candidate indices of the unshuffled request. C is the largest K; a search has
+        one list for each effort instead, and no shuffled lists.
         """
         propose = self.build_proposer(cache)
         shuffle = CandidateShuffle(scenario_tables(self.scenario).schema, seed=0)
-        made, shuffled = [], []
+        proposed, shuffled = [], []
         for part, request in request_batches(self.scenario):
             rng = torch.Generator().manual_seed(1_000_003 * self.source.seed + part.start)
-            made.append(self.propose_batch(propose, request, rng))
+            proposed.append(self.propose_batch(propose, request, rng))
             if not self.search_efforts():
-                mixed, back = shuffle(request)
-                again = propose(mixed, SERVED_LIST_COUNT, rng)
-                shuffled.append(back.gather(1, again.flatten(1)).view(again.shape))
-        arrays = {"lists": torch.cat(made).numpy().astype(np.int16)}
+                shuffled_request, order = shuffle(request)
+                lists = propose(shuffled_request, SERVED_LIST_COUNT, rng)
+                shuffled.append(order.gather(1, lists.flatten(1)).view(lists.shape))
+        arrays = {"lists": torch.cat(proposed).numpy().astype(np.int16)}
         if shuffled:
             arrays["shuffled"] = torch.cat(shuffled).numpy().astype(np.int16)
         cache.write_arrays(self, arrays)
 
     def search_efforts(self) -> tuple[int, ...]:
-        """Climbs, or the beam's width; empty for a method that proposes lists."""
+        """Numbers of climbs or beam widths; empty for a method that is not a search."""
         large = {} if has_enumerable_lists(self.scenario) else LARGE_SPACE_EFFORTS
         return (SEARCH_EFFORTS | large).get(self.method, ())
 
-    def list_groups(self) -> list[tuple[int, int, int]]:
-        """(K or effort, first, end): which of the kept lists are compared with the input list."""
+    def list_groups(self) -> list[ListGroup]:
+        """Groups of proposals that compete with the input list, one for each K or effort."""
         if self.search_efforts():
-            return [(effort, at, at + 1) for at, effort in enumerate(self.search_efforts())]
-        return [(count, 0, count) for count in LIST_COUNTS if count <= self.num_lists]
+            return [ListGroup(effort, i, i + 1) for i, effort in enumerate(self.search_efforts())]
+        return [ListGroup(count, 0, count) for count in LIST_COUNTS if count <= self.num_lists]
 
     def propose_batch(
         self, propose: ProposeLists, request: RequestTensors, rng: torch.Generator
@@ -161,12 +175,12 @@ class ProposalJob:
             return torch.cat(
                 [propose(request, k, rng)[:, :1] for k in self.search_efforts()], dim=1
             )
-        if self.method == "random":  # sorts by the evaluator: nested only if drawn one by one
+        if self.method == "random":  # sorted by reward, so K lists are nested only if drawn singly
             return torch.cat([propose(request, 1, rng) for _ in range(self.num_lists)], dim=1)
         return propose(request, self.num_lists, rng)
 
     def build_proposer(self, cache: JobCache) -> ProposeLists:
-        """The trained method as a function."""
+        """The trained method as a function of request, K and random generator."""
         if isinstance(self.source, BaselineJob):
             return self.source.build_ranker(cache).propose
         evaluator = read_checkpoint(cache.job_dir(self.source.evaluator)).load_evaluator()
@@ -174,7 +188,7 @@ class ProposalJob:
 
 
 def scenario_objective(scenario: Scenario) -> RewardWeights:
-    """What a list is worth."""
+    """Reward weights of the scenario."""
     return scenario.config.objective.to_reward_weights()
 
 
@@ -185,17 +199,17 @@ def _subset_suffix(evaluator: EvaluatorJob | None) -> str:
 
 
 def _generator_proposer(checkpoint: Checkpoint, evaluator: Evaluator) -> ProposeLists:
-    """The generator as serving would use it, beside the evaluator that taught it."""
+    """The generator with the evaluator that trained it, as the service uses them."""
     net = checkpoint.load_generator()
-    how = replace(
+    options = replace(
         EditingOptions.from_config(checkpoint.config),
         noise_scale=float(checkpoint.metadata["noise_scale"]),
     )
 
+    objective = checkpoint.config.objective.to_reward_weights()
+
     def propose(request: RequestTensors, num_lists: int, rng: torch.Generator) -> Tensor:
-        scorer = EvaluatorScorer(
-            evaluator, request, checkpoint.config.objective.to_reward_weights()
-        )
-        return generate_lists(net, scorer, replace(how, num_lists=num_lists))
+        scorer = EvaluatorScorer(evaluator, request, objective)
+        return generate_lists(net, scorer, replace(options, num_lists=num_lists))
 
     return propose

@@ -1,4 +1,4 @@
-"""Rows as Markdown tables. Chooses and formats numbers, computes none."""
+"""Formats benchmark results as Markdown tables. Computes no results."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from model.evaluation.benchmark.metric_results import MetricResult, select_resul
 from model.evaluation.benchmark.proposal_jobs import SERVED_LIST_COUNT
 
 PERCENT_METRICS = frozenset({"truly_worse", "unchanged", "truly_worse_changed"})
-DISPLAY_NAMES = {RELIST_METHOD: "**Relist (ours)**", NLGR_METHOD: "NLGR, as published"}
+DISPLAY_NAMES = {RELIST_METHOD: "**Relist**", NLGR_METHOD: "NLGR, as published"}
 NLGR_PAPER = "2502.06097"
-TableColumns = Sequence[tuple[str, str, str]]  # heading, kind of list, measure
+TableColumns = Sequence[tuple[str, str, str]]  # heading, list kind, metric
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Markdown lines; empty where there is no line."""
+    """Lines of a Markdown table; empty if there are no rows."""
     body = [f"| {' | '.join(line)} |" for line in rows]
     if not body:
         return []
@@ -28,7 +28,7 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list
 def methods_table(
     results: Sequence[MetricResult], experiment: str, columns: TableColumns
 ) -> list[str]:
-    """A line a method, ours first. `served_results` means K = 8, or the largest effort up to it."""
+    """A row for each method, Relist first. `served` is K = 8, or the largest effort up to 8."""
     some = select_results(results, experiment=experiment, seed=None)
     names = [
         name
@@ -50,7 +50,7 @@ def methods_table(
 def variants_table(
     results: Sequence[MetricResult], experiment: str, columns: TableColumns
 ) -> list[str]:
-    """A line a variant, in the order of the plan."""
+    """A row for each training variant, in the order of the plan."""
     some = select_results(results, experiment=experiment, seed=None)
     order = [n for n in ABLATIONS if select_results(some, method=n)]
     names = order or list(dict.fromkeys(row.method for row in some))
@@ -64,7 +64,7 @@ def variants_table(
 def risk_aversion_table(
     results: Sequence[MetricResult], columns: Sequence[tuple[str, str]]
 ) -> list[str]:
-    """A line a lambda; columns are headings and measures."""
+    """A row for each risk aversion; columns are pairs of heading and metric."""
     some = select_results(results, experiment="risk_curve", method=RELIST_METHOD, seed=None)
     kinds = [f"risk_aversion{weight:g}" for weight in RISK_AVERSIONS]
     present = [
@@ -83,21 +83,21 @@ def risk_aversion_table(
 
 
 def format_cell(results: Sequence[MetricResult], method: str, kind: str, metric: str) -> str:
-    """Value, interval and spread of one number as text; empty where it was not measured."""
+    """Value, interval and standard deviation of one number; empty if it was not measured."""
     row = result_of_kind(select_results(results, method=method, metric=metric), kind)
     return "" if row is None else format_result(row)
 
 
 def result_of_kind(results: Sequence[MetricResult], kind: str) -> MetricResult | None:
-    """The row of this kind of list; `served_results` is the largest K up to 8."""
+    """The row of this list kind; `served` is the largest K up to 8. None if it is missing."""
     if kind != "served":
         return next(iter(select_results(results, list_kind=kind)), None)
-    few = [row for row in served_results(results) if _search_effort(row) <= SERVED_LIST_COUNT]
-    return few[-1] if few else None
+    served = [row for row in served_results(results) if _search_effort(row) <= SERVED_LIST_COUNT]
+    return served[-1] if served else None
 
 
 def served_results(results: Sequence[MetricResult]) -> list[MetricResult]:
-    """The rows of what is served, by K or effort."""
+    """Rows of served lists, sorted by K or search effort."""
     return sorted(
         (row for row in results if row.list_kind.startswith("served")), key=_search_effort
     )
@@ -108,7 +108,7 @@ def _search_effort(row: MetricResult) -> int:
 
 
 def format_result(result: MetricResult) -> str:
-    """0.231 [0.20, 0.26] ±.01, or percent where the measure is a share of requests."""
+    """`0.231 [0.20, 0.26] ±.01`; in percent if the metric is a share of requests."""
     if math.isnan(result.value):
         return ""
     percent = result.metric in PERCENT_METRICS or result.metric.startswith("hr@")
@@ -122,15 +122,15 @@ def format_result(result: MetricResult) -> str:
 
 
 def logged_lists_table(results: Sequence[MetricResult]) -> list[str]:
-    """The evaluator on later lists beside simple orders, mean over seeds."""
+    """Metrics of evaluators and simple orders on logged lists, mean over seeds."""
     some = select_results(results, experiment="logged")
     names = ("auc", "gauc", "ndcg@5", "ndcg@10", "logloss", "ece", "ece_by_chance")
     orders = list(dict.fromkeys(row.method for row in some))
     lines = []
     for order in orders:
-        own = select_results(some, method=order)
+        rows = select_results(some, method=order)
         lines.append(
-            [order, *(_formatted_mean(select_results(own, metric=name)) for name in names)]
+            [order, *(_formatted_mean(select_results(rows, metric=name)) for name in names)]
         )
     return markdown_table(["order of logged lists", *names], lines)
 

@@ -1,4 +1,7 @@
-"""The problems that the report is made of: their logs are built once and kept."""
+"""Scenarios of the public benchmark: each one is a row of `SCENARIO_PRESETS`.
+
+Builds their logs once below a work folder. Does not run jobs.
+"""
 
 from __future__ import annotations
 
@@ -30,58 +33,112 @@ CONFIG_DIR = Path(__file__).parents[2] / "config" / "presets"
 WORLD_PRESET_DIR = Path(__file__).parents[2] / "data" / "presets"
 
 
-SCENARIO_TITLES = {
-    "world_4of12": "click world, 4 of 12",
-    "world_5of5": "click world, 5 of 5",
-    "world_10of50": "click world, 10 of 50",
-    "movielens": "MovieLens 100K, 10 of up to 50",
-    "movielens_by_time": "MovieLens 100K, cut at one moment for all users",
-    "cascade_4of12": "cascade world, 4 of 12",
-    "systematic_bias_4of12": "click world, 4 of 12, behind an upstream that repeats its errors",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioPreset:
+    """One public scenario.
+
+    Attributes:
+        title: heading on the page.
+        config: file name in `model/config/presets`, without `.toml`.
+        world: file name in `model/data/presets`, without `.toml`; None for MovieLens.
+        split: how MovieLens is split into parts; None for the default split.
+        note: caveat printed under the heading.
+        methods: names of baselines; None means every method that the list space allows.
+        experiments: additional parts of the page.
+        is_large_space: use the list count, request count, restarts and seeds of large spaces.
+        single_seed: use the seeds of large spaces, with the full number of requests.
+        finds_best_list: whether the best list is searched where it cannot be enumerated.
+    """
+
+    title: str
+    config: str = "click_world"
+    world: str | None = None
+    split: str | None = None
+    note: str = ""
+    methods: tuple[str, ...] | None = None
+    experiments: tuple[ExperimentName, ...] = ()
+    is_large_space: bool = False
+    single_seed: bool = False
+    finds_best_list: bool = True
+
+
+SCENARIO_PRESETS = {
+    "world_4of12": ScenarioPreset(
+        title="click world, 4 of 12", world="click_world_4of12", experiments=EXPERIMENTS
+    ),
+    "world_5of5": ScenarioPreset(
+        title="click world, 5 of 5",
+        world="click_world_5of5",
+        methods=SMALL_SPACE_METHODS,
+        experiments=("cru_loss",),
+    ),
+    "world_10of50": ScenarioPreset(
+        title="click world, 10 of 50",
+        config="click_world_10of50",
+        world="click_world_10of50",
+        methods=LARGE_SPACE_METHODS,
+        is_large_space=True,
+    ),
+    "movielens": ScenarioPreset(
+        title="MovieLens 100K, 10 of up to 50",
+        config="movielens",
+        note=(
+            "Labels are real. The timeline of each user is split separately. Most test sessions "
+            "therefore follow a training session of the same user, and training contains later "
+            "ratings of other users. The next section splits all users at the same time."
+        ),
+        experiments=("overestimation",),
+        finds_best_list=False,
+    ),
+    "movielens_by_time": ScenarioPreset(
+        title="MovieLens 100K, all users split at one time",
+        config="movielens",
+        split=SPLIT_BY_TIME,
+        note="Labels are real. Most users of the test part do not occur in training.",
+        methods=("input_order", "popularity", "pointwise", "prm"),
+        finds_best_list=False,
+    ),
+    "cascade_4of12": ScenarioPreset(
+        title="cascade world, 4 of 12",
+        world="cascade_world_4of12",
+        note=(
+            "A cascade click model: the user leaves after a click or after losing interest, and "
+            "attraction depends on the contrast to the mean of the list. Settings were also chosen "
+            "on validation requests of this world."
+        ),
+        methods=CASCADE_METHODS,
+        single_seed=True,
+    ),
+    "systematic_bias_4of12": ScenarioPreset(
+        title="click world, 4 of 12, systematic upstream bias",
+        world="systematic_bias_world_4of12",
+        note=(
+            "In the other worlds the upstream error is drawn independently for every request. The "
+            "upstream order of many requests is then more informative than a real ranker's. Here "
+            "the error of a pair of user and item is the same in every request."
+        ),
+        methods=CASCADE_METHODS,
+        single_seed=True,
+    ),
 }
-SCENARIO_NAMES = tuple(SCENARIO_TITLES)
-SCENARIO_CONFIGS = {
-    "world_4of12": "click_world",
-    "world_5of5": "click_world",
-    "world_10of50": "click_world_10of50",
-    "movielens": "movielens",
-    "movielens_by_time": "movielens",
-    "cascade_4of12": "click_world",
-    "systematic_bias_4of12": "click_world",
-}  # names of files in `model/config/presets/`
-SCENARIO_WORLDS = {
-    "world_4of12": "click_world_4of12",
-    "world_5of5": "click_world_5of5",
-    "world_10of50": "click_world_10of50",
-    "cascade_4of12": "cascade_world_4of12",
-    "systematic_bias_4of12": "systematic_bias_world_4of12",
-}  # names of files in `data/`
-BY_USER_NOTE = (
-    "Labels are real. Each user's own timeline is cut, so most test sittings follow a training "
-    "sitting of the same user, and other users' later ratings are in training; the next section "
-    "cuts the log at one moment for all."
-)
-CASCADE_NOTE = (
-    "A world of another form (the user leaves after a click or out of boredom; attraction is by "
-    "contrast to the list's mean). Settings were chosen on validation requests of this one, too."
-)
-SYSTEMATIC_BIAS_NOTE = (
-    "In the other worlds upstream's error is drawn anew for every request, so its order of many "
-    "requests says more of tastes than any ranker's would. Here it errs on a user and an item the "
-    "same way each time."
-)
-BY_TIME_NOTE = "Labels are real. Most users of the test part were never seen in training."
+SCENARIO_NAMES = tuple(SCENARIO_PRESETS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkSize:
-    """How much of everything.
+    """Amount of data and computation of a benchmark.
 
-    lists: training lists of a simulated log. large: of the one at 10-of-50.
-    requests, large_space_requests: of the test part.
-    problems: names of those that are looked at.
-    experiments: those that are made where a problem asks for them.
-    epochs: at most, of evaluators and methods; max_generator_epochs: of ours; None as configured.
+    Attributes:
+        training_lists: lists of a simulated log; `large_space_lists`: of a large space.
+        max_requests: measured requests of the test part; `large_space_requests`: of a large space.
+        seeds: seeds of each scenario; `large_space_seeds`: of a large or single-seed scenario.
+        climb_restarts: restarts that search for the best list of a large space.
+        ablation_epochs: epochs of each ablation generator.
+        scenarios: names of scenarios to run.
+        experiments: experiments to run where a scenario asks for them.
+        few_ablations: whether only the first four ablations run.
+        max_epochs: limit for evaluators and methods; None means as configured.
+        max_generator_epochs: limit for Relist generators; None means as configured.
     """
 
     training_lists: int
@@ -129,60 +186,53 @@ QUICK_SIZE = BenchmarkSize(
 def public_scenarios(
     work: Path, wheel: Path, size: BenchmarkSize, selected: Collection[str] = SCENARIO_NAMES
 ) -> list[Scenario]:
-    """Worlds at 4-of-12, 5-of-5 and 10-of-50, movielens, and a world of another form.
+    """The selected public scenarios; builds the logs of these only.
 
-    Only the logs of those that were asked for are built.
+    Args:
+        work: folder for the logs.
+        wheel: wheel file of the MovieLens data set.
+        size: amount of data and computation.
+        selected: names of scenarios.
     """
     names = [name for name in size.scenarios if name in selected]
-    return [_with_size(_public_scenario(name, work, wheel, size), size) for name in names]
+    return [_public_scenario(name, work, wheel, size) for name in names]
 
 
 def _public_scenario(name: str, work: Path, wheel: Path, size: BenchmarkSize) -> Scenario:
-    """One of ours, its log built if it is not there yet."""
-    if name in SCENARIO_WORLDS:
-        lists = size.large_space_lists if name == "world_10of50" else size.training_lists
-        log = _click_world_log(work, wheel, SCENARIO_WORLDS[name], lists)
-    else:
-        split = SPLIT_BY_TIME if name == "movielens_by_time" else MovieLensConfig().split
-        log = work / name
-        _build_log_once(log, lambda: write_movielens_log(wheel, log, MovieLensConfig(split=split)))
-    problem = Scenario(
-        name=name, title=SCENARIO_TITLES[name], log=log, fingerprint=log_fingerprint(log),
-        config=_config(SCENARIO_CONFIGS[name], size), published_config=_config("nlgr", size),
-        seeds=size.seeds, max_requests=size.max_requests,
-    )  # fmt: skip
-    return _with_scenario_details(problem, size)
+    """The scenario of a preset, with its log built."""
+    preset = SCENARIO_PRESETS[name]
+    log = _preset_log(name, work, wheel, size)
+    few_seeds = preset.is_large_space or preset.single_seed
+    scenario = Scenario(
+        name=name,
+        title=preset.title,
+        log=log,
+        fingerprint=log_fingerprint(log),
+        config=_config(preset.config, size),
+        published_config=_config("nlgr", size),
+        note=preset.note,
+        seeds=size.large_space_seeds if few_seeds else size.seeds,
+        methods=preset.methods or applicable_methods(load_log_tables(log), tuple(BASELINE_METHODS)),
+        max_requests=size.large_space_requests if preset.is_large_space else size.max_requests,
+        experiments=preset.experiments,
+    )
+    if not preset.finds_best_list:
+        scenario = replace(scenario, climb_restarts=0)
+    elif preset.is_large_space:
+        scenario = replace(scenario, climb_restarts=size.climb_restarts)
+    return _with_size(scenario, size)
 
 
-def _with_scenario_details(scenario: Scenario, size: BenchmarkSize) -> Scenario:
-    """With the methods, experiments and notes of this one."""
-    match scenario.name:
-        case "world_4of12":
-            return replace(scenario, experiments=EXPERIMENTS)
-        case "world_5of5":
-            return replace(scenario, experiments=("cru_loss",), methods=SMALL_SPACE_METHODS)
-        case "world_10of50":
-            return replace(
-                scenario, methods=LARGE_SPACE_METHODS,
-                seeds=size.large_space_seeds, max_requests=size.large_space_requests, climb_restarts=size.climb_restarts,
-            )  # fmt: skip
-        case "movielens":
-            methods = applicable_methods(load_log_tables(scenario.log), tuple(BASELINE_METHODS))
-            return replace(
-                scenario,
-                methods=methods,
-                climb_restarts=0,
-                note=BY_USER_NOTE,
-                experiments=("overestimation",),
-            )
-        case "movielens_by_time":
-            methods = ("input_order", "popularity", "pointwise", "prm")
-            return replace(scenario, methods=methods, climb_restarts=0, note=BY_TIME_NOTE)
-        case _:
-            note = CASCADE_NOTE if scenario.name == "cascade_4of12" else SYSTEMATIC_BIAS_NOTE
-            return replace(
-                scenario, methods=CASCADE_METHODS, note=note, seeds=size.large_space_seeds
-            )
+def _preset_log(name: str, work: Path, wheel: Path, size: BenchmarkSize) -> Path:
+    """Folder of the preset's log, which is built if it is missing."""
+    preset = SCENARIO_PRESETS[name]
+    if preset.world is not None:
+        lists = size.large_space_lists if preset.is_large_space else size.training_lists
+        return _click_world_log(work, wheel, preset.world, lists)
+    log = work / name
+    config = MovieLensConfig() if preset.split is None else MovieLensConfig(split=preset.split)
+    _build_log_once(log, lambda: write_movielens_log(wheel, log, config))
+    return log
 
 
 def _with_size(scenario: Scenario, size: BenchmarkSize) -> Scenario:
@@ -195,25 +245,31 @@ def _with_size(scenario: Scenario, size: BenchmarkSize) -> Scenario:
 
 
 def custom_log_scenario(log: Path, config: PipelineConfig, size: BenchmarkSize) -> Scenario:
-    """A user's own log: every method that its lists allow, every experiment.
+    """The scenario of any canonical log: all applicable methods, all experiments.
 
     Raises:
-        ConfigError: the objective asks for item values, which the methods compared never see.
+        ConfigError: the objective uses item values, which baselines do not support.
     """
     if config.objective.value:
         raise ConfigError(
-            f"[objective] value = {config.objective.value:g}: the comparison measures clicks and "
-            "conversions only; relist evaluate knows values"
+            f"[objective] value = {config.objective.value:g}: the benchmark measures clicks and "
+            "conversions only; use relist evaluate for item values"
         )
     tables = load_log_tables(log)
-    problem = Scenario(
-        name="log", title=tables.info.name, log=log, fingerprint=tables.fingerprint,
-        config=_with_epoch_limits(config, size), published_config=_config("nlgr", size),
-        seeds=size.seeds, max_requests=size.max_requests,
-        methods=applicable_methods(tables, tuple(BASELINE_METHODS)), climb_restarts=size.climb_restarts,
+    scenario = Scenario(
+        name="log",
+        title=tables.info.name,
+        log=log,
+        fingerprint=tables.fingerprint,
+        config=_with_epoch_limits(config, size),
+        published_config=_config("nlgr", size),
+        seeds=size.seeds,
+        max_requests=size.max_requests,
+        methods=applicable_methods(tables, tuple(BASELINE_METHODS)),
+        climb_restarts=size.climb_restarts,
         experiments=EXPERIMENTS,
-    )  # fmt: skip
-    return _with_size(problem, size)
+    )
+    return _with_size(scenario, size)
 
 
 def _click_world_log(work: Path, wheel: Path, preset: str, lists: int) -> Path:
@@ -229,7 +285,7 @@ def _build_log_once(folder: Path, write: Callable[[], int]) -> None:
     if not (folder / "schema.toml").exists():
         sys.stderr.write(f"building {folder}\n")
         write()
-    load_log_tables(folder)  # prepared once, before processes ask for it at the same time
+    load_log_tables(folder)  # fills the table cache before several processes read it
 
 
 def _config(name: str, size: BenchmarkSize) -> PipelineConfig:

@@ -1,13 +1,15 @@
-"""Jobs that train our own nets: evaluators and generators."""
+"""Jobs that train Relist evaluators and generators."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model.checkpoint import read_checkpoint
 from model.config.pipeline_config import PipelineConfig
+from model.contract.text_files import split_lines
 from model.data.tables.split import TEST, VALIDATION
 from model.evaluation.benchmark.benchmark_scenario import RELIST_METHOD, Scenario, scenario_tables
 from model.evaluation.benchmark.job_cache import BenchmarkJob, JobCache
@@ -19,9 +21,9 @@ from model.training.trainer import EPOCH_LOG_FILE, settings_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorJob:
-    """An evaluator, and how it predicts later lists.
+    """Trains an evaluator and measures its predictions on later lists.
 
-    users, lists: whose lists it learns from, and which (`EvaluatorTrainingConfig`).
+    `user_subset` and `list_subset` select training lists, see `EvaluatorTrainingConfig`.
     """
 
     scenario: Scenario
@@ -32,19 +34,20 @@ class EvaluatorJob:
     @property
     def title(self) -> str:
         """See `BenchmarkJob`."""
-        some = "".join(f" {part}" for part in (self.user_subset, self.list_subset) if part != "all")
-        return f"{self.scenario.name} evaluator {self.seed}{some}"
+        subsets = [name for name in (self.user_subset, self.list_subset) if name != "all"]
+        return " ".join([f"{self.scenario.name} evaluator {self.seed}", *subsets])
 
     def config(self) -> PipelineConfig:
-        """The run's configuration."""
+        """Configuration of the training run."""
         config = self.scenario.config_with_seed(self.seed)
-        some = replace(config.train_evaluator, users=self.user_subset, lists=self.list_subset)
-        return replace(config, train_evaluator=some)
+        training = replace(config.train_evaluator, users=self.user_subset, lists=self.list_subset)
+        return replace(config, train_evaluator=training)
 
     def cache_key(self) -> str:
         """See `BenchmarkJob`."""
         config = self.config()
-        return f"{self.scenario.fingerprint} {settings_text(config.evaluator)} {settings_text(config.train_evaluator)}"
+        settings = f"{settings_text(config.evaluator)} {settings_text(config.train_evaluator)}"
+        return f"{self.scenario.fingerprint} {settings}"
 
     def dependencies(self) -> tuple[BenchmarkJob, ...]:
         """See `BenchmarkJob`."""
@@ -54,12 +57,12 @@ class EvaluatorJob:
         """See `BenchmarkJob`."""
         tables = scenario_tables(self.scenario)
         train_evaluator(self.config(), self.scenario.log, cache.job_dir(self))
-        made = read_checkpoint(cache.job_dir(self))
+        checkpoint = read_checkpoint(cache.job_dir(self))
         cache.write_values(
             self,
             {
-                "validation": evaluate_on_logged_lists(made, tables, VALIDATION),
-                "test": evaluate_on_logged_lists(made, tables, TEST),
+                "validation": evaluate_on_logged_lists(checkpoint, tables, VALIDATION),
+                "test": evaluate_on_logged_lists(checkpoint, tables, TEST),
                 "epochs": read_epoch_metrics(cache, self),
             },
         )
@@ -67,36 +70,38 @@ class EvaluatorJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorJob:
-    """A generator taught by an evaluator.
+    """Trains a generator with the rewards of an evaluator.
 
-    variant: what progress and page call it.
-    changes: of `[train_generator]`, (name, value) pairs.
+    Attributes:
+        evaluator: trained evaluator.
+        variant: name in progress messages and on the page.
+        overrides: values that replace settings of `[train_generator]`.
     """
 
     evaluator: EvaluatorJob
     variant: str = RELIST_METHOD
-    overrides: tuple[tuple[str, Any], ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def scenario(self) -> Scenario:
-        """Of the evaluator."""
+        """Scenario of the evaluator."""
         return self.evaluator.scenario
 
     @property
     def seed(self) -> int:
-        """Of the evaluator."""
+        """Seed of the evaluator."""
         return self.evaluator.seed
 
     @property
     def title(self) -> str:
         """See `BenchmarkJob`."""
-        whose = "" if self.evaluator.user_subset == "all" else f" {self.evaluator.user_subset}"
-        return f"{self.scenario.name} generator {self.variant} {self.seed}{whose}"
+        subset = "" if self.evaluator.user_subset == "all" else f" {self.evaluator.user_subset}"
+        return f"{self.scenario.name} generator {self.variant} {self.seed}{subset}"
 
     def config(self) -> PipelineConfig:
-        """The run's configuration."""
+        """Configuration of the training run."""
         config = self.evaluator.config()
-        training: Any = replace(config.train_generator, **dict(self.overrides))
+        training: Any = replace(config.train_generator, **self.overrides)
         return replace(config, train_generator=training)
 
     def cache_key(self) -> str:
@@ -116,15 +121,24 @@ class GeneratorJob:
         """See `BenchmarkJob`."""
         return (self.evaluator,)
 
+    @property
+    def method(self) -> str:
+        """Name in result rows: the variant."""
+        return self.variant
+
+    def refinement_rounds(self) -> int:
+        """Refinement rounds that served lists of this generator get."""
+        return self.config().refine_rounds
+
     def run(self, cache: JobCache) -> None:
         """See `BenchmarkJob`."""
-        taught = read_checkpoint(cache.job_dir(self.evaluator))
+        evaluator = read_checkpoint(cache.job_dir(self.evaluator))
         folder = cache.job_dir(self)
-        best = fit_generator(self.config(), scenario_tables(self.scenario), taught, folder)
+        best = fit_generator(self.config(), scenario_tables(self.scenario), evaluator, folder)
         cache.write_values(self, {"best": best, "epochs": read_epoch_metrics(cache, self)})
 
 
 def read_epoch_metrics(cache: JobCache, job: BenchmarkJob) -> list[dict[str, float]]:
-    """What the training loop measured after each epoch."""
-    lines = (cache.job_dir(job) / EPOCH_LOG_FILE).read_text(encoding="utf-8").splitlines()
+    """Metrics of the training loop, one dictionary for each epoch."""
+    lines = split_lines((cache.job_dir(job) / EPOCH_LOG_FILE).read_text(encoding="utf-8"))
     return [json.loads(line) for line in lines]

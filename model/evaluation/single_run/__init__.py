@@ -1,1 +1,1 @@
-"""One trained pair on the later part of its log: `relist evaluate`."""
+"""Evaluates one trained generator and evaluator on the test part of their log."""

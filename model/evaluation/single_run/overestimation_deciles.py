@@ -1,7 +1,6 @@
-"""Whether promises are kept: the evaluator's reward of served lists beside what they are worth.
+"""Overestimation of served lists: predicted against actual reward, by decile of prediction.
 
-A search under an evaluator finds its mistakes, and finds them where it promises most. So the
-promise is looked at by tenths of the requests in the order of what they are promised.
+A search exploits errors of the evaluator, most where the predicted reward is highest.
 """
 
 from __future__ import annotations
@@ -21,9 +20,12 @@ NUM_DECILES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decile:
-    """Mean reward of the lists of a tenth of the requests.
+    """Mean rewards of the lists of a tenth of the requests.
 
-    promised: by the evaluator that chose them. kept: what they are worth.
+    Attributes:
+        num_requests: requests in the decile.
+        predicted: mean reward by the selecting evaluator.
+        actual: mean reward by ground truth or labels.
     """
 
     num_requests: int
@@ -32,25 +34,28 @@ class Decile:
 
     @property
     def overestimation(self) -> float:
-        """Promised less kept, as a share of what is kept; NaN where nothing is."""
+        """(predicted - actual) / actual; NaN if the actual reward is 0."""
         return (self.predicted - self.actual) / self.actual if self.actual else float("nan")
 
 
 def reward_deciles(
     predicted: Floats, actual: Floats, num_groups: int = NUM_DECILES
 ) -> list[Decile]:
-    """Requests (R,) by what they are promised, the least first; at most R parts, all of one size.
+    """Groups of requests in ascending order of the predicted reward.
 
-    Sizes differ by one where R does not divide.
+    Args:
+        predicted: (R,) predicted rewards.
+        actual: (R,) actual rewards.
+        num_groups: number of groups, at most R; their sizes differ by at most one.
     """
     order = np.argsort(predicted, kind="stable")
     return [
         Decile(
-            num_requests=len(some),
-            predicted=float(predicted[some].mean()),
-            actual=float(actual[some].mean()),
+            num_requests=len(group),
+            predicted=float(predicted[group].mean()),
+            actual=float(actual[group].mean()),
         )
-        for some in np.array_split(order, min(num_groups, len(order)))
+        for group in np.array_split(order, min(num_groups, len(order)))
     ]
 
 
@@ -61,14 +66,14 @@ def actual_rewards(
     rows: NDArray[np.intp],
     lists: NDArray[np.int64],
 ) -> Floats | None:
-    """(R,) what (R, M) lists are worth under the objective; None where no log can tell.
+    """(R,) actual rewards of lists (R, M) under the objective; None if they are unknown.
 
-    A simulated log's world knows the chance of a click in every slot; a log with the labels of
-    all candidates knows the clicks. Neither knows of conversions.
+    A click world has the click probability of every slot; otherwise the labels of all candidates
+    are used. Conversions and item values are unknown in both cases.
     """
     if objective.conversion or objective.value:
         return None
-    there = np.arange(lists.shape[1]) < tables.shown_count[rows, None]
+    valid = np.arange(lists.shape[1]) < tables.shown_count[rows, None]
     if world is not None:
         items = np.take_along_axis(tables.candidates[rows], lists, axis=1)
         clicks = world.click_probabilities(tables.user_index[rows], items)
@@ -78,4 +83,4 @@ def actual_rewards(
     else:
         return None
     weights = slot_weights(lists.shape[1], objective.discount).astype(np.float64)
-    return np.asarray(objective.click * (clicks * weights * there).sum(axis=1), dtype=np.float64)
+    return np.asarray(objective.click * (clicks * weights * valid).sum(axis=1), dtype=np.float64)

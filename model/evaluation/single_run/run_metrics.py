@@ -1,10 +1,11 @@
-"""All measures of one trained pair on the test part, with 95 % intervals over users."""
+"""Metrics of one generator and evaluator on the test part, with 95 % intervals over users."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,16 +37,32 @@ from model.evaluation.single_run.served_lists import ServedBatch, serve_requests
 from model.metrics import bootstrap_interval, value_ratio
 
 RequestMetrics = dict[str, NDArray[np.float64]]
-Statistic = Callable[[NDArray[np.intp]], float]
-MetricEstimates = dict[str, tuple[float, float, float]]  # value, low, high
+Statistic = Callable[[NDArray[np.intp]], float]  # rows -> value
 SELECTED_LIST_KINDS = ("single", "served")
 ACTUAL_REWARD_COLUMN = "actual_served"
-METRIC_CUTOFFS = (6, 10)  # of a list, by labels
+METRIC_CUTOFFS = (6, 10)  # k of the label metrics
+
+
+class Estimate(NamedTuple):
+    """A value with the ends of its 95 % bootstrap interval over users."""
+
+    value: float
+    low: float
+    high: float
+
+
+MetricEstimates = dict[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationOptions:
-    """How many test requests, and in spaces too large to enumerate how many climbs (0: none)."""
+    """Amount of computation.
+
+    Attributes:
+        max_requests: limit of measured test requests.
+        climb_restarts: hill climbs that search for the best list of a space that is too large to
+            enumerate; 0 means no search.
+    """
 
     max_requests: int = 1000
     climb_restarts: int = 0
@@ -53,14 +70,14 @@ class EvaluationOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMetrics:
-    """What is measured, with intervals, and the promise by tenths (none where nobody can tell)."""
+    """Metrics with intervals, and reward deciles (empty if actual rewards are unknown)."""
 
     estimates: MetricEstimates
     deciles: list[Decile]
 
 
 def evaluated_rows(tables: LogTables, options: EvaluationOptions) -> NDArray[np.intp]:
-    """Rows of the test part that are measured: whole ones where spaces are enumerated."""
+    """Measured rows of the test part; complete requests only if lists are enumerated."""
     return rows_with_full_lists(tables, tables.part_rows(TEST))[: options.max_requests]
 
 
@@ -71,39 +88,47 @@ def evaluate_run(
     log_dir: Path,
     options: EvaluationOptions,
 ) -> RunMetrics:
-    """Measure the single and the served list on the first test requests."""
+    """Measure the single and the served list of the first test requests.
+
+    Args:
+        generator: checkpoint of the generator.
+        evaluator: checkpoint of the selecting evaluator.
+        tables: tables of the log.
+        log_dir: folder of the log; may contain a click world.
+        options: amount of computation.
+    """
     rows = evaluated_rows(tables, options)
     world = load_click_world(log_dir) if (log_dir / WORLD_NPZ).exists() else None
     parts: list[RequestMetrics] = []
-    with tqdm(total=len(rows), desc="test requests", unit="request", disable=None) as show:
+    with tqdm(total=len(rows), desc="test requests", unit="request", disable=None) as bar:
         for served in serve_requests(generator, evaluator, tables, rows):
             parts.append(_columns(served, tables, world, options.climb_restarts))
-            show.update(len(served.rows))
+            bar.update(len(served.rows))
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    kept = columns.get(ACTUAL_REWARD_COLUMN)
+    actual = columns.get(ACTUAL_REWARD_COLUMN)
     return RunMetrics(
         estimates=_summarize(columns, tables.user_index[rows]),
-        deciles=[] if kept is None else reward_deciles(columns["reward_served"], kept),
+        deciles=[] if actual is None else reward_deciles(columns["reward_served"], actual),
     )
 
 
 def _columns(
     served: ServedBatch, tables: LogTables, world: ClickWorld | None, restarts: int
 ) -> RequestMetrics:
-    """One number a request for everything that is measured."""
+    """Column name -> one number for each request of the batch."""
     out: RequestMetrics = {
         f"reward_{kind}": reward.numpy().astype(np.float64)
         for kind, reward in served.rewards.items()
     }
-    given = served.lists["input"]
+    inputs = served.lists["input"]
     for kind in SELECTED_LIST_KINDS:
-        out[f"unchanged_{kind}"] = (served.lists[kind] == given).all(dim=-1).numpy().astype(float)
+        out[f"unchanged_{kind}"] = (served.lists[kind] == inputs).all(dim=-1).numpy().astype(float)
     out |= _list_space_columns(served, tables, restarts)
-    kept = actual_rewards(
+    actual = actual_rewards(
         tables, world, served.scorer.objective, served.rows, served.lists["served"].numpy()
     )
-    if kept is not None:
-        out[ACTUAL_REWARD_COLUMN] = kept
+    if actual is not None:
+        out[ACTUAL_REWARD_COLUMN] = actual
     if world is not None:
         out |= _true_value_columns(served, tables, world)
     if tables.candidate_clicks is not None:
@@ -112,26 +137,26 @@ def _columns(
 
 
 def _label_columns(served: ServedBatch, tables: LogTables) -> RequestMetrics:
-    """Quality by the labels of all candidates, and by how much it is above the input list's.
+    """Label metrics of the lists, and their difference to the input list.
 
-    The difference has an interval of its own: requests that are hard are so for both lists.
+    The difference has its own interval, because both lists of a request share its difficulty.
     """
     out: RequestMetrics = {}
     for cut in sorted({min(cut, tables.slots) for cut in METRIC_CUTOFFS}):
-        found = {
+        metrics = {
             kind: request_label_metrics(tables, served.rows, lists.numpy(), cut)
             for kind, lists in served.lists.items()
         }
-        for name, given in found["input"].items():
-            out[f"{name}_input"] = given
+        for name, input_values in metrics["input"].items():
+            out[f"{name}_input"] = input_values
             for kind in SELECTED_LIST_KINDS:
-                out[f"{name}_{kind}"] = found[kind][name]
-                out[f"{name}_above_input_{kind}"] = found[kind][name] - given
+                out[f"{name}_{kind}"] = metrics[kind][name]
+                out[f"{name}_above_input_{kind}"] = metrics[kind][name] - input_values
     return out
 
 
 def _list_space_columns(served: ServedBatch, tables: LogTables, restarts: int) -> RequestMetrics:
-    """Where the lists stand among all lists; in large spaces only the best that climbing finds."""
+    """Best reward and hit flags of the lists; in a large space only the best reward found."""
     if not is_enumerable(tables.max_candidates, tables.slots):
         if not restarts:
             return {}
@@ -140,15 +165,15 @@ def _list_space_columns(served: ServedBatch, tables: LogTables, restarts: int) -
     space = all_list_rewards(served.scorer).numpy().astype(np.float64)
     out: RequestMetrics = {"reward_best": space.max(axis=1)}
     for kind in SELECTED_LIST_KINDS:
-        found = top_share_hits(space, served.lists[kind], tables.max_candidates)
-        out |= {f"{name}_{kind}": hit.astype(float) for name, hit in found.items()}
+        hits = top_share_hits(space, served.lists[kind], tables.max_candidates)
+        out |= {f"{name}_{kind}": hit.astype(float) for name, hit in hits.items()}
     return out
 
 
 def _true_value_columns(
     served: ServedBatch, tables: LogTables, world: ClickWorld
 ) -> RequestMetrics:
-    """Expected clicks of the lists, and of the best list where all can be enumerated."""
+    """Expected clicks of the lists, and of the best list if lists are enumerated."""
     out: RequestMetrics = {
         f"true_{kind}": true_values(world, tables, served.rows, lists.numpy())
         for kind, lists in served.lists.items()
@@ -165,34 +190,36 @@ def _summarize(columns: RequestMetrics, users: NDArray[np.int32]) -> MetricEstim
         if not name.startswith(("reward_", "true_", "actual_"))
     }
     if ACTUAL_REWARD_COLUMN in columns:
-        own = columns["reward_served"]
-        statistics["overestimation_served"] = _overestimation_of(own, columns[ACTUAL_REWARD_COLUMN])
-    for worth in ("reward", "true"):
-        if f"{worth}_input" in columns:
-            statistics |= _gain_statistics(columns, worth)
+        statistics["overestimation_served"] = _overestimation_of(
+            columns["reward_served"], columns[ACTUAL_REWARD_COLUMN]
+        )
+    for value_kind in ("reward", "true"):
+        if f"{value_kind}_input" in columns:
+            statistics |= _gain_statistics(columns, value_kind)
     rng = np.random.default_rng(0)
-    every = np.arange(len(users))
+    rows = np.arange(len(users))
     return {
-        name: (statistic(every), *bootstrap_interval(statistic, users, rng))
+        name: Estimate(statistic(rows), *bootstrap_interval(statistic, users, rng))
         for name, statistic in statistics.items()
     }
 
 
 def _gain_statistics(columns: RequestMetrics, value_kind: str) -> dict[str, Statistic]:
-    """What the lists are worth, by the evaluator ("reward") or truly ("true")."""
+    """Values and gains of the lists by reward ("reward") or expected clicks ("true")."""
     out: dict[str, Statistic] = {}
     for kind in ("input", *SELECTED_LIST_KINDS, "best"):
         if f"{value_kind}_{kind}" in columns:
             out[f"{value_kind}_{kind}"] = _mean_of(columns[f"{value_kind}_{kind}"])
     for kind in SELECTED_LIST_KINDS:
-        own, given = columns[f"{value_kind}_{kind}"], columns[f"{value_kind}_input"]
-        out[f"{value_kind}_gain_{kind}"] = _mean_of(own - given)
+        values, inputs = columns[f"{value_kind}_{kind}"], columns[f"{value_kind}_input"]
+        out[f"{value_kind}_gain_{kind}"] = _mean_of(values - inputs)
         if f"{value_kind}_best" in columns:
             best = columns[f"{value_kind}_best"]
-            out[f"{value_kind}_share_of_best_gain_{kind}"] = _value_ratio_of(own, given, best)
+            ratio = "value_ratio" if value_kind == "reward" else "true_share"
+            out[f"{ratio}_{kind}"] = _value_ratio_of(values, inputs, best)
         if value_kind == "true":
             out[f"truly_worse_{kind}"] = _mean_of(
-                (own < given - TRUE_VALUE_TOLERANCE).astype(float)
+                (values < inputs - TRUE_VALUE_TOLERANCE).astype(float)
             )
     return out
 
@@ -206,6 +233,6 @@ def _overestimation_of(predicted: NDArray[np.float64], actual: NDArray[np.float6
 
 
 def _value_ratio_of(
-    own: NDArray[np.float64], input_value: NDArray[np.float64], best: NDArray[np.float64]
+    value: NDArray[np.float64], input_value: NDArray[np.float64], best: NDArray[np.float64]
 ) -> Statistic:
-    return lambda rows: value_ratio(own[rows], input_value[rows], best[rows])
+    return lambda rows: value_ratio(value[rows], input_value[rows], best[rows])

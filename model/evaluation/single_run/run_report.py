@@ -1,4 +1,4 @@
-"""The report as one Markdown page and one JSON file. Numbers come in, text goes out."""
+"""Writes the metrics of one run as a Markdown page and a JSON file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from model.evaluation.single_run.overestimation_deciles import Decile
 from model.evaluation.single_run.run_metrics import MetricEstimates, RunMetrics
 
 _MEANING = {
-    "hr@1%": "among the evaluator's best 1 % of all lists",
-    "hr@10%": "among the evaluator's best 10 % of all lists",
-    "unchanged": "the input list itself",
-    "overestimation": "promised reward over what the list is worth, less 1",
-    "reward_gain": "gain over the input list, by the evaluator",
-    "reward_share_of_best_gain": "value ratio: the same as a share of the best list's gain",
-    "true_gain": "true gain over the input list, expected clicks (simulated)",
-    "true_share_of_best_gain": "true share of the optimum's gain (simulated)",
-    "truly_worse": "share of requests whose list is truly worse than the input (simulated)",
-    "true": "true expected clicks (simulated)",
+    "hr@1%": "share of requests whose list is in the best 1 % by the evaluator",
+    "hr@10%": "share of requests whose list is in the best 10 % by the evaluator",
+    "unchanged": "share of requests whose list equals the input list",
+    "overestimation": "predicted reward / actual reward - 1",
+    "reward": "reward a request, by the evaluator",
+    "reward_gain": "gain in reward over the input list, by the evaluator",
+    "value_ratio": "value ratio: gain in reward as a share of the best list's gain",
+    "true_gain": "true gain over the input list, expected clicks a request (simulated)",
+    "true_share": "true gain as a share of the best list's gain (simulated)",
+    "truly_worse": "share of requests with fewer expected clicks than the input (simulated)",
+    "true": "expected clicks a request (simulated)",
 }
 _QUALITY = {"ndcg": "NDCG", "map": "MAP", "precision": "Precision", "f1": "F1"}
-_ABOVE = "_above_input"
+_ABOVE_INPUT_SUFFIX = "_above_input"
 
 
 def write_run_report(
@@ -33,14 +34,21 @@ def write_run_report(
     logged_metrics: dict[str, MetricValues],
     metrics: RunMetrics,
 ) -> Path:
-    """Write report.md and report.json; returns the page."""
+    """Write `report.md` and `report.json` to the folder; returns the path of the page.
+
+    Args:
+        folder: created if missing.
+        facts: name -> value, printed above the tables; needs `log` and `simulated`.
+        logged_metrics: result of `evaluate_on_logged_lists`.
+        metrics: result of `evaluate_run`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    promise = [asdict(part) | {"overestimation": part.overestimation} for part in metrics.deciles]
+    deciles = [asdict(d) | {"overestimation": d.overestimation} for d in metrics.deciles]
     raw = {
         "facts": facts,
         "logged": logged_metrics,
         "metrics": metrics.estimates,
-        "deciles": promise,
+        "deciles": deciles,
     }
     (folder / "report.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     page = folder / "report.md"
@@ -55,9 +63,9 @@ def write_run_report(
 
 
 def _title_section(facts: dict[str, Any]) -> list[str]:
-    simulated = "Feedback is simulated: every value marked so holds in the click world only."
+    simulated = "Feedback is simulated. Values marked as simulated hold in the click world only."
     return [
-        f"# Offline report: {facts['log']}",
+        f"# Evaluation: {facts['log']}",
         "",
         *([simulated, ""] if facts["simulated"] else []),
         *[f"- {name}: {value}" for name, value in facts.items()],
@@ -68,7 +76,9 @@ def _title_section(facts: dict[str, Any]) -> list[str]:
 def _logged_lists_section(logged: dict[str, MetricValues]) -> list[str]:
     names = ("auc", "gauc", "ndcg@5", "ndcg@10", "logloss", "ece", "ece_by_chance")
     lines = [
-        "## Evaluator on later logged lists",
+        "## Evaluator on logged lists of the test part",
+        "",
+        "AUC, GAUC and NDCG have no unit, `logloss` is in nats a slot. No intervals.",
         "",
         "| order | " + " | ".join(names) + " |",
         "|---" * (len(names) + 1) + "|",
@@ -79,45 +89,49 @@ def _logged_lists_section(logged: dict[str, MetricValues]) -> list[str]:
     return [*lines, ""]
 
 
-def _estimates_section(measured: MetricEstimates) -> list[str]:
+def _estimates_section(estimates: MetricEstimates) -> list[str]:
     lines = [
-        "## Lists on later requests",
+        "## Lists of test requests",
         "",
-        "`single` is list 0 (no noise), `served` the chosen one of all. Brackets: 95 % bootstrap",
+        "`single` is list 0 (no noise), `served` the selected list. Brackets are 95 % bootstrap",
         "intervals over users.",
         "",
-        "| measure | list | value | 95 % |",
+        "| metric | list | value | 95 % interval |",
         "|---|---|---|---|",
     ]
-    for name, (value, low, high) in sorted(measured.items()):
-        what, _, kind = name.rpartition("_")
-        meaning = _MEANING.get(what) or _label_metric_text(what)
-        lines.append(f"| {meaning} | {kind} | {value:.4f} | [{low:.4f}, {high:.4f}] |")
+    for name, estimate in sorted(estimates.items()):
+        metric, _, kind = name.rpartition("_")
+        meaning = _MEANING.get(metric) or _label_metric_text(metric)
+        interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+        lines.append(f"| {meaning} | {kind} | {estimate.value:.4f} | {interval} |")
     return lines
 
 
 def _label_metric_text(metric: str) -> str:
-    """In words: `ndcg@10`, `ndcg@10_above_input`; anything else as it is."""
-    name, _, cut = metric.removesuffix(_ABOVE).partition("@")
+    """Description of `ndcg@10` or `ndcg@10_above_input`; other names unchanged."""
+    name, _, cut = metric.removesuffix(_ABOVE_INPUT_SUFFIX).partition("@")
     if name not in _QUALITY:
         return metric
     words = f"{_QUALITY[name]}@{cut} by the labels of all candidates"
-    return f"{words}, less the input list's" if metric.endswith(_ABOVE) else words
+    return (
+        f"{words}, difference to the input list" if metric.endswith(_ABOVE_INPUT_SUFFIX) else words
+    )
 
 
-def _deciles_section(parts: list[Decile]) -> list[str]:
-    if not parts:
+def _deciles_section(deciles: list[Decile]) -> list[str]:
+    if not deciles:
         return []
     lines = [
         "",
-        "## Is the promise kept?",
+        "## Overestimation by decile",
         "",
-        "Served lists by what the evaluator promises of them, a tenth of the requests a row.",
+        "Served lists in ascending order of predicted reward, a tenth of the requests a row.",
+        "Mean rewards a request, without intervals.",
         "",
-        "| tenth | promised reward | worth | optimism |",
+        "| decile | predicted reward | actual reward | overestimation |",
         "|---|---|---|---|",
     ]
-    for place, part in enumerate(parts, start=1):
-        row = f"| {place} | {part.predicted:.3f} | {part.actual:.3f} | {part.overestimation:+.1%} |"
-        lines.append(row)
+    for number, decile in enumerate(deciles, start=1):
+        rewards = f"{decile.predicted:.3f} | {decile.actual:.3f}"
+        lines.append(f"| {number} | {rewards} | {decile.overestimation:+.1%} |")
     return lines

@@ -1,4 +1,4 @@
-"""The lists that generator, evaluator and choice would serve to requests of the test part."""
+"""Proposes, scores and selects lists of logged requests, as the service does."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ SERVED_BATCH_SIZE = 64
 
 @dataclass(frozen=True, slots=True)
 class ServedBatch:
-    """What a batch of requests would get.
+    """Lists of a batch of requests.
 
-    rows: (B,) rows of the tables.
-    scorer: the evaluator on the batch.
-    lists: kind ("input", "single", "served") -> (B, M) places in the candidates.
-    rewards: kind -> (B,) mean reward over members.
+    Attributes:
+        rows: (B,) rows of the tables.
+        scorer: evaluator on the batch.
+        lists: list kind ("input", "single", "served") -> (B, M) candidate indices.
+        rewards: list kind -> (B,) mean reward over members.
     """
 
     rows: NDArray[np.intp]
@@ -41,43 +42,48 @@ class ServedBatch:
 def serve_requests(
     generator: Checkpoint, evaluator: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
 ) -> Iterator[ServedBatch]:
-    """Lists as the service would find and choose them; request noise is seeded by its place."""
+    """Yield the lists of the rows, proposed and selected as the service does."""
     config = generator.config
-    net, judge = generator.load_generator(), evaluator.load_evaluator()
+    net, evaluator_net = generator.load_generator(), evaluator.load_evaluator()
     scale = float(generator.metadata["noise_scale"])
-    how = replace(
+    options = replace(
         EditingOptions.from_config(config), num_lists=config.serving.num_lists, noise_scale=scale
     )
-    for scorer, some in scorer_batches(judge, generator, tables, rows):
-        made = propose_and_score_lists(net, scorer, how)
-        made = append_refined_list(made, scorer, config.serving.risk_aversion, config.refine_rounds)
-        chosen = torch.from_numpy(select_lists(made.rewards.numpy(), config.serving.risk_aversion))
-        mean = made.rewards.mean(dim=0)
-        places = {
-            "input": torch.full_like(chosen, made.lists.shape[1] - 1),
+    for scorer, batch_rows in scorer_batches(evaluator_net, generator, tables, rows):
+        scored = propose_and_score_lists(net, scorer, options)
+        scored = append_refined_list(
+            scored, scorer, config.serving.risk_aversion, config.refine_rounds
+        )
+        chosen = torch.from_numpy(
+            select_lists(scored.rewards.numpy(), config.serving.risk_aversion)
+        )
+        mean = scored.rewards.mean(dim=0)
+        indices = {
+            "input": torch.full_like(chosen, scored.lists.shape[1] - 1),
             "single": torch.zeros_like(chosen),
             "served": chosen,
         }
-        at = torch.arange(len(chosen))
+        requests = torch.arange(len(chosen))
         yield ServedBatch(
-            some,
-            scorer,
-            {kind: made.lists[at, place] for kind, place in places.items()},
-            {kind: mean[at, place] for kind, place in places.items()},
+            rows=batch_rows,
+            scorer=scorer,
+            lists={kind: scored.lists[requests, index] for kind, index in indices.items()},
+            rewards={kind: mean[requests, index] for kind, index in indices.items()},
         )
 
 
 def scorer_batches(
     evaluator: Evaluator, generator: Checkpoint, tables: LogTables, rows: NDArray[np.intp]
 ) -> Iterator[tuple[EvaluatorScorer, NDArray[np.intp]]]:
-    """An evaluator on the requests, batch by batch, under the generator's objective."""
+    """Yield a scorer under the generator's objective and the rows (B,), batch by batch."""
     objective = generator.config.objective
     values = None
     if objective.value and objective.value_field is not None:
         values = torch.from_numpy(gather_item_values(tables, objective.value_field))
-    gatherer = BatchLoader(tables)
-    for at in range(0, len(rows), SERVED_BATCH_SIZE):
-        some = rows[at : at + SERVED_BATCH_SIZE]
-        request = gatherer.gather(some).request
-        own = None if values is None else values[torch.from_numpy(some)]
-        yield EvaluatorScorer(evaluator, request, objective.to_reward_weights(), own), some
+    loader = BatchLoader(tables)
+    for start in range(0, len(rows), SERVED_BATCH_SIZE):
+        batch_rows = rows[start : start + SERVED_BATCH_SIZE]
+        request = loader.gather(batch_rows).request
+        batch_values = None if values is None else values[torch.from_numpy(batch_rows)]
+        weights = objective.to_reward_weights()
+        yield EvaluatorScorer(evaluator, request, weights, batch_values), batch_rows

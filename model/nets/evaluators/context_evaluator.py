@@ -25,7 +25,7 @@ class ContextEvaluator(Evaluator):
     user did with similar items (target attention over past items).
     """
 
-    def __init__(  # noqa: PLR0913 plain numbers, each its own
+    def __init__(
         self,
         fields: FieldLayout,
         *,

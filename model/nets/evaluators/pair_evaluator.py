@@ -41,7 +41,7 @@ class PairEvaluator(Evaluator):
     off_diagonal: Tensor
     distance_index: Tensor  # (M, M): of slot l from slot j, from 0
 
-    def __init__(  # noqa: PLR0913 plain numbers, each its own
+    def __init__(
         self,
         fields: FieldLayout,
         *,

@@ -35,7 +35,7 @@ class GuidedGenerator(Generator):
     off_diagonal: Tensor
     head_mask: Tensor
 
-    def __init__(  # noqa: PLR0913 plain numbers, each its own
+    def __init__(
         self,
         *,
         members: int,

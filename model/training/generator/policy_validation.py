@@ -23,6 +23,7 @@ from model.search.proposals import (
     served_list_gain,
 )
 from model.search.scorer import (
+    MAX_ENUMERATED_LISTS,
     EvaluatorScorer,
     count_lists,
     enumerate_lists,
@@ -30,7 +31,6 @@ from model.search.scorer import (
 )
 from model.training.losses import entropy
 
-MAX_EXACT_SEARCH_LISTS = 50_000  # lists in a space that is enumerated
 ENUMERATED_REQUESTS, HILL_CLIMBED_REQUESTS = (
     32,
     16,
@@ -51,7 +51,7 @@ def best_list_reward(scorer: EvaluatorScorer, rng: torch.Generator) -> Tensor:
     best = torch.full((b,), torch.nan, device=scorer.request.user.device)
     few = scorer.select_requests(slice(0, ENUMERATED_REQUESTS))
     whole = bool(few.request.cand_valid.all()) and bool(few.request.slot_valid.all())
-    if whole and count_lists(n, m) <= MAX_EXACT_SEARCH_LISTS:
+    if whole and count_lists(n, m) <= MAX_ENUMERATED_LISTS:
         every = enumerate_lists(n, m).to(best.device).expand(len(few.request.user), -1, -1)
         best[:ENUMERATED_REQUESTS] = few(every).max(dim=1).values
         return best

@@ -11,8 +11,8 @@ from model.contract.store.user_stream import read_user_stream
 from service.features.bulk_load import write_users_to_redis
 from service.features.memory_user_store import MemoryUserStore
 from service.features.redis_clients import open_sync_redis_client
-from service.inference.artifact import read_artifact
-from service.inference.worker import ThreadWorker
+from service.inference.artifact_reader import read_artifact
+from service.inference.thread_executor import ThreadExecutor
 from tests.redis_fixtures import redis_server, shared_redis
 from tests.service.asking import ask, model_of, reranker_of, served_ids
 from tests.tiny_artifact import tiny_artifact
@@ -43,7 +43,7 @@ CONTENT_TYPE_JSON = {"content-type": "application/json"}
 async def service_responses(folder, users, bodies):
     artifact = read_artifact(folder)
     store = MemoryUserStore(dict(users), schema_hash=artifact.manifest.schema_hash)
-    worker = ThreadWorker()
+    worker = ThreadExecutor()
     try:
         reranker = reranker_of(model_of(artifact, store), worker)
         return [await ask(reranker, json.loads(body)) for body in bodies]

@@ -1,6 +1,6 @@
-"""A problem whose answer is known: items of one brand are always clicked, all others never.
+"""Synthetic requests with known clicks: items of one brand are always clicked, others never.
 
-Ids are drawn from many, so that learning ids by heart does not help on new requests.
+Ids are drawn from a large range, so memorized ids do not help on new requests.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ DIMENSIONS = NetDimensions(
 
 
 def make_request(batch: int, *, seed: int, ragged: bool = True) -> RequestTensors:
-    """Different requests; with `ragged` some have fewer candidates, slots, sessions (or none)."""
+    """Requests that differ; with `ragged` some have fewer candidates, slots or sessions."""
     rng = torch.Generator().manual_seed(seed)
 
     def draw(low: int, high: int, *shape: int) -> torch.Tensor:
         return torch.randint(low, high, shape, generator=rng, dtype=torch.int32)
 
-    lack = torch.arange(batch) % 3 if ragged else torch.zeros(batch, dtype=torch.int64)
-    cand_valid = torch.arange(CANDIDATES) < (CANDIDATES - lack)[:, None]
-    slot_valid = torch.arange(SLOTS) < (SLOTS - lack)[:, None]
-    has = torch.arange(SESSIONS) < (SESSIONS - lack)[:, None]
-    sess_valid = has[..., None].expand(-1, -1, SLOTS).clone()
+    missing = torch.arange(batch) % 3 if ragged else torch.zeros(batch, dtype=torch.int64)
+    cand_valid = torch.arange(CANDIDATES) < (CANDIDATES - missing)[:, None]
+    slot_valid = torch.arange(SLOTS) < (SLOTS - missing)[:, None]
+    has_session = torch.arange(SESSIONS) < (SESSIONS - missing)[:, None]
+    sess_valid = has_session[..., None].expand(-1, -1, SLOTS).clone()
     if ragged:
         sess_valid[1::2, :, -1] = False
     brand = draw(WANTED_BRAND, WANTED_BRAND + BRANDS, batch, CANDIDATES)
@@ -68,7 +68,7 @@ def make_request(batch: int, *, seed: int, ragged: bool = True) -> RequestTensor
 
 
 def padded_and_unpadded() -> tuple[RequestTensors, RequestTensors]:
-    """Requests that lack a candidate and a session, with that padding and without it."""
+    """Requests without their last candidate and session: padded, and with the padding cut off."""
     padded = RequestTensors(*(part[1::3] for part in make_request(24, seed=11)))
     alone = padded._replace(
         candidates=padded.candidates[:, :-1],
@@ -86,7 +86,7 @@ def make_batch(batch: int, *, seed: int, ragged: bool = True) -> Batch:
 
 
 def make_context_batch(batch: int, *, seed: int) -> Batch:
-    """As `make_batch`, but what is clicked depends on the company: see `wanted_by_context`."""
+    """As `make_batch`, but clicks depend on the other candidates: see `wanted_by_context`."""
     request = make_context_request(batch, seed=seed)
     return _with_clicks(request, wanted_by_context(request), seed)
 
@@ -109,13 +109,13 @@ def wanted_by_context(request: RequestTensors) -> torch.Tensor:
 
 
 def make_preference_batch(batch: int, *, seed: int) -> Batch:
-    """What is clicked is what the user clicked before."""
+    """Requests whose users click the brand that they clicked before."""
     request, brand = make_preference_request(batch, seed=seed)
     return _with_clicks(request, wanted_by_preference(request, brand), seed)
 
 
 def make_preference_request(batch: int, *, seed: int) -> tuple[RequestTensors, torch.Tensor]:
-    """Each user was shown, and clicked, one of two brands in all past lists; and (B,) which."""
+    """Requests whose history shows one clicked brand of two, and that brand (B,)."""
     request = make_request(batch, seed=seed)
     brand = (WANTED_BRAND + torch.arange(batch) // 2 % 2).to(torch.int32)
     past = request.sessions.clone()
@@ -157,7 +157,7 @@ def train_briefly(
     batch: int = 64,
     lr: float = 0.02,
 ) -> None:
-    """A short training on fresh batches."""
+    """Train in place for a few steps, each on a new batch."""
     rng = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
     net.train()
@@ -171,7 +171,7 @@ def train_briefly(
 
 @functools.cache
 def trained_evaluator() -> FrozenEvaluator:
-    """An evaluator that has learnt which brand is clicked."""
+    """An evaluator that has learned which brand is clicked; cached."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = NlgrEvaluator(FIELDS, slots=SLOTS, width=8, hidden=16, members=1)
@@ -192,23 +192,23 @@ def trained_evaluator() -> FrozenEvaluator:
 
 
 def wanted_hit_rate(ranker: Ranker, *, seed: int = 7) -> float:
-    """Of the clicks that list 0 could have got on new requests, the share that it gets."""
+    """Share of the possible clicks on new requests that list 0 gets."""
     request = make_request(200, seed=seed)
     lists = ranker.propose(request, 1, torch.Generator().manual_seed(0))[:, 0]
     hit = (wanted_candidates(request).gather(1, lists) & request.slot_valid).sum(dim=1)
-    could = torch.minimum(wanted_candidates(request).sum(dim=1), request.slot_valid.sum(dim=1))
-    return float(hit.sum() / could.sum())
+    possible = torch.minimum(wanted_candidates(request).sum(dim=1), request.slot_valid.sum(dim=1))
+    return float(hit.sum() / possible.sum())
 
 
 def require_valid_lists(lists: torch.Tensor, request: RequestTensors, num_lists: int) -> None:
-    """Shape, type, only valid candidates, none twice, 0 where there is no slot."""
+    """Assert shape, dtype, valid and unique candidates, and 0 in invalid slots."""
     b, m = request.slot_valid.shape
     assert lists.shape == (b, num_lists, m)
     assert lists.dtype == torch.int64
     for row in range(b):
         slots = request.slot_valid[row]
-        for one in lists[row]:
-            held = one[slots].tolist()
-            assert len(set(held)) == len(held)
-            assert bool(request.cand_valid[row][one[slots]].all())
-            assert one[~slots].tolist() == [0] * int((~slots).sum())
+        for indices in lists[row]:
+            items = indices[slots].tolist()
+            assert len(set(items)) == len(items)
+            assert bool(request.cand_valid[row][indices[slots]].all())
+            assert indices[~slots].tolist() == [0] * int((~slots).sum())

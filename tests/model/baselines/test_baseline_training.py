@@ -1,4 +1,4 @@
-"""Training any learned method by the shared loop, on a toy log from disk."""
+"""Training of learned baselines by the shared loop, on a toy log from disk."""
 
 import json
 from dataclasses import replace
@@ -33,9 +33,7 @@ def epochs(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "epochs.jsonl").read_text().splitlines()]
 
 
-def test_a_method_keeps_its_best_epoch_and_a_second_call_only_reads_it(
-    tables: LogTables, tmp_path: Path
-):
+def test_fit_baseline_second_call_reads_best_epoch(tables: LogTables, tmp_path: Path):
     run = BaselineRunOptions(
         training=replace(TRAINING, lr=0.05, epochs=4, patience=1), folder=tmp_path
     )
@@ -52,10 +50,10 @@ def test_a_method_keeps_its_best_epoch_and_a_second_call_only_reads_it(
     assert not any(weights.requires_grad for weights in first.parameters())
 
 
-def test_the_seed_decides_the_run_and_the_global_state_does_not(tables: LogTables, tmp_path: Path):
+def test_fit_baseline_depends_on_seed_not_global_rng(tables: LogTables, tmp_path: Path):
     one_epoch = replace(TRAINING, epochs=1)
     torch.manual_seed(1)
-    one = fit_baseline(
+    first = fit_baseline(
         "p",
         lambda: pointwise(tables),
         tables,
@@ -71,11 +69,11 @@ def test_the_seed_decides_the_run_and_the_global_state_does_not(tables: LogTable
     other_seed = BaselineRunOptions(training=replace(one_epoch, seed=6), folder=tmp_path / "3")
     other = fit_baseline("p", lambda: pointwise(tables), tables, other_seed)
 
-    assert torch.equal(one.tokens.merge.weight, same.tokens.merge.weight)
-    assert not torch.equal(one.tokens.merge.weight, other.tokens.merge.weight)
+    assert torch.equal(first.tokens.merge.weight, same.tokens.merge.weight)
+    assert not torch.equal(first.tokens.merge.weight, other.tokens.merge.weight)
 
 
-def test_another_teacher_means_another_run(tables: LogTables, tmp_path: Path):
+def test_fit_baseline_other_identity_trains_again(tables: LogTables, tmp_path: Path):
     run = BaselineRunOptions(
         training=replace(TRAINING, epochs=1), folder=tmp_path, extra_identity="evaluator a"
     )
@@ -88,9 +86,7 @@ def test_another_teacher_means_another_run(tables: LogTables, tmp_path: Path):
     assert (tmp_path / "best.pt").stat().st_mtime_ns > before
 
 
-def test_a_method_keeps_the_averaged_weights_as_the_evaluator_does(
-    tables: LogTables, tmp_path: Path
-):
+def test_fit_baseline_with_ema_returns_averaged_weights(tables: LogTables, tmp_path: Path):
     averaging = replace(TRAINING, epochs=1, ema_decay=0.9, max_batch_size=4)  # several steps
 
     kept = fit_baseline(

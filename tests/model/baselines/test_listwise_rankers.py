@@ -1,4 +1,4 @@
-"""List-wise scorers see the company that a candidate is in; each in its own way."""
+"""Listwise scorers use the other candidates of a request; pointwise scorers do not."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -39,18 +39,24 @@ LISTWISE: dict[str, Callable[[], Prm | Dlcm | SetRank | Mir]] = {
 STEPS = {"prm": 120, "dlcm": 250, "setrank": 250}
 
 
-def trained(
-    make: Callable[[], Net], make_batch: Callable[..., Batch], steps: int, scale: float = 1.0
+def train_net(
+    make: Callable[[], Net],
+    make_batch: Callable[..., Batch],
+    steps: int,
+    embedding_scale: float = 1.0,
 ) -> Net:
-    """Train briefly; `noise_scale` of the first embeddings shortens the slow start of products of two."""
+    """Return a briefly trained net; `embedding_scale` multiplies its initial embeddings.
+
+    Large embeddings shorten the slow start of nets that multiply two embeddings.
+    """
     net = make()
-    net.tokens.embedding.weight.data.mul_(scale)
+    net.tokens.embedding.weight.data.mul_(embedding_scale)
     train_briefly(net, make_training_batch=make_batch, steps=steps, lr=0.01)
     return net
 
 
 def wanted_first_rate(net: ScoringRanker) -> float:
-    """How often slot 0 holds a wanted item, over new requests that have one."""
+    """Share of new requests with a clickable item whose slot 0 holds one."""
     request = make_context_request(300, seed=8)
     first = net.propose(request, 1, torch.Generator().manual_seed(0))[:, 0, :1]
     wanted = wanted_by_context(request)
@@ -65,51 +71,51 @@ def wanted_first_rate(net: ScoringRanker) -> float:
         pytest.param("setrank", marks=pytest.mark.slow),
     ],
 )
-def test_what_is_wanted_only_in_some_company_is_learnt_by_a_listwise_net(name: str):
-    assert wanted_first_rate(trained(LISTWISE[name], make_context_batch, STEPS[name])) > 0.9
+def test_listwise_ranker_trained_on_context_clicks_learns_context(name: str):
+    assert wanted_first_rate(train_net(LISTWISE[name], make_context_batch, STEPS[name])) > 0.9
 
 
-def test_a_pointwise_net_cannot_learn_what_depends_on_company():
-    net = trained(lambda: Pointwise(DIMENSIONS), make_context_batch, 60)
+def test_pointwise_trained_on_context_clicks_misses_context():
+    net = train_net(lambda: Pointwise(DIMENSIONS), make_context_batch, 60)
     assert wanted_first_rate(net) < 0.85
 
 
 @pytest.mark.slow
-def test_mir_finds_in_the_history_what_the_user_wants():
-    net = trained(lambda: Mir(DIMENSIONS), make_preference_batch, 120, scale=20.0)
+def test_mir_trained_on_history_clicks_ranks_preferred_first():
+    net = train_net(lambda: Mir(DIMENSIONS), make_preference_batch, 120, embedding_scale=20.0)
     request, brand = make_preference_request(300, seed=8)
     first = net.propose(request, 1, torch.Generator().manual_seed(0))[:, 0, :1]
     wanted = wanted_by_preference(request, brand)
-    told = wanted.any(dim=1) & (request.sess_valid.sum(dim=(1, 2)) > 2)
-    assert float(wanted.gather(1, first).squeeze(1)[told].float().mean()) > 0.85
+    has_evidence = wanted.any(dim=1) & (request.sess_valid.sum(dim=(1, 2)) > 2)
+    assert float(wanted.gather(1, first).squeeze(1)[has_evidence].float().mean()) > 0.85
 
 
 @pytest.mark.parametrize("name", LISTWISE)
-def test_padding_moves_no_score(name: str):
+def test_scores_with_padding_stay_equal(name: str):
     padded, alone = padded_and_unpadded()
     net = LISTWISE[name]().eval()
-    net.tokens.embedding.weight.data.mul_(20)  # fresh embeddings are all alike
+    net.tokens.embedding.weight.data.mul_(20)  # initial embeddings are almost equal
     with torch.no_grad():
-        among, own = net.scores(padded), net.scores(alone)
-    assert torch.allclose(among[:, :-1], own, atol=1e-5)
+        with_padding, without_padding = net.scores(padded), net.scores(alone)
+    assert torch.allclose(with_padding[:, :-1], without_padding, atol=1e-5)
 
 
 def scores_and_reversed_scores(net: Net) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores of whole requests, and of the same with candidates turned around, turned back."""
+    """Scores of requests, and scores of the reversed requests in the original order."""
     request = make_request(4, seed=2, ragged=False)
-    turned: RequestTensors = request._replace(candidates=request.candidates.flip(1))
-    net.tokens.embedding.weight.data.mul_(20)  # fresh embeddings are all alike
+    reversed_request: RequestTensors = request._replace(candidates=request.candidates.flip(1))
+    net.tokens.embedding.weight.data.mul_(20)  # initial embeddings are almost equal
     with torch.no_grad():
-        return net.scores(request), net.scores(turned).flip(1)
+        return net.scores(request), net.scores(reversed_request).flip(1)
 
 
 @pytest.mark.parametrize("name", ["setrank", "mir"])
-def test_a_set_has_no_order(name: str):
-    straight, turned = scores_and_reversed_scores(LISTWISE[name]())
-    assert torch.allclose(straight, turned, atol=1e-5)
+def test_set_ranker_candidates_reversed_scores_equal(name: str):
+    scores, reversed_scores = scores_and_reversed_scores(LISTWISE[name]())
+    assert torch.allclose(scores, reversed_scores, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["prm", "dlcm"])
-def test_an_incoming_list_has_an_order(name: str):
-    straight, turned = scores_and_reversed_scores(LISTWISE[name]())
-    assert not torch.allclose(straight, turned, atol=1e-3)
+def test_sequence_ranker_candidates_reversed_scores_differ(name: str):
+    scores, reversed_scores = scores_and_reversed_scores(LISTWISE[name]())
+    assert not torch.allclose(scores, reversed_scores, atol=1e-3)

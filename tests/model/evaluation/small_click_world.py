@@ -1,4 +1,4 @@
-"""A toy log whose users answer by a known world, with spaces small enough to look through."""
+"""A toy log with a click world, and list spaces that are small enough to enumerate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NLGR_CONFIG = Path("model/config/presets/nlgr.toml")
 
 
 def small_scenario(folder: Path) -> Scenario:
-    """Its log and `world.npz` are written into the folder."""
+    """A scenario whose log and `world.npz` are written to the folder."""
     log = write_toy_log(
         folder, requests=150, users=12, items=20, candidates=CANDIDATES, slots=SLOTS, ragged=False
     )

@@ -72,6 +72,28 @@ def test_load_store_unreachable_redis_exits_2_without_password(run, handover):
     assert "hush" not in said
 
 
+@pytest.mark.parametrize(
+    "password", ["pa@zebra", "pa/zebra", "pa#zebra", "1/zebra@x", "pa?zebra=1"]
+)
+def test_load_store_unescaped_password_is_never_shown(run, handover, password):
+    status, said = run(handover, url=f"redis://:{password}@127.0.0.1:1/0")
+    assert status in (1, 2)
+    assert said.count("\n") == 1
+    assert "zebra" not in said
+    assert "pa@" not in said
+
+
+def test_load_store_missing_cluster_exits_2(run, handover):
+    status, said = run(handover, "--cluster", url="redis://127.0.0.1:1")
+    assert status == 2
+    assert said.startswith("relist-load: redis://127.0.0.1:1/0 cannot be used: no Redis Cluster")
+
+
+def test_load_store_cluster_option_on_single_redis_exits_2(run, handover):
+    status, said = run(handover, "--cluster")
+    assert (status, "no Redis Cluster" in said) == (2, True)
+
+
 def test_load_store_broken_file_writes_nothing(run, handover, redis_server):
     users = handover / "users.bin"
     whole = users.read_bytes()

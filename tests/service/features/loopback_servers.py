@@ -1,4 +1,4 @@
-"""Servers on loopback that answer a Redis client as a test likes."""
+"""Servers on loopback that answer a Redis client as a test needs it."""
 
 from __future__ import annotations
 
@@ -44,3 +44,28 @@ async def loopback_server(
         for handler in handlers:
             handler.cancel()
         await asyncio.gather(*handlers, return_exceptions=True)
+
+
+def redis_proxy(port: int, *, refused: tuple[bytes, ...] = ()) -> ConnectionHandler:
+    """A handler that forwards to a Redis on loopback; ends a connection at a refused command."""
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await asyncio.open_connection(LOOPBACK_HOST, port)
+
+        async def copy_replies() -> None:
+            while received := await upstream_reader.read(65536):
+                writer.write(received)
+                await writer.drain()
+
+        copying = asyncio.create_task(copy_replies())
+        try:
+            while sent := await reader.read(65536):
+                if any(b"\r\n%b\r\n" % command in sent.upper() for command in refused):
+                    return
+                upstream_writer.write(sent)
+                await upstream_writer.drain()
+        finally:
+            copying.cancel()
+            upstream_writer.close()
+
+    return forward

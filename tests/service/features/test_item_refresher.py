@@ -17,8 +17,8 @@ from model.contract.store.user_record import (
     item_table_version_redis_key,
 )
 from service.features.bulk_load import write_items_to_redis
-from service.features.item_refresher import ItemRefresher, ItemRefreshLimits
-from service.features.redis_clients import open_redis_client
+from service.features.item_refresher import ItemRefresher
+from service.features.item_table_reader import ItemReadLimits, ItemTableReader
 from service.telemetry import service_metrics
 from tests.redis_fixtures import pause_redis, resume_redis, send_inline_command
 from tests.service.features.sample_item_tables import ITEMS_PREFIX, SCHEMA, make_item_table
@@ -26,28 +26,23 @@ from tests.service.features.sample_item_tables import ITEMS_PREFIX, SCHEMA, make
 pytestmark = pytest.mark.redis
 
 BASE = make_item_table(["i0", "i1", "i2"])
-QUICK = ItemRefreshLimits(call_timeout_s=0.1)
+QUICK = ItemReadLimits(call_timeout_s=0.1)
 
 
 @asynccontextmanager
-async def refresher(url, *, limits=QUICK):
-    """A refresher over the base table, and the tables that it swapped in."""
-    swapped: list[ItemTable] = []
-    client = open_redis_client(url, max_connections=1)
+async def opened_refresher(url, *, limits=QUICK, cluster=False):
+    """A refresher over the base table, and the tables that it installed."""
+    installed: list[ItemTable] = []
+    reader = ItemTableReader(url, prefix=ITEMS_PREFIX, cluster=cluster, limits=limits)
     try:
         yield (
             ItemRefresher(
-                client,
-                prefix=ITEMS_PREFIX,
-                schema=SCHEMA,
-                artifact_items=BASE,
-                install_table=swapped.append,
-                limits=limits,
+                reader, schema=SCHEMA, artifact_items=BASE, install_table=installed.append
             ),
-            swapped,
+            installed,
         )
     finally:
-        await client.aclose()
+        await reader.close()
 
 
 def load(server, table, schema_hash=SCHEMA.hash):
@@ -71,25 +66,25 @@ def put(server, rows, version=None):
 
 async def test_item_refresher_new_table_is_installed_once(redis_server):
     fresh = make_item_table([f"i{at}" for at in range(3000)], brand="b")
-    async with refresher(redis_server.url) as (items, swapped):
+    async with opened_refresher(redis_server.url) as (items, installed):
         assert await items.refresh_once() == "absent"
         assert load(redis_server, fresh) is not None
         assert await items.refresh_once() == "swapped"
         assert await items.refresh_once() == "unchanged"
-    (table,) = swapped
+    (table,) = installed
     at = table.row_indices(fresh.ids)
     assert np.array_equal(table.rows[at], fresh.rows)
     assert np.array_equal(table.default_row, BASE.default_row)
 
 
-def looks() -> dict[str, float]:
+def count_checks() -> dict[str, float]:
     name, outcomes = "rerank_item_refreshes_total", get_args(service_metrics.ItemRefreshOutcome)
     return {o: REGISTRY.get_sample_value(name, {"outcome": o}) or 0.0 for o in outcomes}
 
 
 async def test_item_refresher_each_check_counts_its_outcome(private_redis):
-    before = looks()
-    async with refresher(private_redis.url) as (items, _):
+    before = count_checks()
+    async with opened_refresher(private_redis.url) as (items, _):
         await items.refresh_once()  # nothing there
         load(private_redis, make_item_table(["i0", "i1"], brand="b"))
         [await items.refresh_once() for _ in range(2)]  # swapped, then the same
@@ -98,15 +93,22 @@ async def test_item_refresher_each_check_counts_its_outcome(private_redis):
         private_redis.stop()
         await items.refresh_once()  # unavailable
 
-    counted = {outcome: value - before[outcome] for outcome, value in looks().items()}
-    assert counted == {"absent": 1, "swapped": 1, "unchanged": 1, "rejected": 2, "unavailable": 1}
+    counted = {outcome: value - before[outcome] for outcome, value in count_checks().items()}
+    assert counted == {
+        "absent": 1,
+        "swapped": 1,
+        "unchanged": 1,
+        "rejected": 2,
+        "unavailable": 1,
+        "failed": 0,
+    }
 
 
 async def test_item_refresher_keeps_numbers_and_display_of_artifact(redis_server):
     load(redis_server, make_item_table(["i2", "i70", "i0"], brand="b"))
-    async with refresher(redis_server.url) as (items, swapped):
+    async with opened_refresher(redis_server.url) as (items, installed):
         assert await items.refresh_once() == "swapped"
-    table = swapped[0]
+    table = installed[0]
     places = table.row_indices(["i0", "i2", "i70", "i1"])
     assert places[3] == -1  # not part of the new table
     price = table.numbers["price"][places[:3]]
@@ -119,12 +121,12 @@ async def test_item_refresher_keeps_numbers_and_display_of_artifact(redis_server
 async def test_item_table_changed_content_expires_old_version(redis_server):
     first = load(redis_server, make_item_table(["i0", "i1"]))
     assert load(redis_server, make_item_table(["i0", "i1"])) is None  # the same content again
-    async with refresher(redis_server.url) as (items, swapped):
+    async with opened_refresher(redis_server.url) as (items, installed):
         assert await items.refresh_once() == "swapped"
         second = load(redis_server, make_item_table(["i0", "i1"], brand="b"))
         assert await items.refresh_once() == "swapped"
     assert second != first
-    assert len(swapped) == 2
+    assert len(installed) == 2
     with Redis.from_url(redis_server.url) as client:
         assert 0 < client.ttl(item_table_redis_key(ITEMS_PREFIX, first)) <= 3600
         assert client.ttl(item_table_redis_key(ITEMS_PREFIX, second)) == -1
@@ -154,7 +156,7 @@ LAWFUL = BASE.rows[0].astype("<i4").tobytes()
     ids=["short", "long", "beyond", "negative", "padding", "other field", "no text"],
 )
 async def test_item_refresher_invalid_rows_are_rejected_once(redis_server, rows):
-    async with refresher(redis_server.url) as (items, swapped):
+    async with opened_refresher(redis_server.url) as (items, installed):
         put(redis_server, rows)
         assert await items.refresh_once() == "rejected"
         with Redis.from_url(redis_server.url) as client:
@@ -162,26 +164,24 @@ async def test_item_refresher_invalid_rows_are_rejected_once(redis_server, rows)
                 item_table_redis_key(ITEMS_PREFIX, item_table_version(SCHEMA.hash, "by-hand"))
             )
         assert await items.refresh_once() == "rejected"  # known by its name
-        assert swapped == []
+        assert installed == []
         load(redis_server, make_item_table(["i5"]))
         assert await items.refresh_once() == "swapped"
 
 
 async def test_item_refresher_other_schema_is_rejected(redis_server):
-    async with refresher(redis_server.url) as (items, swapped):
+    async with opened_refresher(redis_server.url) as (items, installed):
         load(redis_server, make_item_table(["i1"]), schema_hash="0" * 16)
         assert await items.refresh_once() == "rejected"
-    assert swapped == []
+    assert installed == []
 
 
-@pytest.mark.parametrize(
-    "limits", [ItemRefreshLimits(max_items=2), ItemRefreshLimits(max_bytes=53)]
-)
+@pytest.mark.parametrize("limits", [ItemReadLimits(max_items=2), ItemReadLimits(max_bytes=53)])
 async def test_item_refresher_oversized_table_is_rejected(redis_server, limits):
     put(redis_server, {f"i{at}": LAWFUL for at in range(3)})  # 3 * (2 + 16) bytes
-    async with refresher(redis_server.url, limits=limits) as (items, swapped):
+    async with opened_refresher(redis_server.url, limits=limits) as (items, installed):
         assert await items.refresh_once() == "rejected"
-    assert swapped == []
+    assert installed == []
 
 
 async def test_item_refresher_missing_hash_keeps_table_and_retries(
@@ -189,7 +189,7 @@ async def test_item_refresher_missing_hash_keeps_table_and_retries(
 ):
     version = item_table_version(SCHEMA.hash, "gone")
     send_inline_command(redis_server, f"SET {item_table_version_redis_key(ITEMS_PREFIX)} {version}")
-    async with refresher(redis_server.url) as (items, swapped):
+    async with opened_refresher(redis_server.url) as (items, installed):
         assert await items.refresh_once() == "unavailable"
         send_inline_command(redis_server, f"SET {item_table_redis_key(ITEMS_PREFIX, version)} text")
         assert await items.refresh_once() == "unavailable"
@@ -199,25 +199,20 @@ async def test_item_refresher_missing_hash_keeps_table_and_retries(
         send_inline_command(redis_server, f"DEL {item_table_version_redis_key(ITEMS_PREFIX)}")
         send_inline_command(redis_server, f"LPUSH {item_table_version_redis_key(ITEMS_PREFIX)} x")
         assert await items.refresh_once() == "unavailable"
-    assert len(swapped) == 1
+    assert len(installed) == 1
 
 
-async def test_item_refresher_redis_restart_only_delays_refresh(
-    private_redis,
-):
+async def test_item_refresher_redis_restart_only_delays_refresh(private_redis):
     tables: asyncio.Queue[ItemTable] = asyncio.Queue()
-    client = open_redis_client(private_redis.url, max_connections=1)
-    items = ItemRefresher(
-        client,
-        prefix=ITEMS_PREFIX,
+    refresher = ItemRefresher(
+        ItemTableReader(private_redis.url, prefix=ITEMS_PREFIX, limits=QUICK),
         schema=SCHEMA,
         artifact_items=BASE,
         install_table=tables.put_nowait,
-        limits=QUICK,
     )
     pause_redis(private_redis)
-    assert await items.refresh_once() == "unavailable"
-    running = asyncio.create_task(items.run(interval_s=0.005, rng=random.Random(1)))
+    assert await refresher.refresh_once() == "unavailable"
+    running = asyncio.create_task(refresher.run(interval_s=0.005, rng=random.Random(1)))
     try:
         async with asyncio.timeout(5):
             resume_redis(private_redis)
@@ -230,33 +225,77 @@ async def test_item_refresher_redis_restart_only_delays_refresh(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await client.aclose()
 
 
-async def test_item_refresher_backoff_grows_and_resets(monkeypatch):
-    outcomes = iter(["unavailable"] * 6 + ["unchanged", "rejected", "unavailable"])
-    waits = []
+class RecordedSleep:
+    """Records the waits of a refresher and ends it after `count` of them."""
 
-    class Watched(ItemRefresher):
-        async def refresh_once(self):
-            return next(outcomes)
+    def __init__(self, count):
+        self.count, self.waits = count, []
 
-    async def note(seconds):
-        waits.append(seconds)
-        if len(waits) == 9:
+    async def __call__(self, seconds):
+        self.waits.append(seconds)
+        if len(self.waits) == self.count:
             raise asyncio.CancelledError
 
-    client = open_redis_client("redis://127.0.0.1:1", max_connections=1)
-    items = Watched(
-        client,
-        prefix=ITEMS_PREFIX,
+
+def assert_waits(waits, expected):
+    for wait, step in zip(waits, expected, strict=True):
+        assert step <= wait <= 1.1 * step
+
+
+async def test_item_refresher_without_redis_checks_each_second(private_redis):
+    url = private_redis.url
+    private_redis.stop()
+    sleep = RecordedSleep(6)
+    refresher = ItemRefresher(
+        ItemTableReader(url, prefix=ITEMS_PREFIX),
         schema=SCHEMA,
         artifact_items=BASE,
         install_table=lambda table: None,
+        sleep=sleep,
     )
-    monkeypatch.setattr("service.features.item_refresher.asyncio.sleep", note)
     with pytest.raises(asyncio.CancelledError):
-        await items.run(interval_s=1.0, rng=random.Random(1))
-    expected = [2, 4, 8, 16, 16, 16, 1, 1, 2]
-    for wait, step in zip(waits, expected, strict=True):
-        assert step <= wait <= 1.1 * step
+        await refresher.run(interval_s=30.0, rng=random.Random(1))
+    assert_waits(sleep.waits, [1.0] * 6)
+
+
+async def test_item_refresher_failing_load_backs_off(redis_server):
+    """A version without its hash: each attempt would read a whole table again."""
+    version = item_table_version(SCHEMA.hash, "gone")
+    send_inline_command(redis_server, f"SET {item_table_version_redis_key(ITEMS_PREFIX)} {version}")
+    sleep = RecordedSleep(7)
+    refresher = ItemRefresher(
+        ItemTableReader(redis_server.url, prefix=ITEMS_PREFIX),
+        schema=SCHEMA,
+        artifact_items=BASE,
+        install_table=lambda table: None,
+        sleep=sleep,
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await refresher.run(interval_s=2.0, rng=random.Random(1))
+    assert_waits(sleep.waits, [1, 2, 4, 8, 16, 32, 32])
+
+
+async def test_item_refresher_unexpected_error_is_counted_and_retried(redis_server):
+    installed = []
+
+    def install_second_time(table):
+        installed.append(table)
+        if len(installed) == 1:
+            raise ZeroDivisionError
+
+    load(redis_server, make_item_table(["i5"]))
+    before, sleep = count_checks(), RecordedSleep(2)
+    refresher = ItemRefresher(
+        ItemTableReader(redis_server.url, prefix=ITEMS_PREFIX),
+        schema=SCHEMA,
+        artifact_items=BASE,
+        install_table=install_second_time,
+        sleep=sleep,
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await refresher.run(interval_s=30.0, rng=random.Random(1))
+    counted = {outcome: value - before[outcome] for outcome, value in count_checks().items()}
+    assert (counted["failed"], counted["swapped"]) == (1, 1)
+    assert_waits(sleep.waits, [1.0, 30.0])

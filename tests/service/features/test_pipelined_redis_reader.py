@@ -85,7 +85,7 @@ async def test_redis_reader_stalled_connection_is_replaced():
             if not silent:
                 writer.write(REPLY[b"a"] * sent.count(b"GET"))
 
-    options = {"stall_timeout_s": 2.5 * BUDGET_S, "pause_s": 0.0}
+    options = {"stall_timeout_s": 2.5 * BUDGET_S, "reconnect_pause_s": 0.0}
     async with loopback_server(first_is_silent) as url, reading(url, **options) as reader:
         for _ in range(3):  # the last of them knows, and the next connects anew
             assert len(met) < 2

@@ -22,7 +22,8 @@ from service.cli import load_store
 from service.errors import FeaturesUnavailable
 from service.features.embedded_redis import LOOPBACK_HOST
 from service.features.item_refresher import ItemRefresher
-from service.features.redis_clients import open_redis_client, open_sync_redis_client
+from service.features.item_table_reader import ItemTableReader
+from service.features.redis_clients import open_sync_redis_client
 from service.features.redis_user_store import RedisUserStore
 from tests.local_redis_cluster import running_redis_cluster
 from tests.service.features.sample_item_tables import ITEMS_PREFIX, make_item_table
@@ -103,7 +104,7 @@ async def test_redis_cluster_migrating_slot_fails_no_fetch(shared_cluster):
             assert records_equal(
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
             )
-            await asyncio.to_thread(shared_cluster.move, key, target)
+            await asyncio.to_thread(shared_cluster.migrate_slot, key, target)
             # the client still asks where it was, and is told where it is
             assert records_equal(
                 await store.fetch_user(user_id, timeout_s=AMPLE_S), make_user_record(3)
@@ -118,7 +119,7 @@ async def test_redis_cluster_migrating_slots_fail_no_concurrent_fetch(shared_clu
     async with opened(shared_cluster) as store:
         for target in (second, first):
             for key in moving:
-                await asyncio.to_thread(shared_cluster.move, key, target)
+                await asyncio.to_thread(shared_cluster.migrate_slot, key, target)
             found = await asyncio.gather(
                 *(store.fetch_user(user_id, timeout_s=AMPLE_S) for user_id in USERS * 10)
             )
@@ -213,17 +214,16 @@ async def test_item_refresher_reads_from_a_cluster(shared_cluster, tmp_path):
         where = ["--redis-url", shared_cluster.url, "--prefix", ITEMS_PREFIX]
         assert load_store.main([*arguments, *where]) == 0
         swapped: list[ItemTable] = []
-        client = open_redis_client(shared_cluster.url, max_connections=1, cluster=True)
+        reader = ItemTableReader(shared_cluster.url, prefix=ITEMS_PREFIX, cluster=True)
         refresher = ItemRefresher(
-            client,
-            prefix=ITEMS_PREFIX,
+            reader,
             schema=ITEMS_SCHEMA,
             artifact_items=make_item_table(["i0"]),
             install_table=swapped.append,
         )
         assert await refresher.refresh_once() == "swapped"
         assert sorted(swapped[0].ids) == items
-        await client.aclose()
+        await reader.close()
 
 
 def test_load_store_cluster_spreads_users_over_nodes(shared_cluster, tmp_path):

@@ -16,7 +16,7 @@ import redis
 
 from model.contract.store.user_record import user_redis_key
 from service.features.embedded_redis import EmbeddedRedis
-from service.inference.artifact import Artifact
+from service.inference.artifact_reader import Artifact
 from tests.redis_fixtures import pause_redis, resume_redis
 from tests.service.asking import body_of, served_ids, user_blob
 from tests.service.serving import Serving

@@ -217,7 +217,7 @@ class Lawless:
         return run
 
 
-async def test_infeasible_lists_are_counted_and_not_served(artifact, worker):
+async def test_infeasible_lists_are_counted_and_not_served(artifact, executor):
     def counted() -> float | None:
         labels = {"artifact": "canary"}
         return REGISTRY.get_sample_value("rerank_infeasible_lists_total", labels)
@@ -225,7 +225,7 @@ async def test_infeasible_lists_are_counted_and_not_served(artifact, worker):
     model = model_of(artifact, graphs=Lawless(artifact.graphs), role="canary")
     before = counted()
 
-    answer = await ask(reranker_of(model, worker), body_of(artifact, num_lists=3))
+    answer = await ask(reranker_of(model, executor), body_of(artifact, num_lists=3))
 
     assert counted() == (before or 0) + 3
     assert answer["lists_evaluated"] == 1  # the input list alone

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.features.embedded_redis import EmbeddedRedis
-from service.inference.artifact import Artifact
+from service.inference.artifact_reader import Artifact
 from tests.redis_fixtures import pause_redis, resume_redis
 from tests.service.asking import body_of
 from tests.service.serving import Serving

@@ -15,10 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from service.api.admission import Admission
-from service.api.rerank import Door, RerankEndpoint
-from service.api.tokens import Tokens
 from service.telemetry.tracing import RequestTrace, RequestTracer, StageSpan, open_request_tracer
+from tests.service.applications import rerank_app
 from tests.service.asking import USER, body_of, model_of, reranker_of
 
 STAGES = ["parse", "queue", "features", "encode", "generate", "evaluate"]
@@ -31,18 +29,10 @@ def spans():
 
 
 @pytest.fixture
-async def client(artifact, worker, spans):
+async def client(artifact, executor, spans):
     traces = RequestTracer(SimpleSpanProcessor(spans))
-    door = Door(
-        admission=Admission(max_inflight=4, max_waiting=4),
-        tokens=Tokens([], open_without=True),
-        max_body_bytes=100_000,
-        body_timeout_ms=2000,
-        clock=time.monotonic,
-        traces=traces,
-    )
-    endpoint = RerankEndpoint(reranker_of(model_of(artifact), worker), door)
-    transport = httpx.ASGITransport(app=endpoint)
+    app = rerank_app(reranker_of(model_of(artifact), executor), traces=traces)
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as made:
         yield made
     traces.close()
@@ -198,9 +188,9 @@ def test_request_tracer_without_endpoint_needs_no_otel(
     artifact_folder,
 ):
     code = (
-        f"{BLOCK} from service.main.wiring import assemble; "
+        f"{BLOCK} from service.composition import build_service; "
         "from service.settings import Settings; "
-        "assemble(Settings.from_environment(os.environ), 0).worker.close()"
+        "build_service(Settings.from_environment(os.environ), 0).worker.close()"
     )
     done = run(code, RERANK_ARTIFACT_DIR=str(artifact_folder))
 
@@ -208,7 +198,7 @@ def test_request_tracer_without_endpoint_needs_no_otel(
 
 
 def test_request_tracer_missing_extra_stops_the_start(artifact_folder):
-    code = f"{BLOCK} from service.main.cli import main; sys.exit(main([]))"
+    code = f"{BLOCK} from service.cli.serve import serve; serve()"
     endpoint = "http://127.0.0.1:4318/v1/traces"
     done = run(code, RERANK_ARTIFACT_DIR=str(artifact_folder), RERANK_OTEL_ENDPOINT=endpoint)
 

@@ -36,6 +36,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- first $given -}}
 {{- end -}}
 
+{{- /* The pod's security context without the keys that are null. */ -}}
+{{- define "relist.podSecurity" -}}
+{{- $context := dict -}}
+{{- range $name, $value := .Values.podSecurityContext -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $context $name $value }}{{ end -}}
+{{- end -}}
+{{- toYaml $context -}}
+{{- end -}}
+
 {{- define "relist.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -61,13 +61,21 @@ def test_parse_schema_upstream_selects_upstream_fields(said, offered):
     ("text", "field", "rule"),
     [
         ("[[field", "schema.toml", "not TOML"),
-        ("fields = []", "fields", "Extra inputs"),
+        ("fields = []", "fields", "unknown key; did you mean 'field'? Allowed keys are"),
         ("format = 2", "schema.toml", "format 2 is not 1"),
         ("field = [3]", "field 0", ""),
         ("field = 3", "field", ""),
         ("upstream = ['scores']", "schema.toml", "not 'scores'"),
         ("upstream = ['score', 'score']", "schema.toml", "twice"),
-        (schema_toml_with_field(bucket="'quantile:4'"), "field 'x'.bucket", "Extra inputs"),
+        (
+            schema_toml_with_field(bucket="'quantile:4'"),
+            "field 'x'.bucket",
+            "unknown key; did you mean 'buckets'? Allowed keys are buckets, kind, max_values",
+        ),
+        ("[[field]]\nnam = 'x'", "field 0.nam", "did you mean 'name'"),
+        ("[[field]]\nname = 'x'\nkind = 'multi'", "field 'x'.scope", "is missing"),
+        (schema_toml_with_field(zebra="1"), "field 'x'.zebra", "unknown key; Allowed"),
+        (schema_toml_with_field(kind="'multi'", vocabulary="[]"), "field 'x'", "is empty"),
         (schema_toml_with_field(name="'a b'"), "field 'a b'.name", "pattern"),
         (schema_toml_with_field(name="'user_id'"), "field 'user_id'", "reserved"),
         (schema_toml_with_field(name="'clicks'"), "field 'clicks'", "reserved"),
@@ -118,3 +126,27 @@ def test_read_schema_unreadable_file_is_named(tmp_path):
             read_schema(path)
     latin.write_text(GOOD, encoding="utf-8")
     assert read_schema(latin) == parse_schema(GOOD)
+
+
+def test_read_schema_byte_order_mark_is_accepted(tmp_path):
+    path = tmp_path / "schema.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+
+    assert read_schema(path) == parse_schema(GOOD)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-32"])
+def test_read_schema_other_encoding_names_utf8(tmp_path, encoding):
+    path = tmp_path / "schema.toml"
+    path.write_text(GOOD.replace("acme", "caf\u00e9"), encoding=encoding)
+
+    with pytest.raises(SchemaError, match=f"{path}: .*not UTF-8 .*save the file as UTF-8"):
+        read_schema(path)
+
+
+def test_read_schema_rule_error_names_file(tmp_path):
+    path = tmp_path / "schema.toml"
+    path.write_text(schema_toml_with_field(max_value="3"))
+
+    with pytest.raises(SchemaError, match=r"schema\.toml: field 'x'\.max_value: .*'max_values'"):
+        read_schema(path)

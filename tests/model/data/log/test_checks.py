@@ -1,4 +1,4 @@
-"""Each rule of the canonical log, broken once in a log that is otherwise whole."""
+"""Each rule of the canonical log, broken once in a log that is otherwise valid."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.data import errors
-from model.data.log.checks import ListLimits
+from model.data.log.limits import ListLimits
 from model.data.log.log_reader import read_log
 from tests.toy_log import write_toy_log
 
 FILE = "impressions/part-1.parquet"
-ROW = 8  # of that file, which is the second: places must be told apart from those of the first
+ROW = 8  # of the second file: its rows are counted from 0 again
 
 
 @pytest.fixture
@@ -61,13 +61,13 @@ BROKEN = {
         errors.DuplicateItem,
         "candidates",
         lambda r: _first(r, "candidates", r["candidates"][-1]),
-        "stands in the list twice",
+        "occurs twice in the list",
     ),
     "shown_twice": (
         errors.DuplicateItem,
         "shown",
         lambda r: _first(r, "shown", r["shown"][-1]),
-        "stands in the list twice",
+        "occurs twice in the list",
     ),
     "shown_not_offered": (
         errors.ShownNotOffered,
@@ -77,7 +77,7 @@ BROKEN = {
         ),
         "is not among the row's candidates",
     ),
-    "shown_unheard_of": (
+    "shown_unknown_item": (
         errors.ShownNotOffered,
         "shown",
         lambda r: _first(r, "shown", "nothing"),
@@ -118,7 +118,7 @@ BROKEN = {
         errors.RepeatedRequest,
         "request_id",
         lambda r: r.update(request_id="q0"),
-        "'q0' stands there twice",
+        "'q0' occurs more than once",
     ),
     "unknown_item": (
         errors.UnknownItem,
@@ -129,8 +129,8 @@ BROKEN = {
     "unknown_user": (
         errors.UnknownUser,
         "user_id",
-        lambda r: r.update(user_id="nobody"),
-        "'nobody' is not in users.parquet",
+        lambda r: r.update(user_id="u999"),
+        "'u999' is not in users.parquet",
     ),
     "no_candidates": (
         errors.EmptyList,
@@ -191,11 +191,11 @@ def test_read_log_invalid_row_reports_location_and_rule(log: Path, name: str):
     with pytest.raises(errors.LogError) as caught:
         read_log(log)
 
-    found = caught.value
-    assert type(found) is error
-    assert (found.file, found.row, found.column) == (FILE, ROW, column)
-    assert rule in found.rule
-    assert str(found) == f"{FILE}, row {ROW}, column {column!r}: {found.rule}"
+    error_raised = caught.value
+    assert type(error_raised) is error
+    assert (error_raised.file, error_raised.row, error_raised.column) == (FILE, ROW, column)
+    assert rule in error_raised.rule
+    assert str(error_raised) == f"{FILE}, row {ROW}, column {column!r}: {error_raised.rule}"
 
 
 def test_read_log_toy_log_is_valid(log: Path):
@@ -233,8 +233,8 @@ def test_read_log_wrong_column_type_is_reported(
     log: Path, column: str, values: pa.Array, words: str
 ):
     table = pq.read_table(log / FILE)
-    at = table.column_names.index(column)
-    pq.write_table(table.set_column(at, column, values), log / FILE)
+    index = table.column_names.index(column)
+    pq.write_table(table.set_column(index, column, values), log / FILE)
 
     with pytest.raises(errors.WrongType, match=rf"must hold {words}( \(int64\))?, not ") as caught:
         read_log(log)
@@ -251,8 +251,10 @@ def test_read_log_equivalent_types_give_equal_values(log: Path):
         "user_id": pa.dictionary(pa.int32(), pa.string()),
         "upstream_scores": pa.list_(pa.float64()),
     }.items():
-        at = table.column_names.index(column)
-        table = table.set_column(at, column, pa.array(_as(table[column].to_pylist(), kind), kind))
+        index = table.column_names.index(column)
+        table = table.set_column(
+            index, column, pa.array(_as(table[column].to_pylist(), kind), kind)
+        )
     pq.write_table(table, log / FILE)
 
     other = read_log(log).impressions
@@ -354,4 +356,16 @@ def test_candidate_labels_mismatching_request_are_reported(
 
 def test_log_error_codes_are_unique():
     leaves = errors.LogError.__subclasses__()
-    assert len({leaf.code for leaf in leaves}) == len(leaves) == 18
+    assert len({leaf.code for leaf in leaves}) == len(leaves) == 23
+
+
+def test_log_error_reference_lists_every_error():
+    reference = errors.log_error_reference()
+
+    assert {entry.code for entry in reference} == {
+        error.code for error in errors.LogError.__subclasses__()
+    }
+    assert len({entry.cure for entry in reference}) == len(reference)
+    for entry in reference:
+        assert entry.meaning.endswith("."), entry
+        assert entry.cure.endswith("."), entry

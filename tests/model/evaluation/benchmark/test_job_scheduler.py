@@ -1,4 +1,4 @@
-"""Jobs here are tiny; the ones that train are in test_report.py."""
+"""Scheduling of small jobs; jobs that train are tested in test_cli.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.evaluation.benchmark.job_scheduler import JobFailed, run_jobs
 
 @dataclass(frozen=True)
 class CountJob:
-    """Writes one more than the largest of what it needs; fails where it is told to."""
+    """Writes 1 + the largest depth of its dependencies; raises if `fails`."""
 
     title: str
     parents: tuple[CountJob, ...] = ()
@@ -30,7 +30,7 @@ class CountJob:
     def run(self, cache: JobCache) -> None:
         if self.fails:
             raise ValueError("nothing to count")
-        depth = 1 + max((cache.read_values(need)["depth"] for need in self.parents), default=0)
+        depth = 1 + max((cache.read_values(parent)["depth"] for parent in self.parents), default=0)
         cache.write_values(self, {"depth": depth, "process": os.getpid()})
 
 
@@ -38,43 +38,46 @@ pytestmark = pytest.mark.slow  # starts processes that import torch
 
 
 def test_run_jobs_dependencies_run_first_and_once(tmp_path: Path):
-    store = JobCache(tmp_path)
+    cache = JobCache(tmp_path)
     leaf = CountJob("leaf")
-    twin = CountJob("the same by another name")  # equal in all that it depends on
+    same_leaf = CountJob("other title")  # the title is not part of the digest
     top = CountJob(
         "top",
-        parents=(CountJob("left", parents=(leaf,), setting=1), CountJob("right", parents=(twin,))),
+        parents=(
+            CountJob("left", parents=(leaf,), setting=1),
+            CountJob("right", parents=(same_leaf,)),
+        ),
     )
 
-    run_jobs([top], store, processes=2)
+    run_jobs([top], cache, processes=2)
 
-    assert store.read_values(top)["depth"] == 3
-    assert job_digest(leaf) == job_digest(twin)
+    assert cache.read_values(top)["depth"] == 3
+    assert job_digest(leaf) == job_digest(same_leaf)
     assert len(list(tmp_path.iterdir())) == 4  # leaf, left, right, top
-    assert store.read_values(top)["process"] != os.getpid()
+    assert cache.read_values(top)["process"] != os.getpid()
 
 
 def test_run_jobs_second_run_computes_only_changes(tmp_path: Path):
-    store = JobCache(tmp_path)
+    cache = JobCache(tmp_path)
     leaf = CountJob("leaf")
-    run_jobs([CountJob("top", parents=(leaf,))], store, processes=1)
-    before = store.read_values(leaf)["process"]
+    run_jobs([CountJob("top", parents=(leaf,))], cache, processes=1)
+    before = cache.read_values(leaf)["process"]
     changed = CountJob("top", parents=(leaf,), setting=7)
 
-    run_jobs([changed], store, processes=1)
+    run_jobs([changed], cache, processes=1)
 
-    assert store.is_complete(changed)
-    assert store.read_values(leaf)["process"] == before
-    assert store.read_values(changed)["process"] != before
+    assert cache.is_complete(changed)
+    assert cache.read_values(leaf)["process"] == before
+    assert cache.read_values(changed)["process"] != before
 
 
 def test_run_jobs_failing_job_named_dependencies_cached(tmp_path: Path):
-    store = JobCache(tmp_path)
+    cache = JobCache(tmp_path)
     leaf, bad = CountJob("leaf"), CountJob("bad", parents=(CountJob("leaf"),), fails=True)
 
     with pytest.raises(JobFailed, match=r"bad: ValueError: nothing to count \(see .*log.txt\)"):
-        run_jobs([bad], store, processes=1)
+        run_jobs([bad], cache, processes=1)
 
-    assert store.is_complete(leaf)
-    assert not store.is_complete(bad)
-    assert "nothing to count" in (store.job_dir(bad) / "log.txt").read_text(encoding="utf-8")
+    assert cache.is_complete(leaf)
+    assert not cache.is_complete(bad)
+    assert "nothing to count" in (cache.job_dir(bad) / "log.txt").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Best lists, looked for in different ways, of a world that knows the value of any list."""
+"""Best lists of a click world, found by enumeration and by search."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def enumerated_values(scenario: Scenario) -> np.ndarray:
     return np.array(
         [
             [
-                world.expected_clicks(int(tables.user_index[row]), items[None, list(places)])[0]
-                for places in permutations(range(CANDIDATES), SLOTS)
+                world.expected_clicks(int(tables.user_index[row]), items[None, list(indices)])[0]
+                for indices in permutations(range(CANDIDATES), SLOTS)
             ]
             for row, items in ((row, tables.candidates[row]) for row in tables.part_rows(TEST))
         ]
@@ -58,18 +58,18 @@ def test_best_climbed_reward_many_restarts_find_optimum(scenario: Scenario):
     scorer = true_scorer(scenario)
 
     assert best_climbed_reward(scorer, 16).numpy() == pytest.approx(best, abs=1e-12)
-    one = best_climbed_reward(scorer, 1).numpy()
-    assert (one <= best + 1e-12).all()
-    assert (one < best - 1e-6).any(), "a space where one climb is enough shows nothing"
+    single = best_climbed_reward(scorer, 1).numpy()
+    assert (single <= best + 1e-12).all()
+    assert (single < best - 1e-6).any(), "the test needs a space where one climb is not enough"
 
 
 def test_best_true_value_job_small_space_equals_enumeration(scenario: Scenario, tmp_path: Path):
-    store, job = JobCache(tmp_path), BestTrueValueJob(scenario=scenario)
+    cache, job = JobCache(tmp_path), BestTrueValueJob(scenario=scenario)
 
-    run_in_process(job, store)
+    run_in_process(job, cache)
 
     best = enumerated_values(scenario).max(axis=1)
-    assert store.read_arrays(job)["best"] == pytest.approx(best, abs=1e-12)
+    assert cache.read_arrays(job)["best"] == pytest.approx(best, abs=1e-12)
 
 
 def test_all_list_rewards_follow_enumeration_order(scenario: Scenario):
@@ -80,15 +80,15 @@ def test_all_list_rewards_follow_enumeration_order(scenario: Scenario):
 
 def test_top_share_hits_ties_take_worse_rank():
     size = 60  # 5 * 4 * 3 lists: the best 1 % is 1 list, the best 10 % are 6
-    by_rank = np.arange(size, 0, -1, dtype=np.float64)  # the list of place p has rank p + 1
-    tied = np.where(np.arange(size) < 2, float(size), by_rank)  # two share the first place
+    by_rank = np.arange(size, 0, -1, dtype=np.float64)  # the list with index i has rank i + 1
+    tied = np.where(np.arange(size) < 2, float(size), by_rank)  # two lists share the first rank
     lists = [list(places) for places in permutations(range(CANDIDATES), SLOTS)]
-    asked = torch.tensor([lists[0], lists[5], lists[6], lists[0]])
+    ranked_lists = torch.tensor([lists[0], lists[5], lists[6], lists[0]])
 
-    found = top_share_hits(np.stack([by_rank, by_rank, by_rank, tied]), asked, CANDIDATES)
+    hits = top_share_hits(np.stack([by_rank, by_rank, by_rank, tied]), ranked_lists, CANDIDATES)
 
-    assert found["hr@1%"].tolist() == [True, False, False, False]
-    assert found["hr@10%"].tolist() == [True, True, False, True]
+    assert hits["hr@1%"].tolist() == [True, False, False, False]
+    assert hits["hr@10%"].tolist() == [True, True, False, True]
 
 
 def test_rows_with_full_lists_enumerable_space_drops_ragged(tmp_path: Path):
@@ -96,9 +96,9 @@ def test_rows_with_full_lists_enumerable_space_drops_ragged(tmp_path: Path):
     large = build_log_tables(write_toy_log(tmp_path / "large", candidates=20, slots=6))
     rows = np.arange(40)[::-1]
 
-    kept = rows_with_full_lists(small, rows)
+    full_rows = rows_with_full_lists(small, rows)
 
-    whole = [r for r in rows if small.cand_count[r] == 5 and small.shown_count[r] == 3]
-    assert 0 < len(whole) < len(rows), "a log without ragged requests shows nothing"
-    assert kept.tolist() == whole
+    expected = [r for r in rows if small.cand_count[r] == 5 and small.shown_count[r] == 3]
+    assert 0 < len(expected) < len(rows), "the test needs ragged requests"
+    assert full_rows.tolist() == expected
     assert rows_with_full_lists(large, rows).tolist() == rows.tolist()

@@ -9,7 +9,7 @@ from model.evaluation.benchmark.overestimation_job import (
     min_covering_risk_aversion,
 )
 
-# two members, one request, two lists and the input list: gains (.4, .2) and (.9, -.1)
+# two members, one request, two lists and the input list; gains (.4, .2) and (.9, -.1)
 REWARDS = np.array([[[1.4, 1.9, 1.0]], [[1.2, 0.9, 1.0]]])
 HOLDOUT_REWARDS = np.array([[[2.1, 1.5, 2.0]]])
 
@@ -18,18 +18,18 @@ HOLDOUT_REWARDS = np.array([[[2.1, 1.5, 2.0]]])
     ("risk_aversion", "predicted_gain", "holdout_gain", "member_std"),
     [
         (0.0, 0.4, -0.5, 0.5),  # the second list: means .3 and .4
-        (1.0, 0.3, 0.1, 0.1),  # the first one: .3 - .1 against .4 - .5
-        (4.0, 0.0, 0.0, 0.0),  # neither: the input list
+        (1.0, 0.3, 0.1, 0.1),  # the first list: .3 - .1 against .4 - .5
+        (4.0, 0.0, 0.0, 0.0),  # the input list
     ],
 )
 def test_measure_overestimation_by_risk_aversion_uses_served_lists(
     risk_aversion: float, predicted_gain: float, holdout_gain: float, member_std: float
 ):
-    found = measure_overestimation(REWARDS, HOLDOUT_REWARDS, risk_aversion)
+    point = measure_overestimation(REWARDS, HOLDOUT_REWARDS, risk_aversion)
 
-    assert found.predicted_gain == pytest.approx(predicted_gain)
-    assert found.holdout_gain == pytest.approx(holdout_gain)
-    assert found.member_std == pytest.approx(member_std)
+    assert point.predicted_gain == pytest.approx(predicted_gain)
+    assert point.holdout_gain == pytest.approx(holdout_gain)
+    assert point.member_std == pytest.approx(member_std)
 
 
 def overestimation_point(risk_aversion: float, holdout_gain: float) -> Overestimation:
@@ -51,7 +51,7 @@ def test_min_covering_risk_aversion_is_smallest_covered():
         == 2
     )
     assert min_covering_risk_aversion([overestimation_point(0.0, 1.0)]) == 0, (
-        "an evaluator that is not too sure needs none"
+        "no overestimation needs no risk aversion"
     )
     assert (
         min_covering_risk_aversion([overestimation_point(0.0, 0.5), overestimation_point(1.0, 0.5)])

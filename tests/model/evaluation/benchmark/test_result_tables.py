@@ -10,9 +10,14 @@ def metric_result(
     list_kind: str, value: float = 0.0, *, metric: str = "value_ratio"
 ) -> MetricResult:
     return MetricResult(
-        scenario="p", experiment="comparison", method="m", seed=None, list_kind=list_kind, metric=metric,
+        scenario="p",
+        experiment="comparison",
+        method="m",
+        seed=None,
+        list_kind=list_kind,
+        metric=metric,
         value=value,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,9 +30,9 @@ def test_result_of_kind_served_caps_effort_at_eight(efforts: tuple[int, ...], ex
         metric_result("shuffled_served"),
     ]
 
-    found = result_of_kind(rows, "served")
+    result = result_of_kind(rows, "served")
 
-    assert (None if found is None else found.list_kind) == (expected and f"served{expected}")
+    assert (None if result is None else result.list_kind) == (expected and f"served{expected}")
 
 
 def test_served_results_sort_by_number():
@@ -39,7 +44,7 @@ def test_served_results_sort_by_number():
         metric_result("served8"),
     ]
 
-    assert [one.list_kind for one in served_results(rows)] == ["served2", "served8", "served16"]
+    assert [row.list_kind for row in served_results(rows)] == ["served2", "served8", "served16"]
 
 
 def test_format_result_request_shares_are_percent():

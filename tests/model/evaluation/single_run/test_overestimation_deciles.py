@@ -11,12 +11,12 @@ from tests.model.evaluation.small_click_world import SLOTS, small_scenario
 
 
 def test_reward_deciles_sort_by_prediction_report_overestimation():
-    promised = np.array([3.0, 1.0, 2.0, 4.0, 5.0])
-    kept = np.array([2.0, 1.0, 1.0, 4.0, 2.0])
+    predicted = np.array([3.0, 1.0, 2.0, 4.0, 5.0])
+    actual = np.array([2.0, 1.0, 1.0, 4.0, 2.0])
 
-    low, high = reward_deciles(promised, kept, num_groups=2)
+    low, high = reward_deciles(predicted, actual, num_groups=2)
 
-    # in the order of the promise: 1, 2, 3 | 4, 5, kept 1, 1, 2 | 4, 2
+    # ascending prediction: 1, 2, 3 | 4, 5; actual rewards: 1, 1, 2 | 4, 2
     assert (low.num_requests, low.predicted) == (3, 2.0)
     assert low.actual == pytest.approx(4 / 3)
     assert low.overestimation == pytest.approx(2.0 / (4 / 3) - 1)
@@ -25,15 +25,15 @@ def test_reward_deciles_sort_by_prediction_report_overestimation():
 
 
 def test_reward_deciles_few_requests_one_each():
-    parts = reward_deciles(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
+    deciles = reward_deciles(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
 
-    assert [part.num_requests for part in parts] == [1, 1]
-    assert math.isnan(parts[0].overestimation)
+    assert [decile.num_requests for decile in deciles] == [1, 1]
+    assert math.isnan(deciles[0].overestimation)
 
 
 def test_actual_rewards_in_click_world_weigh_slots(tmp_path):
-    problem = small_scenario(tmp_path)
-    tables, world = load_log_tables(problem.log), load_click_world(problem.log)
+    scenario = small_scenario(tmp_path)
+    tables, world = load_log_tables(scenario.log), load_click_world(scenario.log)
     rows = np.array([3, 8])
     lists = np.array([[0, 1, 2], [2, 0, 4]])
     items = np.stack(
@@ -50,8 +50,8 @@ def test_actual_rewards_in_click_world_weigh_slots(tmp_path):
 
 
 def test_actual_rewards_without_ground_truth_are_none(tmp_path):
-    problem = small_scenario(tmp_path)
-    tables, world = load_log_tables(problem.log), load_click_world(problem.log)
+    scenario = small_scenario(tmp_path)
+    tables, world = load_log_tables(scenario.log), load_click_world(scenario.log)
     rows, lists = np.array([3]), np.array([[0, 1, 2]])
 
     assert actual_rewards(tables, world, RewardWeights(conversion=1.0), rows, lists) is None

@@ -73,7 +73,9 @@ def test_several_samples_a_slot_are_averaged():
     again, _, _ = step(GeneratorTrainingConfig(cru_loss="straight_through", samples_per_slot=40.0))
 
     # 50 and 40 draws estimate the same mean, one draw is far noisier
-    assert (often.item_loss - again.item_loss).abs().mean() < (often.item_loss - once.item_loss).abs().mean()
+    assert (often.item_loss - again.item_loss).abs().mean() < (
+        often.item_loss - once.item_loss
+    ).abs().mean()
 
 
 def test_a_few_slots_a_step_estimate_the_expectation_over_all():

@@ -1,0 +1,106 @@
+"""Times and counts every POST /rerank, whatever answers it, and records its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.trace_context import trace_headers
+from service.rerank.deadline import Clock
+from service.telemetry import service_metrics
+from service.telemetry.deferred_histogram import flush_histograms
+from service.telemetry.tracing import RequestTrace, RequestTracer
+
+RERANK_PATH = "/rerank"
+_STATE_KEY = "rerank_record"  # in an ASGI scope's state
+_FLUSH_EVERY = 16  # requests between two flushes of the histograms
+
+
+@dataclass(slots=True)
+class RerankRecord:
+    """What is known of one POST /rerank while it runs.
+
+    began: on the middleware's clock, seconds.
+    degraded: the answer went without something.
+    disconnected: the client left before its answer.
+    status: of the response, None until it starts.
+    """
+
+    began: float
+    trace: RequestTrace
+    degraded: bool = False
+    disconnected: bool = False
+    status: int | None = None
+
+    @property
+    def outcome(self) -> service_metrics.RequestOutcome:
+        """The request's label in metrics and traces."""
+        if self.disconnected or self.status is None:
+            return "disconnected"
+        if self.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return "failed"
+        if self.status >= HTTPStatus.BAD_REQUEST:
+            return "rejected"
+        return "degraded" if self.degraded else "ok"
+
+
+def rerank_record(scope: Mapping[str, Any]) -> RerankRecord | None:
+    """The record of the request with this scope; None for another path."""
+    record: RerankRecord | None = scope.get("state", {}).get(_STATE_KEY)
+    return record
+
+
+class RerankMetricsMiddleware:
+    """ASGI middleware; requests for other paths pass through."""
+
+    def __init__(self, app: ASGIApp, *, clock: Clock, traces: RequestTracer | None) -> None:
+        self._app, self._clock, self._traces = app, clock, traces
+        self._unflushed = 0  # requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; add the client's trace context to the response."""
+        if not (
+            scope["type"] == "http" and scope["path"] == RERANK_PATH and scope["method"] == "POST"
+        ):
+            await self._app(scope, receive, send)
+            return
+        began, headers = self._clock(), Headers(scope=scope)
+        record = RerankRecord(began, RequestTrace(began, headers.get("traceparent")))
+        scope.setdefault("state", {})[_STATE_KEY] = record
+        more = trace_headers(headers)
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record.status = message["status"]
+                message = {**message, "headers": [*message.get("headers", []), *more]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_recorded)
+        except Exception:
+            record.status = HTTPStatus.INTERNAL_SERVER_ERROR  # sent further out
+            raise
+        finally:
+            self._observe(record)
+
+    def _observe(self, record: RerankRecord) -> None:
+        ended, outcome, trace = self._clock(), record.outcome, record.trace
+        service_metrics.REQUEST_SECONDS.series[trace.artifact, outcome].observe(
+            ended - record.began
+        )
+        self._unflushed += 1
+        if self._unflushed >= _FLUSH_EVERY:
+            self._unflushed = 0
+            flush_histograms()
+        if self._traces is None:
+            return
+        trace.attributes["rerank.outcome"] = outcome
+        trace.failed = outcome == "failed"
+        if record.status is not None and not record.disconnected:
+            trace.attributes["http.response.status_code"] = int(record.status)
+        self._traces.record(trace, ended)

@@ -1,0 +1,80 @@
+"""What this process serves: artifact, schema and limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+
+from model.contract.artifact.manifest import Manifest
+from model.contract.schema.declared import FieldKind
+from service.api.openapi import error_response
+from service.errors import NotReady
+from service.rerank.artifact_slot import ArtifactSlot
+from service.rerank.request_limits import RequestLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What GET /info reports beside the artifact."""
+
+    limits: RequestLimits
+    max_body_bytes: int
+    max_inflight: int
+    max_waiting: int
+
+
+def info_routes(models: ArtifactSlot, server: ServerInfo) -> APIRouter:
+    """GET /info."""
+    router = APIRouter(tags=["info"])
+
+    @router.get("/info", responses={503: error_response([NotReady])})
+    async def info() -> dict[str, Any]:
+        """The artifact, its schema and the limits of this process."""
+        model = models.current
+        if model is None:
+            raise NotReady
+        previous = models.previous
+        return {
+            "artifact": model.manifest.artifact,
+            "previous": None if previous is None else previous.manifest.artifact,
+            "items": len(model.items.table.ids),
+            **_manifest_facts(model.manifest),
+            "limits": _limits(server, model.manifest),
+        }
+
+    return router
+
+
+def _manifest_facts(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "created_at": manifest.created_at,
+        "schema_hash": manifest.schema_hash,
+        "fields": [
+            {"name": f.name, "scope": f.scope.value, "kind": f.kind.value, "values": f.size}
+            for f in manifest.features.fields
+            if f.kind is not FieldKind.ID
+        ],
+        "objective": manifest.objective.model_dump(),
+        "members": manifest.members,
+        "risk_aversion": manifest.risk_aversion,
+        "converts": manifest.converts,
+        "lengths": manifest.lengths.model_dump(),
+        "metrics": manifest.metrics,
+    }
+
+
+def _limits(server: ServerInfo, manifest: Manifest) -> dict[str, Any]:
+    limits = server.limits
+    return {
+        "max_candidates": min(limits.max_candidates, manifest.lengths.max_candidates),
+        "max_list_size": manifest.lengths.slots,
+        "max_num_lists": limits.max_num_lists,
+        "max_body_bytes": server.max_body_bytes,
+        "request_budget_ms": limits.request_budget_ms,
+        "max_budget_ms": limits.max_budget_ms,
+        "feature_budget_ms": limits.feature_budget_ms,
+        "max_inflight": server.max_inflight,
+        "max_waiting": server.max_waiting,
+    }

@@ -1,0 +1,149 @@
+"""POST /rerank: admission, body, use case, response. Adds no ranking logic of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.params import Depends as DependsParam
+from msgspec import json
+
+from model.contract.wire.request import RerankRequest, parse_request
+from service.api.auth import BearerAuth
+from service.api.body import check_body_headers, read_body
+from service.api.concurrency import ConcurrencyLimiter, Permit
+from service.api.disconnect import CancelledOnDisconnect, ClientDisconnected
+from service.api.errors import ANSWERED
+from service.api.openapi import RERANK_OPERATION, rerank_responses
+from service.api.request_metrics import RERANK_PATH, RerankRecord, rerank_record
+from service.api.trace_context import trace_id
+from service.errors import InternalError, NotReady
+from service.rerank.deadline import Clock, Deadline
+from service.rerank.request_context import RequestContext
+from service.rerank.reranker import Reranker
+from service.telemetry import service_metrics
+from service.telemetry.structured_logs import log_event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankDependencies:
+    """What the route needs beside the request."""
+
+    reranker: Reranker
+    limiter: ConcurrencyLimiter
+    max_body_bytes: int
+    body_timeout_ms: int
+    clock: Clock
+    traces_stages: bool = False
+
+
+def rerank_route(dependencies: RerankDependencies, auth: BearerAuth | None) -> APIRouter:
+    """POST /rerank; open to every client where `auth` is None."""
+    router = APIRouter(tags=["rerank"])
+    endpoint = RerankEndpoint(dependencies)
+    checks: Sequence[DependsParam] = [] if auth is None else [Depends(auth)]
+
+    @router.post(
+        RERANK_PATH,
+        summary="The best list of these candidates for this user",
+        response_class=Response,
+        responses=rerank_responses(),
+        openapi_extra=RERANK_OPERATION,
+        operation_id="rerank",
+        dependencies=checks,
+    )
+    async def rerank(request: Request) -> Response:
+        """Answers 200 whenever the request is right and an artifact is loaded.
+
+        `degraded_reasons` names what the answer went without.
+        """
+        return await endpoint.answer(request)
+
+    return router
+
+
+class RerankEndpoint:
+    """From an HTTP request to the use case and back."""
+
+    def __init__(self, dependencies: RerankDependencies) -> None:
+        self._own = dependencies
+
+    async def answer(self, request: Request) -> Response:
+        """The response; raises an error of the table, Internal for an unexpected one."""
+        record = rerank_record(request.scope)
+        if record is None:
+            raise RuntimeError("RerankMetricsMiddleware is missing")
+        try:
+            body = await self._answer(request, record)
+        except ClientDisconnected:
+            record.disconnected = True
+            raise
+        except ANSWERED:
+            raise
+        except Exception as error:
+            log_event("error", "request_failed", error, trace_id=trace_id(request.headers))
+            raise InternalError from error
+        return Response(body, media_type="application/json")
+
+    async def _answer(self, request: Request, record: RerankRecord) -> bytes:
+        own = self._own
+        check_body_headers(request.headers, own.max_body_bytes)
+        if own.reranker.artifact_slot.current is None:
+            raise NotReady
+        with own.limiter.acquire() as permit:
+            raw = await read_body(
+                request.receive, max_bytes=own.max_body_bytes, timeout_ms=own.body_timeout_ms
+            )
+            with CancelledOnDisconnect(request.receive):
+                return await self._rerank(raw, permit, record)
+
+    async def _rerank(self, raw: bytes, permit: Permit, record: RerankRecord) -> bytes:
+        request, visit = self._parse(raw, record)
+        reserve_s = self._own.reranker.limits.answer_reserve_ms / 1e3
+        await permit.wait_for_slot(visit.deadline.left_s() - reserve_s)
+        visit.record_stage("queue")
+        try:
+            answer = await self._own.reranker.rerank(request, visit)
+        finally:
+            record.trace.artifact = visit.artifact
+        record.degraded = bool(answer["degraded"])
+        self._record_stages(len(request), answer, visit, record)
+        return json.encode(answer)
+
+    def _parse(self, raw: bytes, record: RerankRecord) -> tuple[RerankRequest, RequestContext]:
+        """Parsed before the wait for a slot: the request says how long it may wait."""
+        clock, began = self._own.clock, record.began
+        arrived = clock()
+        request = parse_request(raw)
+        parsed = clock()
+        budget_s = self._own.reranker.limits.budget_s(request.body.budget_ms)
+        visit = RequestContext(
+            request_id=request.body.request_id or os.urandom(16).hex(),
+            deadline=Deadline(began, began + budget_s, clock),
+            spans=record.trace.stages if self._own.traces_stages else None,
+            stage_started=parsed,
+        )
+        visit.record_timed_stage("parse", arrived, parsed)
+        return request, visit
+
+    def _record_stages(
+        self,
+        candidates: int,
+        answer: Mapping[str, Any],
+        visit: RequestContext,
+        record: RerankRecord,
+    ) -> None:
+        """Stage times into metrics, facts of the answer into the trace."""
+        stages, artifact = service_metrics.STAGE_SECONDS.series, visit.artifact
+        for stage, seconds in visit.seconds.items():
+            stages[artifact, stage].observe(seconds)
+        if self._own.traces_stages:
+            record.trace.attributes |= {
+                "rerank.artifact": answer["artifact"],
+                "rerank.candidates": candidates,
+                "rerank.degraded": answer["degraded"],
+                "rerank.lists_evaluated": answer["lists_evaluated"],
+            }

@@ -1,0 +1,25 @@
+"""W3C trace context: a well-formed `traceparent` is passed through and names the log lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+# The standard forbids version ff and ids of zeros only.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+
+def trace_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """The request's trace context as headers of its response."""
+    traceparent = headers.get("traceparent")
+    if traceparent is None or _TRACEPARENT.fullmatch(traceparent) is None:
+        return []
+    return [(b"traceparent", traceparent.encode())]
+
+
+def trace_id(headers: Mapping[str, str]) -> str | None:
+    """The 32 hex digits that all log lines of one trace share."""
+    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return match.group(1) if match else None

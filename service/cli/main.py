@@ -1,0 +1,90 @@
+"""The command `relist`. Its subcommands are entry points, so that each package brings its own.
+
+Imports nothing slow before `relist serve` has its first signal handlers.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from service.server.signals import install_startup_handlers
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+COMMAND_GROUP = "relist.commands"
+# The service's own, which an image has without the metadata of an installed distribution.
+_OWN_COMMANDS = {
+    "serve": "service.cli.serve:serve",
+    "load": "service.cli.load_store:load",
+    "demo": "service.cli.demo:demo",
+}
+
+
+def main() -> None:
+    """Run the subcommand that the arguments name; ends the process with its exit status."""
+    if sys.argv[1:2] == ["serve"]:
+        install_startup_handlers()
+    build_app()()
+
+
+def build_app() -> Typer:
+    """The root command with every registered subcommand, in alphabetical order."""
+    from typer import Typer
+
+    app = Typer(
+        name="relist",
+        help="Relist reranks whole lists: train, export, serve and measure.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    for name, entry_point in sorted(registered_commands().items()):
+        _register(app, name, entry_point)
+    return app
+
+
+def registered_commands() -> dict[str, EntryPoint]:
+    """Subcommands by name: a function with Typer's annotations, or a Typer application."""
+    commands = {
+        name: EntryPoint(name, value, COMMAND_GROUP) for name, value in _OWN_COMMANDS.items()
+    }
+    return commands | {point.name: point for point in entry_points(group=COMMAND_GROUP)}
+
+
+def _register(app: Typer, name: str, entry_point: EntryPoint) -> None:
+    from typer import Typer
+
+    try:
+        command = entry_point.load()
+    except ModuleNotFoundError as error:
+        app.command(name, help=_missing_text(entry_point, error))(_missing(entry_point, error))
+        return
+    if isinstance(command, Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
+
+
+def _missing_text(entry_point: EntryPoint, error: ModuleNotFoundError) -> str:
+    extra = ",".join(entry_point.extras)
+    cure = f"pip install 'relist[{extra}]'" if extra else f"pip install {error.name}"
+    return f"Not installed ({error.name} is missing): {cure}"
+
+
+def _missing(entry_point: EntryPoint, error: ModuleNotFoundError) -> object:
+    from typer import Argument, Exit, echo
+
+    text = _missing_text(entry_point, error)
+
+    def command(arguments: list[str] = Argument(None, hidden=True)) -> None:  # noqa: B008
+        echo(f"relist {entry_point.name}: {text}", err=True)
+        raise Exit(1)
+
+    return command
+
+
+if __name__ == "__main__":
+    main()

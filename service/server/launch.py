@@ -1,0 +1,76 @@
+"""What `relist-serve` runs: settings from the environment, then one process or several."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from pydantic import ValidationError
+
+from service.composition import AppHookError, load_app_hook
+from service.server.process import serve
+from service.server.sockets import listen
+from service.server.supervisor import supervise
+from service.settings import PREFIX, Settings
+from service.telemetry import structured_logs
+from service.telemetry.tracing import TracingNotInstalledError, require_otel_extra
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; one line for each fault."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+class AddressError(Exception):
+    """The address cannot be bound."""
+
+
+def settings_help() -> str:
+    """Every setting with its default and meaning."""
+    lines = ["settings:"]
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() else repr(field.default)
+        text = f"  {field.description}" if field.description else ""
+        lines.append(f"  {PREFIX}{name.upper()} ({default}){text}")
+    return "\n".join(lines)
+
+
+def read_settings() -> Settings:
+    """The settings of the environment, with logs configured; raises SettingsError."""
+    try:
+        settings = Settings.from_environment(os.environ)
+        require_otel_extra(settings.otel_endpoint)
+        load_app_hook(settings.app_hook)
+    except ValidationError as error:
+        raise SettingsError([_described(line) for line in error.errors()]) from error
+    except (ValueError, TracingNotInstalledError, AppHookError) as error:
+        raise SettingsError([str(error)]) from error
+    structured_logs.configure_logging(settings.log_level)
+    return settings
+
+
+def run(settings: Settings) -> int:
+    """Bind the address and serve until SIGTERM; the exit status. Raises AddressError."""
+    try:
+        listening = listen(settings.host, settings.port)
+    except OSError as error:
+        raise AddressError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from error
+    if settings.workers > 1:
+        return supervise(settings, listening)
+    return serve(settings, listening, 0)
+
+
+def run_worker(settings: Settings, listening: socket.socket, *, index: int, parent_fd: int) -> int:
+    """Serve as one of several workers until SIGTERM or the end of the parent."""
+    return serve(settings, listening, index, parent_fd)
+
+
+def _described(line: object) -> str:
+    fault = dict(line) if isinstance(line, dict) else {}
+    name = PREFIX + str(fault["loc"][0]).upper() + ": " if fault["loc"] else ""
+    return f"{name}{fault['msg']}"
