@@ -52,7 +52,7 @@ class MeasuredService:
     The command is a list of arguments of this Python interpreter.
     """
 
-    def __init__(  # noqa: PLR0913  # keyword-only after the third
+    def __init__(  # keyword-only after the third
         self,
         name: str,
         command: Sequence[str],

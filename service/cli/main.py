@@ -76,9 +76,7 @@ def _missing_text(entry_point: EntryPoint, error: ModuleNotFoundError) -> str:
     return f"Not installed ({error.name} is missing): {cure}"
 
 
-def _missing(
-    entry_point: EntryPoint, error: ModuleNotFoundError
-) -> Callable[[list[str]], None]:
+def _missing(entry_point: EntryPoint, error: ModuleNotFoundError) -> Callable[[list[str]], None]:
     from typer import Argument, Exit, echo
 
     text = _missing_text(entry_point, error)

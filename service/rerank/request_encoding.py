@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.contract.artifact.manifest import GraphSizes
-from model.contract.encoding.encoder import EmbeddingIndices, FeatureEncoder
+from model.contract.encoding.encoder import FeatureEncoder
 from model.contract.errors import ValueRejected
 from model.contract.schema.declared import UPSTREAM_RANK, UPSTREAM_RAW_SCORE, UPSTREAM_SCORE
-from model.contract.schema.fitted import FittedField
+from model.contract.schema.fitted import EmbeddingIndices, FittedField
 from model.contract.schema.item_table import ItemTable
 from model.contract.store.user_record import UserRecord
 from model.contract.wire.request import RerankRequest

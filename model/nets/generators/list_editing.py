@@ -107,7 +107,7 @@ def to_candidate_indices(request: RequestTensors, edited: EditState) -> Tensor:
     return torch.where(valid, edited.rows - row_offsets(request.cand_valid), 0)
 
 
-def edit_step(  # noqa: PLR0913 two noises
+def edit_step(
     net: Generator,
     state: GeneratorState,
     edited: EditState,

@@ -31,7 +31,9 @@ def test_log_commands_build_check_and_prepare(command: str, wheel: Path, tmp_pat
     preset = ["--config", "cascade_world_4of12", "--lists", "800"]
     extra = preset if command == "click-world" else ["--config", "movielens"]
 
-    assert run_relist("log", command, "--out", out, "--wheel", str(wheel), "--seed", "3", *extra) == 0
+    assert (
+        run_relist("log", command, "--out", out, "--wheel", str(wheel), "--seed", "3", *extra) == 0
+    )
     assert run_relist("log", "check", out) == 0
     assert run_relist("log", "prepare", out, "--sessions", "4") == 0
 

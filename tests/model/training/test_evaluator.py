@@ -155,7 +155,10 @@ def test_evaluator_command_reports_checkpoint_and_hint(tmp_path: Path, capsys):
     config = tmp_path / "config.toml"
     config.write_text("[evaluator]\nmembers = 1\n[train_evaluator]\nepochs = 1\n")
 
-    assert run_relist("train", "evaluator", "--log", log, "--config", config, "--out", tmp_path / "e") == 0
+    assert (
+        run_relist("train", "evaluator", "--log", log, "--config", config, "--out", tmp_path / "e")
+        == 0
+    )
 
     last, hint = capsys.readouterr().err.splitlines()[-2:]
     assert last.startswith(f"evaluator: {tmp_path / 'e' / 'best.pt'} (validation: auc ")
