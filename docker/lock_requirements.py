@@ -41,7 +41,7 @@ _COMPILE = (
 
 
 def compile_lock(image: str, out: Path, options: Sequence[str]) -> None:
-    """Write one lock file; versions that stand in `output_layer` already stay where they fit."""
+    """Write one lock file; versions that stand in `out` already stay where they fit."""
     extras = [word for extra in IMAGE_EXTRAS[image] for word in ("--extra", extra)]
     command = [*_COMPILE, *extras, *options, "--output-file", str(out)]
     command += ["--custom-compile-command", "make locks"]

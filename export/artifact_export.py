@@ -100,7 +100,8 @@ def _build(
     most = config.serving.max_candidates
     parity = require_parity(GraphRunner(folder, graphs, how), inputs, expected, most)
     say(
-        f"parity: off by {parity.max_probability_error:.1e} at most, {parity.equal_list_share:.2%} of lists equal"
+        f"parity: off by {parity.max_probability_error:.1e} at most, "
+        f"{parity.equal_list_share:.2%} of lists equal"
     )
     write_golden_batch(
         folder / GOLDEN_BATCH_FILE, inputs, expected, selected_list_indices(inputs, expected, how)

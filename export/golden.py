@@ -151,6 +151,6 @@ def selected_lists(
 def write_golden_batch(
     path: Path, inputs: NamedArrays, outputs: NamedArrays, selected: NDArray[np.int64]
 ) -> None:
-    """Write golden.npz: `in_<input>` arrays, the answers, and `served_lists`."""
+    """Write golden.npz: `in_<input>` arrays, the answers, and `chosen`."""
     named = {INPUT_PREFIX + name: array for name, array in inputs.items()}
     np.savez_compressed(path, allow_pickle=False, **named, **outputs, chosen=selected)

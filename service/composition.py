@@ -87,7 +87,7 @@ class Service:
 
 
 def build_service(settings: Settings, index: int, customize: Customize | None = None) -> Service:
-    """The objects of worker process `rows`.
+    """The objects of worker process `index`.
 
     customize: changes the public FastAPI application before its routes are added: middleware,
         dependencies (`app.router.dependencies`), exception handlers, routes. The setting

@@ -15,7 +15,7 @@ RerankError
 |  |- NoPreviousArtifact     there is no previous artifact
 |  |- ReloadInProgress         another artifact is being loaded
 |  `- Internal              a fault of ours
-`- Setback                the answer goes without something and says so in `degraded_reasons`
+`- Setback                the answer goes without something and says so in `degraded`
    |- FeaturesUnavailable   the store was late, down or gave unreadable bytes
    |- DeadlineExceeded           no time is left for what comes next
    `- InferenceFailed           ONNX Runtime refused a run

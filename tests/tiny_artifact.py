@@ -59,7 +59,7 @@ def tiny_config(kind: str) -> PipelineConfig:
 
 
 def tiny_artifact(folder: Path, kind: str = "nlgr") -> Path:
-    """Put a tiny artifact into `job_dir` and return its own folder.
+    """Put a tiny artifact into `folder` and return its own folder.
 
     Beside it: `folder/current`, and `folder/handover` with users.bin and requests.jsonl.
     """

@@ -71,11 +71,11 @@ def write_toy_log(  # noqa: PLR0913 - each is a knob that some test turns
     files: int = 2,
     all_labels: bool = False,
 ) -> Path:
-    """Write a canonical log into `job_dir` and return it.
+    """Write a canonical log into `folder` and return it.
 
     Clicks follow each user's liking of brands, the distance and the slot, and one click makes the
     same brand less wanted further down. Where `ragged`, every fifth request has fewer candidates
-    and every seventh a shorter list. `candidate_labels` adds the labels of all candidates.
+    and every seventh a shorter list. `all_labels` adds the labels of all candidates.
     """
     rng = np.random.default_rng(seed)
     (folder / "impressions").mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,8 @@ def shape_reward(
 ) -> Tensor:
     """Shaped reward r of w = reward / mean, clamped to [0, 3].
 
-    e^(k1 (w-1)) - 1 above w = 1 and 1 - e^(k2 (1-w)) below, with k1 = `above` and k2 = `prefix_mask`.
+    e^(k1 (w-1)) - 1 above w = 1 and 1 - e^(k2 (1-w)) below, with k1 = `above`
+    and k2 = `below`.
     With both 1 it is continuous with slope 1 at the mean; what is far from usual counts more
     than it is.
     """

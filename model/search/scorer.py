@@ -196,7 +196,7 @@ def hill_climb_with_restarts(
     Args:
         scorer: of the batch.
         start: (B, M) lists.
-        restarts: climbs in all; the first starts at `start_list`.
+        restarts: climbs in all; the first starts at `lists`.
         rounds: at most this many steps a climb.
         rng: draws the random starts.
 

@@ -31,7 +31,7 @@ from service.telemetry.structured_logs import log_event
 
 _CLIENT_CLOSED_REQUEST = 499  # as nginx logs it; the client does not receive it
 
-# A Setback never reaches HTTP: the use case turns it into `degraded_reasons`. Contract errors about an
+# A DegradationError never reaches HTTP: the use case turns it into `degraded`. Contract errors about an
 # artifact's or a store's bytes are missing, except ManifestError: no HTTP request causes them.
 STATUS: dict[type[Exception], HTTPStatus] = {
     contract.MalformedJson: HTTPStatus.BAD_REQUEST,

@@ -1,6 +1,6 @@
 """`relist demo`: serves a trained run and shows one answer.
 
-Training and export come before (`make demo`). Redis, loading and serving are processes of their own,
+Training and export come before (`make demo`). Redis, loading and serving are separate processes,
 started by the same commands that a user would run.
 """
 

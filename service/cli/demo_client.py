@@ -19,7 +19,7 @@ class DemoServiceError(Exception):
 
 
 def wait_for_demo_service(base: str, process: subprocess.Popen[bytes], timeout_s: float) -> None:
-    """Return when the service says that it is ready; raises DemoServiceError when it ends or is late."""
+    """Return when the service is ready; raises DemoServiceError when it ends or is late."""
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
         if process.poll() is not None:

@@ -78,15 +78,16 @@ def format_comparison(
     for old, new in zip(before["items"], after["items"], strict=True):
         moved = "" if new["input_slot"] == new["slot"] else f"  (was {new['input_slot'] + 1})"
         lines.append(
-            f"{old['slot'] + 1:>4}  {_format_p_click(old)}  {_format_title(old, titles, shown.clicked_ids):<{_TITLE_WIDTH + 2}}"
+            f"{old['slot'] + 1:>4}  {_format_p_click(old)}"
+            f"  {_format_title(old, titles, shown.clicked_ids):<{_TITLE_WIDTH + 2}}"
             f"  {_format_p_click(new)}  {_format_title(new, titles, shown.clicked_ids)}{moved}"
         )
     if shown.clicked_ids is not None:
         lines.append("      * = the user did click it")
     lines += [
         "",
-        f"reward {_format_reward(after['reward'])} against {_format_reward(after['input_reward'])} of the input"
-        f" list, {after['lists_evaluated']} lists evaluated",
+        f"reward {_format_reward(after['reward'])} against "
+        f"{_format_reward(after['input_reward'])} of the input list, {after['lists_evaluated']} lists evaluated",
         "milliseconds: "
         + ", ".join(f"{stage} {spent:.2f}" for stage, spent in after["timings_ms"].items()),
     ]

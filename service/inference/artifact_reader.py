@@ -60,7 +60,8 @@ def read_artifact(path: Path) -> Artifact:
     if items.rows.shape[1:] != (width,) or items.default_row.shape != (width,):
         raise ManifestError(
             artifact=str(folder),
-            reason=f"{ITEM_TABLE_FILE} has rows of {items.rows.shape[1:]}, the schema needs {width}",
+            reason=f"{ITEM_TABLE_FILE} has rows of {items.rows.shape[1:]}, "
+            f"the schema needs {width}",
         )
     return Artifact(folder, manifest, _open_graphs(folder, manifest), items)
 

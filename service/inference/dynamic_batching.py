@@ -1,7 +1,8 @@
 """Dynamic batching: equal calls of several searches run as one graph run.
 
 A graph of a few hundred nodes spends half of its time on work that does not grow with the batch:
-four requests in one run take three quarters of the CPU time of four runs (docs/experiments/profile-http-redis.md).
+four requests in one run take three quarters of the CPU time of four runs
+(docs/experiments/profile-http-redis.md).
 There is no delay window: only requests that wait for a run in progress form a batch. Each answer
 is bit-identical to that of a run alone (tests/service/inference/test_dynamic_batching.py).
 """

@@ -42,7 +42,8 @@ class MemoryMappedWeights:
             end = table.offset + math.prod(table.shape) * dtype.itemsize
             weights = self._bytes[table.offset : end].view(dtype).reshape(table.shape)
         except (TypeError, ValueError) as error:
-            what = f"table {table.name} is not in {EXTERNAL_WEIGHTS_FILE} ({len(self._bytes)} bytes): {error}"
+            size = f"{EXTERNAL_WEIGHTS_FILE} ({len(self._bytes)} bytes)"
+            what = f"table {table.name} is not in {size}: {error}"
             raise self._error(what) from error
         return ort.OrtValue.ortvalue_from_numpy(weights)
 

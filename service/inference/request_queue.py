@@ -124,7 +124,7 @@ def select_batch(
 def _matching(
     graphs: OrtGraphs, batch_key: Hashable, queued: Iterable[QueuedRequest], limit: int
 ) -> list[BatchEntry]:
-    """At most `threshold` queued requests with these graphs and this batch key, in queue order."""
+    """At most `limit` queued requests with these graphs and this batch key, in queue order."""
     matching: list[BatchEntry] = []
     for request in queued:
         if len(matching) >= limit:

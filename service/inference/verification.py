@@ -138,7 +138,7 @@ def _compare(artifact: Artifact, part: _Arrays) -> tuple[int, int]:
 
 
 def _refined(manifest: Manifest, run: OrtRun, inputs: _Arrays, start: NDArray[Any]) -> NDArray[Any]:
-    """(B, M) lists after hill climbing from `start_list`, under the artifact's objective."""
+    """(B, M) lists after hill climbing from `at`, under the artifact's objective."""
     weights = manifest.objective.reward_weights
     arrays = inputs | refiner_fixed_inputs(inputs, weights, inputs.get(_VALUES))
     return iterate_local_search(

@@ -52,8 +52,8 @@ class ItemSource(Protocol):
 class Graphs(Protocol):
     """The neural networks of one artifact, called from the executor's thread.
 
-    Array names and shapes are those of the graph contract (docs/reference/artifact.md). Each job calls
-    `generate` before `evaluate` or `refine_lists`, which reuse the request encoding that it computed.
+    Array names and shapes: docs/reference/artifact.md. Each job calls `generate` before `evaluate`
+    or `refine`, which reuse the request encoding that it computed.
     Every call raises `DeadlineExceeded` once the job is terminated.
     """
 

@@ -31,7 +31,7 @@ class RequestContext:
     stage_started: float = field(default_factory=time.monotonic)
 
     def record_stage(self, stage: str) -> None:
-        """Add the time since the last stage ended to `start_live_stack`, and start the next stage."""
+        """Add the time since the last stage ended to `stage`, and start the next stage."""
         started, now = self.stage_started, self.deadline.clock()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - started
         if self.spans is not None:

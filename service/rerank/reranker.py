@@ -1,6 +1,6 @@
 """The use case of one rerank request. Knows neither HTTP nor Redis nor ONNX Runtime.
 
-A late or broken part never fails a request: the response lacks it and names it in `degraded_reasons`.
+A late or broken part never fails a request: the response names it in `degraded`.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class PartialResult:
     batch_size: int = 1
 
     def snapshot(self, now: float) -> SearchResult | None:
-        """The result so far, with the time spent on it until `current`."""
+        """The result so far, with the time spent on it until `now`."""
         result = self.result
         if result is not None and not result.refine_s:
             ended_at = result.started_at + result.generate_s + result.evaluate_s

@@ -18,7 +18,7 @@ ROW_INDICES = np.array([1, TABLE_LENGTH - 3])
 
 
 def gather_model(tables: dict[str, np.ndarray], *more: onnx.NodeProto) -> onnx.ModelProto:
-    """y: rows `rate_at` of all tables, summed."""
+    """y: rows `at` of all tables, summed."""
     rows = [f"row_{name}" for name in tables]
     nodes = [
         helper.make_node("Gather", [name, "at"], [row])

@@ -91,7 +91,7 @@ class GraphSizes(ManifestModel):
 
 
 class ManifestObjective(ManifestModel):
-    """Default weights of the reward; `value_field` names the numeric field behind `result_value`."""
+    """Default weights of the reward; `value_field` names the numeric field behind `value`."""
 
     click: float = 1.0
     conversion: float = 0.0

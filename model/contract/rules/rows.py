@@ -3,7 +3,7 @@
 A cap or a minimum names a categorical or multi field of items or candidates. An item counts for
 each of its values (the first `max_values` of a multi field, as the encoder keeps them). What counts
 is what the encoder made of the item: a gap that the schema turns into a value counts for it.
-A cap without `result_value` holds for each value that the candidates have; items whose value is missing or
+A cap without `value` holds for each value that the candidates have; items whose value is missing or
 unknown are no group and are not counted together. Rows that no list could break are left out.
 """
 

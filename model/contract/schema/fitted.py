@@ -175,7 +175,7 @@ def id_field(name: str, scope: FieldScope, ids: Iterable[str]) -> FittedField:
 
 
 def feedback_fields() -> tuple[FittedField, FittedField]:
-    """`clicked_ids` and `conversion_bias` of a past item."""
+    """`clicked` and `converted` of a past item."""
     return (
         _feedback_field(CLICKED),
         _feedback_field(CONVERTED),

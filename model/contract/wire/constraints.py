@@ -37,7 +37,7 @@ class Pin(ConstraintModel):
 
 
 class Cap(ConstraintModel):
-    """At most `max` items with a value, in the whole list or in any `time_range` slots in a row."""
+    """At most `max` items with a value, in the whole list or in any `window` slots in a row."""
 
     field: _Name = Field(description="categorical or multi field of items or candidates")
     value: _Value | None = Field(

@@ -129,7 +129,7 @@ class SlotTransformerBlock(nn.Module):
         self.mlp_out = Dense(2 * hidden, hidden, members=members)
 
     def forward(self, tokens: Tensor, slot_valid: Tensor) -> Tensor:
-        """(E, B, L, M, hidden) -> the same; `available_counts` (B, 1, M) masks slots."""
+        """(E, B, L, M, hidden) -> the same; `valid` (B, 1, M) masks slots."""
         x = self.attention_norm(tokens)
         query, key, value = self.query(x), self.key(x), self.value(x)
         seen = masked_attention(query, key, value, slot_valid, bias=self.slot_pair_bias)

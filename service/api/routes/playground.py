@@ -57,7 +57,7 @@ class UserPage(BaseModel):
 
 
 class LoggedRequest(BaseModel):
-    """A request of the log; `rate_at` is its index."""
+    """A request of the log; `index` is its index."""
 
     at: int
     candidates: int

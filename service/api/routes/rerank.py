@@ -58,7 +58,7 @@ def rerank_route(dependencies: RerankDependencies, auth: BearerAuth | None) -> A
     async def rerank(request: Request) -> Response:
         """Answers 200 whenever the request is right and an artifact is loaded.
 
-        `degraded_reasons` names what the answer went without.
+        `degraded` names what the answer went without.
         """
         return await endpoint.answer(request)
 

@@ -26,7 +26,7 @@ def unreadable() -> float:
 
 
 def with_columns(artifact, change):
-    """USER's blob with changed columns; `transform_model` gets the columns and the table's row count."""
+    """USER's record with changed columns; `change` gets the columns and the table's row count."""
     schema_hash = artifact.manifest.schema_hash
     record = unpack_user_record(user_blob(artifact), schema_hash)
     columns = change(record.user_columns.copy(), artifact.manifest.features.num_embeddings)

@@ -39,7 +39,7 @@ def peak_memory_kb(raw: bytes) -> float:
 
 
 def sparse_candidate_rows(count: int, names: int, each: int) -> list[dict[str, Any]]:
-    """`count` candidates that give `each` fields, of `row_texts` different ones in all."""
+    """`count` candidates that give `each` fields, of `names` different ones in all."""
     return [
         {"item_id": str(i), "features": {f"f{(i * each + j) % names}": 1.0 for j in range(each)}}
         for i in range(count)

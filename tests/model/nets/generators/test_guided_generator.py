@@ -150,5 +150,5 @@ def test_guided_generator_training_raises_evaluator_reward():
 
 
 def test_generator_config_with_wrong_size_raises():
-    with pytest.raises(ValueError, match="head_width\\n.*greater than or equal to 1"):
+    with pytest.raises(ValueError, match=r"head_width\n.*greater than or equal to 1"):
         dataclasses.replace(GeneratorConfig(), head_width=0)
