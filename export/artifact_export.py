@@ -16,9 +16,9 @@ from export.external_weights import ExternalWeights
 from export.golden import (
     NamedArrays,
     SelectionConfig,
+    golden_refiner_inputs,
     pytorch_outputs,
     read_golden_inputs,
-    refiner_inputs,
     selected_list_indices,
     write_golden_batch,
 )
@@ -87,7 +87,7 @@ def _build(
     inputs = read_golden_inputs(trained.serving_bundle / GOLDEN_INPUTS_FILE)
     graphs, tables = {}, ExternalWeights(folder / EXTERNAL_WEIGHTS_FILE)
     how = SelectionConfig.from_config(config)
-    inputs |= refiner_inputs(inputs, how.objective)
+    inputs |= golden_refiner_inputs(inputs, how.objective)
     examples = example_inputs(inputs, evaluator)
     specs = build_graph_specs(
         generator, evaluator, stop_on_no_change=stop, with_refiner=how.max_refine_steps > 0
@@ -142,7 +142,7 @@ def example_inputs(inputs: NamedArrays, evaluator: Evaluator) -> dict[str, torch
     some["rule_min"] = np.zeros((2, 2), dtype=np.float32)
     some["rule_max"] = np.full((2, 2), m, dtype=np.float32)
     some["lists"] = np.repeat(some["start"][:, None], k + 1, axis=1)
-    some |= {"at": some["start"], **refiner_inputs(some, RewardWeights(conversion=1.0))}
+    some |= {"at": some["start"], **golden_refiner_inputs(some, RewardWeights(conversion=1.0))}
     made = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in some.items()}
     with torch.no_grad():
         known = evaluator.encode(RequestTensors(*(made[name] for name in REQUEST_INPUTS)))

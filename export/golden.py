@@ -61,7 +61,7 @@ class SelectionConfig:
         )
 
 
-def refiner_inputs(inputs: NamedArrays, objective: RewardWeights) -> NamedArrays:
+def golden_refiner_inputs(inputs: NamedArrays, objective: RewardWeights) -> NamedArrays:
     """By name, what the refiner's graph takes that no step changes."""
     return refiner_fixed_inputs(inputs, objective, inputs.get(CANDIDATE_VALUES))
 
@@ -83,7 +83,8 @@ def pytorch_outputs(
     request = RequestTensors(*(tensors[name] for name in REQUEST_INPUTS))
     start, editable, noise_slot, noise_item = (tensors[name] for name in EDIT_INPUTS)
     told = {
-        name: torch.from_numpy(a) for name, a in refiner_inputs(inputs, selection.objective).items()
+        name: torch.from_numpy(a)
+        for name, a in golden_refiner_inputs(inputs, selection.objective).items()
     }
     counts = RewardWeightTensors(*(told[name] for name in REWARD_WEIGHT_INPUTS))
     known = evaluator.encode(request)

@@ -12,7 +12,7 @@ from export.golden import (
     CANDIDATE_VALUES,
     NamedArrays,
     SelectionConfig,
-    refiner_inputs,
+    golden_refiner_inputs,
     selected_lists,
 )
 from export.graph_modules import TENSOR_AXES
@@ -88,7 +88,7 @@ class GraphRunner:
         self, inputs: NamedArrays, start: np.ndarray, graph: str = REFINER_GRAPH
     ) -> np.ndarray:
         """Lists (B, M) after their ascent; inputs hold what the generator's graph says."""
-        given = inputs | refiner_inputs(inputs, self.selection.objective)
+        given = inputs | golden_refiner_inputs(inputs, self.selection.objective)
         return iterate_local_search(
             lambda at: self.run_graph(graph, given | {"at": at})[0],
             start.astype(np.int32),

@@ -23,8 +23,8 @@ from service.api.routes.admin import admin_routes
 from service.api.routes.health import health_routes
 from service.api.routes.home import home_routes
 from service.api.routes.info import ServerInfo, info_routes
-from service.api.routes.metrics import metrics_routes
 from service.api.routes.playground import playground_routes
+from service.api.routes.prometheus import metrics_routes
 from service.api.routes.rerank import RerankDependencies, rerank_route
 from service.artifacts.rollout import ArtifactRollout
 from service.artifacts.stores import (

@@ -2,11 +2,11 @@
 
 import pytest
 
-from service.cli.main import build_app
+from service.cli.main import build_cli
 
 
 def run_relist(*arguments: object) -> int:
     """Exit status of `relist` with these arguments; its output goes to the captured streams."""
     with pytest.raises(SystemExit) as end:
-        build_app()([str(argument) for argument in arguments])
+        build_cli()([str(argument) for argument in arguments], prog_name="relist")
     return int(end.value.code or 0)

@@ -21,7 +21,7 @@ import onnxruntime as ort
 from export.bench.batching_benefit import read_golden_requests
 from export.bench.onnx_profile import GraphProfile, profile_graph
 from export.bench.session_variants import DISABLED_OPTIMIZERS, SESSION_VARIANTS
-from export.golden import NamedArrays, refiner_inputs
+from export.golden import NamedArrays, golden_refiner_inputs
 from export.parity import batch_size, run_generator, slice_requests
 from model.contract.artifact.manifest import (
     EVALUATOR_GRAPH,
@@ -47,7 +47,7 @@ def graph_feeds(inputs: NamedArrays, row: int, generator: ort.InferenceSession) 
     lists = np.concatenate([one["noise_slot"].shape[1] * [one["start"]], [one["start"]]])
     return (
         one
-        | refiner_inputs(one, RewardWeights())
+        | golden_refiner_inputs(one, RewardWeights())
         | {
             "at": one["start"],
             "rule_member": np.ones((1, _RULES, n), dtype=bool),

@@ -45,7 +45,7 @@ from loadtest.bench.measured_services import (
     start_mosec,
     start_reference,
 )
-from loadtest.bench.request_bodies import WIRE_FORMS, WireForm, build_bodies, read_logged_requests
+from loadtest.bench.request_bodies import WIRE_FORMS, WireForm, build_bodies, read_bench_requests
 from loadtest.bench.worker_scaling import measure_scaling, pin_workers
 from loadtest.stage_latency import UnexpectedStatus
 from model.contract.store.user_stream import read_user_stream
@@ -79,7 +79,7 @@ def prepare_bench(
     earlier: EarlierTree | None = None,
 ) -> Iterator[BenchContext]:
     """Context with a Redis that holds the run's users, on the core of the load."""
-    logged = read_logged_requests(serving_bundle / "requests.jsonl")
+    logged = read_bench_requests(serving_bundle / "requests.jsonl")
     cores = first_two_cores()
 
     @cache
@@ -177,7 +177,7 @@ def run_memory(context: BenchContext, results: BenchResults) -> None:
     settings = context.settings
     with tempfile.TemporaryDirectory(prefix="relist-bench-") as folder:
         artifact = export_large_artifact(Path(folder), settings.item_count, settings.field_count)
-        logged = read_logged_requests(Path(folder) / LARGE_BUNDLE / "requests.jsonl")
+        logged = read_bench_requests(Path(folder) / LARGE_BUNDLE / "requests.jsonl")
         bodies = build_bodies(
             logged, candidates=DEFAULT_CANDIDATES, lists=DEFAULT_LISTS, form="columns"
         )

@@ -14,7 +14,7 @@ WIRE_FORMS: tuple[WireForm, ...] = ("columns", "rows")
 BENCH_BUDGET_MS = 1000  # a degraded answer is a cheaper one: none may come of a busy moment
 
 
-def read_logged_requests(path: Path, max_count: int = 200) -> list[dict[str, Any]]:
+def read_bench_requests(path: Path, max_count: int = 200) -> list[dict[str, Any]]:
     """Requests of requests.jsonl."""
     with path.open(encoding="utf-8") as lines:
         return [

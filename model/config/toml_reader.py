@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from model.contract.text_files import NotUtf8Text, read_utf8_text
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -31,22 +33,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Parse one TOML file.
 
     Raises:
-        ConfigError: the file is missing, not UTF-8 without a byte order mark, or not TOML.
+        ConfigError: the file is missing, not UTF-8, or not TOML.
     """
     try:
-        content = path.read_bytes()
+        return tomllib.loads(read_utf8_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise ConfigError(f"{path}: starts with a byte order mark; save it as UTF-8 without one")
-    try:
-        return tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            f"{path}: line {line} is not UTF-8 (byte 0x{content[error.start]:02x}, maybe Latin-1); "
-            "save the file as UTF-8"
-        ) from error
+    except NotUtf8Text as error:
+        raise ConfigError(f"{path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 

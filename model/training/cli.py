@@ -27,7 +27,7 @@ RestartOption = Annotated[
 
 
 @app.command("evaluator")
-def evaluator(
+def evaluator_command(
     log: LogOption,
     out: OutOption,
     config: ConfigOption = None,
@@ -57,7 +57,7 @@ def evaluator(
 
 
 @app.command("generator")
-def generator(
+def generator_command(
     log: LogOption,
     evaluator: Annotated[Path, Option(help="Folder of the evaluator's checkpoint.")],
     out: OutOption,

@@ -32,7 +32,7 @@ class DemoError(Exception):
     """The demo cannot go on; the message says what is missing or what failed."""
 
 
-def demo(
+def demo_command(
     run: Annotated[Path, Option(help="Folder that `make demo` filled.")],
     port: Annotated[int, Option(help="Port of the service.")] = 8000,
     *,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 COMMAND_GROUP = "relist.commands"
 # The service's own, which an image has without the metadata of an installed distribution.
 _OWN_COMMANDS = {
-    "serve": "service.cli.serve:serve",
+    "serve": "service.cli.serve:serve_command",
     "load": "service.cli.load_store:load",
-    "demo": "service.cli.demo:demo",
+    "demo": "service.cli.demo:demo_command",
 }
 
 
@@ -29,10 +29,10 @@ def main() -> None:
     """Run the subcommand that the arguments name; ends the process with its exit status."""
     if sys.argv[1:2] == ["serve"]:
         install_startup_handlers()
-    build_app()()
+    build_cli()(prog_name="relist")
 
 
-def build_app() -> Typer:
+def build_cli() -> Typer:
     """The root command with every registered subcommand, in alphabetical order."""
     from typer import Typer
 

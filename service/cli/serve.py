@@ -11,7 +11,7 @@ from typer import Exit, Option, echo
 HiddenInt = Annotated[int | None, Option(hidden=True)]  # set by the supervisor
 
 
-def serve(
+def serve_command(
     *,
     show_settings: Annotated[
         bool, Option("--settings", help="List every setting with its default and end.")

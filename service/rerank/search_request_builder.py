@@ -14,7 +14,7 @@ from model.contract.rules.compiler import CompiledRules, compile_rules
 from model.contract.scoring.objective import RewardWeights
 from model.contract.store.user_record import UserRecord
 from model.contract.wire.request import RerankRequest
-from model.contract.wire.request_limits import MAX_SEED
+from model.contract.wire.size_limits import MAX_SEED
 from service.rerank.artifact_slot import ServingModel
 from service.rerank.request_encoding import (
     EncodedCandidates,

@@ -84,7 +84,7 @@ def test_the_report_says_by_how_much_the_labels_of_a_served_list_are_above_the_i
     promised = sum(part["num_requests"] * part["predicted"] for part in numbers["deciles"]) / 20
     assert promised == pytest.approx(measured["reward_served"][0])
     page = (run / "report" / "report.md").read_text()
-    assert "NDCG@4 by the labels of all candidates, less the input list's" in page
+    assert "NDCG@4 by the labels of all candidates, difference to the input list" in page
 
 
 def test_the_trained_artifact_serves_real_requests_of_the_later_part(run: Path):

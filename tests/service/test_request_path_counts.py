@@ -135,7 +135,7 @@ async def test_call_and_memory_guards_see_a_worse_path(artifact, monkeypatch):
     app, raw = app_of(artifact), body(artifact, CANDIDATES, "columns")
     plain = await calls(app, raw)
     held = await _traced(app, raw)
-    monkeypatch.setattr(ItemTable, "places", _slow_places(ItemTable.row_indices))
+    monkeypatch.setattr(ItemTable, "row_indices", _slow_places(ItemTable.row_indices))
 
     worse = await calls(app, raw)
     assert worse >= plain + CANDIDATES > plain + MAX_EXTRA_CALLS["columns"]

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta, MsgspecError, Struct
 from msgspec.json import Decoder
 
-from model.contract.wire.request_limits import (
+from model.contract.wire.size_limits import (
     DEFAULT_NUM_LISTS,
     MAX_FEATURE_NAMES,
     MAX_ID_LENGTH,

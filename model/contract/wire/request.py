@@ -24,7 +24,7 @@ from model.contract.wire.fast_decoder import (
     FastRequestBody,
     decode_fast,
 )
-from model.contract.wire.request_limits import (
+from model.contract.wire.size_limits import (
     DEFAULT_NUM_LISTS,
     MAX_FEATURE_CELLS,
     MAX_FEATURE_NAMES,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.contract.wire.request_limits import MAX_ID_LENGTH
+from model.contract.wire.size_limits import MAX_ID_LENGTH
 
 __all__ = ["MAX_ID_LENGTH", "ListLimits"]
 

@@ -10,7 +10,7 @@ from loadtest.bench.measured_services import start_mosec
 from loadtest.bench.mosec_service import MAX_BATCH_SIZE, MosecReranker
 from loadtest.bench.mosec_variables import ARTIFACT_VARIABLE, REDIS_VARIABLE
 from loadtest.bench.reference_service import build_reference_app
-from loadtest.bench.request_bodies import WIRE_FORMS, build_bodies, read_logged_requests
+from loadtest.bench.request_bodies import WIRE_FORMS, build_bodies, read_bench_requests
 from model.contract.store.user_stream import read_user_stream
 from service.features.bulk_load import write_users_to_redis
 from service.features.memory_user_store import MemoryUserStore
@@ -76,7 +76,7 @@ async def test_references_serve_same_list_as_service(folder, redis_server, form,
     known, unknown = users[: len(users) // 2], users[len(users) // 2 :]
     with open_sync_redis_client(redis_server.url, cluster=False) as client:
         write_users_to_redis(client, known, prefix="relist", ttl_s=None, on_progress=lambda _: None)
-    logged = read_logged_requests(bundle / "requests.jsonl")
+    logged = read_bench_requests(bundle / "requests.jsonl")
     bodies = build_bodies(logged, candidates=30, lists=8, form=form)[:REQUEST_COUNT]
     bodies[1] = build_bodies(logged, candidates=20, lists=3, form=form)[1]  # of another size
     user_ids = {json.loads(body)["user_id"] for body in bodies}
@@ -97,7 +97,7 @@ async def test_references_serve_same_list_as_service(folder, redis_server, form,
 @pytest.mark.redis
 async def test_mosec_service_answers_over_http(folder, redis_server):
     cores = first_two_cores()
-    logged = read_logged_requests(folder.parent / "handover" / "requests.jsonl")
+    logged = read_bench_requests(folder.parent / "handover" / "requests.jsonl")
     body = build_bodies(logged, candidates=20, lists=3, form="columns")[0]
     with start_mosec(folder, redis_server.url, {cores[0]}) as service:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{service.port}") as client:
@@ -109,7 +109,7 @@ async def test_mosec_service_answers_over_http(folder, redis_server):
 
 
 def test_reference_rows_and_columns_give_equal_answers(folder):
-    logged = read_logged_requests(folder.parent / "handover" / "requests.jsonl")
+    logged = read_bench_requests(folder.parent / "handover" / "requests.jsonl")
     columns, rows = (
         build_bodies(logged, candidates=20, lists=3, form=form)[0] for form in WIRE_FORMS
     )

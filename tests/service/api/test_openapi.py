@@ -48,8 +48,8 @@ def test_openapi_rerank_documents_body_and_every_status(document):
     body = rerank["requestBody"]["content"]["application/json"]["schema"]
     statuses = {str(int(s)) for kind, s in STATUS.items() if code_of(kind) != "manifest_error"}
 
-    assert body == {"$ref": "#/components/schemas/RerankBody"}
-    assert "RerankBody" in document["components"]["schemas"]
+    assert body == {"$ref": "#/components/schemas/RerankRequestBody"}
+    assert "RerankRequestBody" in document["components"]["schemas"]
     assert set(rerank["responses"]) >= (statuses - {"404", "405", "409"}) | {"200"}
     assert rerank["security"] == [{"token": []}]
 

@@ -68,7 +68,7 @@ def test_load_store_unchanged_items_are_not_rewritten(run, handover, redis_serve
 def test_load_store_unreachable_redis_exits_3_without_password(run, handover):
     status, said = run(handover, url="redis://:hush-hush@127.0.0.1:1/0")
     assert status == 3
-    assert said.startswith("relist-load: redis://127.0.0.1:1/0 cannot be used: ")
+    assert said.startswith("relist load: redis://127.0.0.1:1/0 cannot be used: ")
     assert said.count("\n") == 1
     assert "hush" not in said
 
@@ -87,7 +87,7 @@ def test_load_store_unescaped_password_is_never_shown(run, handover, password):
 def test_load_store_missing_cluster_exits_3(run, handover):
     status, said = run(handover, "--cluster", url="redis://127.0.0.1:1")
     assert status == 3
-    assert said.startswith("relist-load: redis://127.0.0.1:1/0 cannot be used: no Redis Cluster")
+    assert said.startswith("relist load: redis://127.0.0.1:1/0 cannot be used: no Redis Cluster")
 
 
 def test_load_store_cluster_option_on_single_redis_exits_3(run, handover):

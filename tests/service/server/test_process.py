@@ -99,7 +99,7 @@ def test_without_a_sound_artifact_the_process_ends_with_1_and_says_why(artifact_
         refused = serving.wait_for("artifact_rejected")
         assert serving.process.wait(timeout=10) == 1
 
-    assert "items.npz is missing" in refused["why"]
+    assert "items.npz is missing" in refused["reason"]
 
 
 def test_after_sigterm_what_is_in_flight_is_answered_and_the_process_ends_with_0(

@@ -28,14 +28,14 @@ import os, resource, sys
 from pathlib import Path
 from service.inference.artifact_reader import read_artifact
 import service.server.launch
-from service.cli.serve import serve
+from service.cli.serve import serve_command
 read_artifact(Path(os.environ["RERANK_ARTIFACT_DIR"]))  # codecs that are imported when first used
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid({NOBODY})
     os.setuid({NOBODY})
-serve()
+serve_command()
 """
 
 

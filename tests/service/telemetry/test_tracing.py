@@ -198,7 +198,7 @@ def test_request_tracer_without_endpoint_needs_no_otel(
 
 
 def test_request_tracer_missing_extra_stops_the_start(artifact_folder):
-    code = f"{BLOCK} from service.cli.serve import serve; serve()"
+    code = f"{BLOCK} from service.cli.main import main; sys.argv = ['relist', 'serve']; main()"
     endpoint = "http://127.0.0.1:4318/v1/traces"
     done = run(code, RERANK_ARTIFACT_DIR=str(artifact_folder), RERANK_OTEL_ENDPOINT=endpoint)
 

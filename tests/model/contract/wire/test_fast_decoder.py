@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from model.contract.errors import MalformedJson, RequestRejected
 from model.contract.wire.fast_decoder import FastCandidateColumns, FastRequestBody, decode_fast
 from model.contract.wire.request import CandidateColumns, RerankRequestBody, parse_request
-from model.contract.wire.request_limits import MAX_FEATURE_NAMES
+from model.contract.wire.size_limits import MAX_FEATURE_NAMES
 
 # JSON texts, right and wrong; what only one of two readers takes is found among such.
 NUMBERS = [

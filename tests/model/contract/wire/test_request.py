@@ -6,7 +6,7 @@ import pytest
 
 from model.contract.errors import MalformedJson, RequestRejected
 from model.contract.wire.request import parse_request
-from model.contract.wire.request_limits import MAX_SEED
+from model.contract.wire.size_limits import MAX_SEED
 
 ROWS = [
     {"item_id": "a", "score": 2.5, "features": {"distance": 1.5}},

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from model.data.errors import DataConfigError
+from model.config.toml_reader import ConfigError
 from model.data.log.log_info import LogInfo, read_log_info, write_log_info
 
 
@@ -22,7 +22,7 @@ def test_read_log_info_byte_order_mark_is_accepted(tmp_path: Path):
 def test_read_log_info_other_encoding_names_utf8(tmp_path: Path, encoding: str):
     (tmp_path / "log.toml").write_text('name = "caf\u00e9"', encoding=encoding)
 
-    with pytest.raises(DataConfigError, match=r"log\.toml.*not UTF-8.*save the file as UTF-8"):
+    with pytest.raises(ConfigError, match=r"log\.toml.*not UTF-8.*save the file as UTF-8"):
         read_log_info(tmp_path)
 
 

@@ -216,4 +216,4 @@ def test_cli_unknown_scenario_builds_no_log(tmp_path: Path, capsys: pytest.Captu
 def test_cli_zero_processes_is_refused(capsys: pytest.CaptureFixture[str]):
     assert run_relist("benchmark", "--processes", "0") == 2
 
-    assert "0 is not in the range x>=1" in capsys.readouterr().err
+    assert "greater than or equal to 1" in capsys.readouterr().err

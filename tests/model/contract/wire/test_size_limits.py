@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from model.contract.errors import RequestRejected
 from model.contract.wire.request import RerankRequest, RerankRequestBody, parse_request
-from model.contract.wire.request_limits import MAX_FEATURE_CELLS, MAX_FEATURE_NAMES
+from model.contract.wire.size_limits import MAX_FEATURE_CELLS, MAX_FEATURE_NAMES
 
 PYDANTIC_ONLY = {"objective": None}  # left to the public schema, and means the same
 BOTH_PARSERS = pytest.mark.parametrize(
