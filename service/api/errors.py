@@ -31,8 +31,9 @@ from service.telemetry.structured_logs import log_event
 
 _CLIENT_CLOSED_REQUEST = 499  # as nginx logs it; the client does not receive it
 
-# A DegradationError never reaches HTTP: the use case turns it into `degraded`. Contract errors about an
-# artifact's or a store's bytes are missing, except ManifestError: no HTTP request causes them.
+# A DegradationError never reaches HTTP: the use case turns it into `degraded`. Contract errors
+# about the bytes of an artifact or a store are missing, except ManifestError: no request causes
+# them.
 STATUS: dict[type[Exception], HTTPStatus] = {
     contract.MalformedJson: HTTPStatus.BAD_REQUEST,
     contract.RequestRejected: HTTPStatus.UNPROCESSABLE_ENTITY,

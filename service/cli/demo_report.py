@@ -87,7 +87,8 @@ def format_comparison(
     lines += [
         "",
         f"reward {_format_reward(after['reward'])} against "
-        f"{_format_reward(after['input_reward'])} of the input list, {after['lists_evaluated']} lists evaluated",
+        f"{_format_reward(after['input_reward'])} of the input list, "
+        f"{after['lists_evaluated']} lists evaluated",
         "milliseconds: "
         + ", ".join(f"{stage} {spent:.2f}" for stage, spent in after["timings_ms"].items()),
     ]

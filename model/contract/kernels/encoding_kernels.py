@@ -1,7 +1,7 @@
 """Compiled loops over the numbers of one request: candidates, sessions, lists, noise.
 
-What the numbers mean is `request_encoder.py`'s, `noise.py`'s and the service's to say; here they are
-only put in their places. Each is held against numpy's way by a test.
+`request_encoder.py`, `noise.py` and the service say what the numbers mean. A test compares each
+kernel with numpy.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def _one_minimum(problem: SlotFillingProblem) -> Iterator[InfeasibilityProof]:
         if need > problem.free_slot_count:
             yield (
                 [problem.row_constraints[row], PINNED_PATH],
-                f"{problem.row_texts[row]} wants {need} items, {problem.free_slot_count} slots are not pinned",
+                f"{problem.row_texts[row]} wants {need} items, "
+                f"{problem.free_slot_count} slots are not pinned",
             )
 
 
@@ -91,7 +92,8 @@ def _minimum_under_caps(problem: SlotFillingProblem) -> Iterator[InfeasibilityPr
             if most < problem.remaining_minimum[row]:
                 yield (
                     _proof_constraints(problem, [row, *rows]),
-                    f"{problem.row_texts[row]} wants {problem.remaining_minimum[row]} items, caps admit {most}",
+                    f"{problem.row_texts[row]} wants {problem.remaining_minimum[row]} items, "
+                    f"caps admit {most}",
                 )
 
 

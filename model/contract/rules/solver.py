@@ -38,7 +38,7 @@ class BacktrackingSolver:
         self._chosen: list[int] = []
 
     def solve(self) -> list[int] | None:
-        """Places in the order, slot by slot; None when no list meets the rows; may raise WorkLimitExceeded."""
+        """Candidate of each slot, None when no list meets the rows; may raise WorkLimitExceeded."""
         if min(self._room, default=0) < 0 or not self._minimums_fit(self._free):
             return None
         return self._chosen if self._fill(0) else None

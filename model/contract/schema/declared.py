@@ -86,6 +86,10 @@ class DeclaredField(BaseModel):
                 raise ValueError("missing of a numeric field is 'own' or a number")
         elif not isinstance(self.missing, str):
             raise ValueError("missing of a categorical or multi field is 'own' or a value")
+        return self
+
+    @model_validator(mode="after")
+    def _vocabulary_is_usable(self) -> Self:
         if isinstance(self.vocabulary, str) and self.vocabulary != "fit":
             raise ValueError("vocabulary is 'fit' or a list of values")
         if not self.vocabulary:

@@ -31,8 +31,8 @@ def reward_weight_inputs(
 ) -> NamedArrays:
     """What slots, clicks and conversions count, for graphs that know no objective.
 
-    In each row as a share of what counts most: `model/nets/local_search/best_neighbor_step.py` takes a gain for rounding by
-    its size, and the best list does not hang on the currency that values are told in.
+    Each row is a share of its largest weight: `model/nets/local_search/best_neighbor_step.py`
+    ignores gains below a fixed size, and the best list must not depend on the unit of values.
 
     Args:
         objective: the weights.

@@ -40,7 +40,7 @@ def request_noise(
     """Noise of one request.
 
     Returns:
-        noise_slot (K, T, M) and noise_item (K, T, N), float32, already times `noise_scale`. List 0 has
+        noise_slot (K, T, M) and noise_item (K, T, N), float32, already times `scale`. List 0 has
         none: it is "the single list".
     """
     slot = np.empty((lists, edits, slots), dtype=np.float32)

@@ -52,7 +52,9 @@ def compute_rewards(
     slot_valid: NDArray[np.bool_] | None,
     objective: RewardWeights,
 ) -> NDArray[np.float64]:
-    """Reward of lists (METHOD section 5): sum over slots of p_click (w_c + w_v p_conv + w_r p_conv value).
+    """Reward of lists: sum over slots of p_click (w_c + w_v p_conv + w_r p_conv value).
+
+    Source: docs/explanation/method.md section 5.
 
     With a discount each slot counts less than the one above (`slot_weights`).
 

@@ -104,8 +104,8 @@ def pack_user_record(record: UserRecord, schema_hash: str) -> bytes:
 def unpack_user_record(blob: bytes, schema_hash: str) -> UserRecord:
     """Decode one user's blob.
 
-    Raises UserRecordError when it is not whole, of another schema, or holds feedback beyond -1, 0 and 1.
-    Whether the user columns fit the schema is for the side that knows it to say.
+    Raises UserRecordError when it is incomplete, of another schema, or holds feedback beyond -1, 0
+    and 1. The caller checks whether the user columns fit its schema.
     """
     if len(blob) < _HEAD.size:
         raise UserRecordError(reason=f"{len(blob)} bytes are less than a header")

@@ -14,7 +14,7 @@ REPORT_DIR = Path("docs/benchmarks")
 WORK_DIR = Path("runs/benchmark")
 
 
-def benchmark(
+def benchmark(  # noqa: PLR0913  # one parameter for each option of the command
     out: Annotated[Path, Option(help="Folder of page and figures.")] = REPORT_DIR,
     work: Annotated[
         Path, Option(help="Folder of logs, nets and results; unchanged parts are not run again.")

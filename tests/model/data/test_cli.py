@@ -185,7 +185,7 @@ def test_read_flat_toml_accepts_integer_for_float(tmp_path: Path):
 
 
 def test_cli_runs_as_module():
-    code = "import sys; from service.cli.main import main; sys.argv = ['relist', 'log', 'check', 'nowhere']; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "service.cli.main", "log", "check", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
