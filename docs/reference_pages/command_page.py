@@ -35,7 +35,11 @@ def command_page() -> str | None:
         needs = f" Needs the extra `{extras}`." if extras else ""
         help_text = " ".join((command.help or "").split("\n\n")[0].split())
         blocks += [f"## {name}", paragraph(help_text + needs)]
-        rows = [_row(parameter) for parameter in command.params]
+        rows = [
+            _row(parameter)
+            for parameter in command.params
+            if not getattr(parameter, "hidden", False)
+        ]
         if rows:
             blocks.append(table(["parameter", "default", "meaning"], rows))
     return page(

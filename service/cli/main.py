@@ -29,22 +29,29 @@ def main() -> None:
     """Run the subcommand that the arguments name; ends the process with its exit status."""
     if sys.argv[1:2] == ["serve"]:
         install_startup_handlers()
-    build_cli()(prog_name="relist")
+    build_cli(only_asked=True)(prog_name="relist")
 
 
-def build_cli() -> Typer:
-    """The root command with every registered subcommand, in alphabetical order."""
+def build_cli(*, only_asked: bool = False) -> Typer:
+    """The root command with every registered subcommand, in alphabetical order.
+
+    only_asked: import no other subcommand than the one that the arguments of the process name.
+    """
     from typer import Typer
 
     app = Typer(
         name="relist",
-        help="Relist reranks whole lists: train, export, serve and measure.",
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    for name, entry_point in sorted(registered_commands().items()):
-        _register(app, name, entry_point)
+    app.callback(help="Relist reranks whole lists: train, export, serve and measure.")(
+        _keep_subcommands
+    )
+    commands = registered_commands()
+    asked = sys.argv[1:2] if only_asked and sys.argv[1:2] and sys.argv[1] in commands else commands
+    for name in sorted(asked):
+        _register(app, name, commands[name])
     return app
 
 
@@ -53,7 +60,11 @@ def registered_commands() -> dict[str, EntryPoint]:
     commands = {
         name: EntryPoint(name, value, COMMAND_GROUP) for name, value in _OWN_COMMANDS.items()
     }
-    return commands | {point.name: point for point in entry_points(group=COMMAND_GROUP)}
+    return {point.name: point for point in entry_points(group=COMMAND_GROUP)} | commands
+
+
+def _keep_subcommands() -> None:
+    """Keep `relist COMMAND`: Typer drops the level where only one command is registered."""
 
 
 def _register(app: Typer, name: str, entry_point: EntryPoint) -> None:

@@ -8,7 +8,7 @@ import socket
 from pydantic import ValidationError
 
 from service.composition import AppHookError, load_app_hook
-from service.server.process import serve
+from service.server.process import run_process
 from service.server.sockets import listen
 from service.server.supervisor import supervise
 from service.settings import PREFIX, Settings
@@ -62,12 +62,12 @@ def run(settings: Settings) -> int:
         ) from error
     if settings.workers > 1:
         return supervise(settings, listening)
-    return serve(settings, listening, 0)
+    return run_process(settings, listening, 0)
 
 
 def run_worker(settings: Settings, listening: socket.socket, *, index: int, parent_fd: int) -> int:
     """Serve as one of several workers until SIGTERM or the end of the parent."""
-    return serve(settings, listening, index, parent_fd)
+    return run_process(settings, listening, index, parent_fd)
 
 
 def _described(line: object) -> str:

@@ -27,7 +27,7 @@ KEEP_ALIVE_S = 75
 _IDLE_CLOSE_POLLS, _IDLE_CLOSE_POLL_S = 50, 0.02
 
 
-def serve(
+def run_process(
     settings: Settings, listening: socket.socket, index: int, parent_fd: int | None = None
 ) -> int:
     """Run until SIGTERM or the parent's end; 1 when no artifact could be loaded at start, else 0.

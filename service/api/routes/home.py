@@ -20,6 +20,7 @@ def home_routes(*, playground: bool) -> APIRouter:
 
     @router.get("/")
     async def home() -> HTMLResponse:
+        """Links to the API documentation and the playground."""
         return HTMLResponse(page)
 
     return router

@@ -10,7 +10,7 @@ from model.data.movielens.movielens_log import MovieLensConfig
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a = 1\nname = 'caf\xe9'\n", r"c\.toml: byte 0xe9 at offset 18 is not UTF-8"),
+        (b"a = 1\nname = 'caf\xe9'\n", r"c\.toml: byte 0xe9 at offset 17 is not UTF-8"),
         ("a = 1\n".encode("utf-16"), r"c\.toml: byte 0xff at offset 0 is not UTF-8"),
         (b"a = \n", r"c\.toml: not TOML: "),
     ],
