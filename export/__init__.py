@@ -3,5 +3,5 @@
 import os
 
 # The published builds of ONNX Runtime report events to their maker, and look at this once, before
-# the first session. Whoever wants that says so with ORT_DISABLE_TELEMETRY=0.
+# the first session. ORT_DISABLE_TELEMETRY=0 turns it on.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,6 +1,6 @@
 """The golden batch: real validation requests and the answers PyTorch gives to them.
 
-An artifact carries it, and whoever loads the artifact must reproduce it before serving.
+An artifact carries it, and a service must reproduce it before it serves the artifact.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write an artifact folder: built and verified aside, then put in place by two renames.
 
     root/<artifact>/   one folder an export      root/current   link to the newest
-Nobody ever sees a half-written artifact, and `current` never points at one.
+No reader sees a half-written artifact, and `current` never points at one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def swap_current_link(root: Path, name: str) -> None:
 
 
 def _make_read_only(folder: Path) -> None:
-    """Readable by all; and nobody writes by accident into what running services have mapped."""
+    """Readable by all and writable by none: running services have these files mapped."""
     folder.chmod(0o755)
     if (folder / EXTERNAL_WEIGHTS_FILE).exists():
         (folder / EXTERNAL_WEIGHTS_FILE).chmod(0o444)

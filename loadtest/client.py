@@ -139,7 +139,7 @@ class _Response(HTTPResponseParser):
         self._whole = True
 
     def _ignored(self, *_: object) -> None:
-        """What the parser also tells and nobody here needs; headers are never looked at."""
+        """Parser callback for headers, which the load test does not read."""
 
     _on_message_begin = _on_status = _on_header_field = _on_header_value = _ignored
     _on_headers_complete = _ignored

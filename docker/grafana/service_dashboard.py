@@ -1,4 +1,4 @@
-"""The dashboard "Service": rate, errors, duration and saturation, for whoever is on call."""
+"""The dashboard "Service": rate, errors, duration and saturation, for the engineer on call."""
 
 from __future__ import annotations
 

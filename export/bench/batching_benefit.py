@@ -103,7 +103,7 @@ def batching_table(cpu_seconds: dict[int, list[float]]) -> tuple[list[str], Batc
 
 
 def queueing_table(batch_seconds: BatchSeconds, overhead_ms: float) -> list[str]:
-    """p50 and p99 of a process that never batches and of one that takes whoever waits."""
+    """p50 and p99 of a process that never batches and of one that batches all waiting requests."""
     lines = [
         f"{'load':>5} {'req/s':>6} {'alone p50':>10} {'p99':>7} {'batched p50':>12} {'p99':>7}"
     ]

@@ -14,7 +14,7 @@ REQUIRED_CORES = 2
 
 
 def first_two_cores() -> tuple[int, int]:
-    """A core for the service and one for whoever asks it."""
+    """A core for the service and one for the load."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < REQUIRED_CORES:
         raise RuntimeError("the benchmark needs two cores: one for the service, one for the load")

@@ -1,6 +1,7 @@
 """Rewards in training (METHOD section 5): what the frozen evaluator says a list is worth.
 
-The serving side's numpy twin of `list_reward` is `contract/choice.reward`; a test holds them equal.
+Serving computes the same with numpy: `compute_rewards` of model/contract/scoring/objective.py; a
+test compares both.
 """
 
 from __future__ import annotations

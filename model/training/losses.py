@@ -61,7 +61,7 @@ def listmle_loss(logits: Tensor, valid: Tensor) -> Tensor:
 def sampled_softmax_loss(
     positives: Tensor, negatives: Tensor, valid: tuple[Tensor, Tensor]
 ) -> Tensor:
-    """Tell each candidate that was offered to a user from those offered to somebody else.
+    """Sampled-softmax loss on exposure: contrasts candidates of different requests.
 
     Softmax of one candidate against all of another request's (sampled softmax with negatives of
     the batch). Those come as often as items are offered at all, so what is learned is how much

@@ -30,7 +30,7 @@ _REDRAW_INTERVAL_S = 0.2
 
 
 class ProgressMeter:
-    """One line on standard error that says how far it is; a line of its own where nobody looks."""
+    """Progress line on standard error; only the last one where that is no terminal."""
 
     def __init__(self, unit: str, total: int, out: TextIO) -> None:
         self._unit, self._total, self._out = unit, total, out

@@ -189,12 +189,12 @@ class FeatureEncoder:
 
     @cached_property
     def default_item_row(self) -> EmbeddingIndices:
-        """(Fi,) the row of an item that nobody knows: unknown id, every field a gap."""
+        """(Fi,) the row of an unknown item: unknown id, every field a gap."""
         return self.encode_items(np.array([-1]), {})[0]
 
     @cached_property
     def default_user_row(self) -> EmbeddingIndices:
-        """(user columns,) the row of a user that nobody knows."""
+        """(user columns,) the row of an unknown user."""
         return self.encode_users(np.array([-1]), {})[0]
 
     def _encode_entities(

@@ -91,7 +91,7 @@ class RequestEncoder:
         if self._rank_column is not None:
             self._rank_rows = self._encode_ranks(_CACHED_RANKS)
             self._missing_values[self._rank_column - self.item_width] = (
-                PADDING_INDEX  # nobody is without a rank
+                PADDING_INDEX  # every candidate has a rank
             )
 
     def encode_candidates(

@@ -48,8 +48,8 @@ class ReadOnlySourceLocator(InTreeCacheLocator):
 def compile_kernel(*signatures: Signature) -> Callable[[FunctionT], FunctionT]:
     """Compile for arguments of these types, no others, with their indices checked.
 
-    Kept code is known by its source file's content, not by what is said here: whoever changes how
-    things are compiled deletes `*.nbi` from the `__pycache__` beside the kernels.
+    The cache is keyed by the content of the source file, not by these options: after a change of
+    options, delete `*.nbi` from the `__pycache__` beside the kernels.
     """
 
     def compile_now(function: FunctionT) -> FunctionT:

@@ -71,7 +71,7 @@ class DAttention(nn.Module):
 
         Returns:
             (..., B, L, 1, M); its product with the values (..., M, D) is F times e_l: dividing by
-            F is for whoever holds the weights of the values, where it costs nothing.
+            F is applied where the value weights are kept, which costs nothing.
         """
         logits = query @ key.transpose(-1, -2) + masks.logit_bias
         return masks.mean_weight @ torch.softmax(logits, dim=-1).sum(dim=-5)

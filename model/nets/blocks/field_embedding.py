@@ -16,7 +16,7 @@ ColumnSpans = tuple[ColumnSpan, ...]  # (first column, width) of each field; the
 
 
 class FieldEmbedding(nn.Module):
-    """One table for all fields, shared by whoever reads the same kind of rows.
+    """One table for all fields, shared by all readers of the same kind of rows.
 
     A padding row gives the zero vector, and no gradient reaches it: the mask is taken from the
     rows themselves.
