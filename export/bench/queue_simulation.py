@@ -27,8 +27,8 @@ def simulate_queue(
 ) -> list[float]:
     """Seconds from arrival to answer of Poisson arrivals at `rate` a second.
 
-    The core batches all waiting requests, up to the largest measured size, without a delay window. It
-    spends `other_s` on each beside the run; a run answers its requests at its end.
+    The core batches all waiting requests, up to the largest measured size, without delay.
+    It spends `other_s` on each beside the run; a run answers its requests at its end.
     """
     most = max(measured)
     times: list[float] = []
