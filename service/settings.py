@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RERANK_"
 MEMORY = "memory://"
+MIN_TOKEN_CHARACTERS = 16
 
 
 class Settings(BaseSettings):
@@ -113,12 +114,16 @@ class Settings(BaseSettings):
             raise ValueError("port, metrics_port and admin_port overlap")
         return self
 
-    @model_validator(mode="after")
-    def _tokens_are_long_enough(self) -> Self:
-        tokens = [*self.api_tokens, *([self.admin_token] if self.admin_token else [])]
-        if any(len(token.get_secret_value()) < 16 for token in tokens):
-            raise ValueError("a token has at least 16 characters")
-        return self
+    @field_validator("api_tokens", "admin_token")
+    @classmethod
+    def _tokens_can_be_sent(
+        cls, value: tuple[SecretStr, ...] | SecretStr | None, info: ValidationInfo
+    ) -> tuple[SecretStr, ...] | SecretStr | None:
+        """Drop white space around a token, such as the newline of the file it was read from."""
+        name = f"{PREFIX}{str(info.field_name).upper()}"
+        if isinstance(value, tuple):
+            return tuple(_checked_token(token, name) for token in value)
+        return None if value is None else _checked_token(value, name)
 
     @model_validator(mode="after")
     def _canary_has_a_use(self) -> Self:
@@ -152,3 +157,12 @@ class Settings(BaseSettings):
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(unknown)}")
         return cls()
+
+
+def _checked_token(token: SecretStr, name: str) -> SecretStr:
+    text = token.get_secret_value().strip()
+    if len(text) < MIN_TOKEN_CHARACTERS:
+        raise ValueError(f"{name}: a token has at least {MIN_TOKEN_CHARACTERS} characters")
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise ValueError(f"{name}: a token holds no white space or control character")
+    return SecretStr(text)

@@ -38,8 +38,9 @@ def test_variables_of_others_are_none_of_our_business(environ):
             r"admin_port: .* worker i serves /admin on admin_port \+ i",
         ),
         ({"METRICS_PORT": "9000", "ADMIN_PORT": "9000"}, "overlap"),
-        ({"API_TOKENS": '["short"]'}, "at least 16 characters"),
-        ({"ADMIN_TOKEN": "short"}, "at least 16 characters"),
+        ({"API_TOKENS": '["short"]'}, "RERANK_API_TOKENS: .*at least 16 characters"),
+        ({"ADMIN_TOKEN": "short"}, "RERANK_ADMIN_TOKEN: .*at least 16 characters"),
+        ({"ADMIN_TOKEN": "with a space inside it"}, "RERANK_ADMIN_TOKEN: .*no white space"),
         ({"REDIS_URL": "http://localhost"}, "starts with redis://"),
         ({"REDIS_URL": "redis://localhost", "USERS_FILE": "/u"}, "belongs to"),
         ({"REDIS_CLUSTER": "true"}, "redis_cluster needs redis_url=redis://"),
@@ -82,3 +83,14 @@ def test_secrets_do_not_show_when_settings_are_printed(environ):
 
     assert "a-token" not in repr(read())
     assert "hunter2" not in repr(read())
+
+
+def test_tokens_lose_the_newline_of_their_file(environ):
+    environ.setenv("RERANK_ADMIN_TOKEN", "a-token-of-20-letters\n")
+    environ.setenv("RERANK_API_TOKENS", '["another-token-of-20\\n"]')
+
+    settings = Settings()
+
+    assert settings.admin_token is not None
+    assert settings.admin_token.get_secret_value() == "a-token-of-20-letters"
+    assert settings.api_tokens[0].get_secret_value() == "another-token-of-20"

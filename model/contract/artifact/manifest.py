@@ -31,6 +31,7 @@ GENERATOR_GRAPH, GENERATOR_RULES_GRAPH, EVALUATOR_GRAPH = (
 )
 REFINER_GRAPH, REFINER_RULES_GRAPH = "refiner", "refiner_rules"
 SESSIONS_INPUT = "sessions"  # the graphs' input (B, H, M, Fs) of what a user was shown before
+_FILE_SYSTEM_ENTRIES = {"lost+found"}  # at the root of a volume
 _KEYS_BEFORE_0_2 = {"pessimism": "risk_aversion"}
 MIN_SESSIONS = 2  # products of a single one are summed otherwise than those of several
 
@@ -215,7 +216,7 @@ def check_artifact_files(folder: Path, manifest: Manifest) -> None:
     if unlisted:
         raise ManifestError(artifact=str(folder), reason=f"no checksum for {unlisted[0]}")
     visible = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    odd = sorted(visible - set(manifest.checksums) - {MANIFEST_FILE})
+    odd = sorted(visible - set(manifest.checksums) - {MANIFEST_FILE} - _FILE_SYSTEM_ENTRIES)
     if odd:
         raise ManifestError(artifact=str(folder), reason=f"no checksum for {odd[0]}")
     for name, expected in manifest.checksums.items():

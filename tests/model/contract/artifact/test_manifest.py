@@ -101,6 +101,12 @@ def test_check_artifact_files_altered_or_missing_is_rejected(folder, name):
         check_artifact_files(folder, manifest)
 
 
+def test_check_artifact_files_at_volume_root_pass(folder):
+    (folder / "lost+found").mkdir()
+
+    check_artifact_files(folder, read_manifest(folder))
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_check_artifact_files_required_file_needs_checksum(folder, name):
     rewrite_manifest(folder, lambda raw: raw["checksums"].pop(name))
