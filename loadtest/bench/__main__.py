@@ -245,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--before", type=Path, help="another checkout, to compare with")
     parser.add_argument(
         "--before-command",
-        default="-m service.main",
+        default="-m service.cli.main serve",
         help="Python arguments that start its service",
     )
     parser.add_argument("--quick", action="store_true", help="seconds, for tests: says nothing")

@@ -37,13 +37,19 @@ def test_replace_marked_section_without_marks_raises(tmp_path, page):
 
 @pytest.mark.slow
 @pytest.mark.redis
+@pytest.mark.soak  # seven parts and three services: minutes
 def test_bench_quick_runs_every_part(tmp_path):
     artifact = tiny_artifact(tmp_path / "run")
     page, numbers = tmp_path / "RESULTS.md", tmp_path / "bench.json"
     page.write_text(MARKED_PAGE)
     options = ["--artifact", artifact, "--serving-bundle", tmp_path / "run" / "handover"]
 
-    options += ["--before", ROOT]  # the tree itself: the ratios say nothing
+    options += [
+        "--before",
+        ROOT,
+        "--before-command",
+        "-m service.cli.main serve",
+    ]  # the tree itself: the ratios say nothing
     status = main([*map(str, options), "--quick", "--json", str(numbers), "--write", str(page)])
 
     assert status == 0
