@@ -90,14 +90,17 @@ def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-async def wait_until_halted(pid: int) -> None:
+def wait_until_halted(pid: int) -> None:
     """Return once a signaled process runs no more: a signal acts some time after it was sent."""
-    async with asyncio.timeout(5.0):
-        while Path(f"/proc/{pid}").exists():
+    for _ in range(2500):
+        try:
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-            if stat.rpartition(")")[2].split()[0] in {"T", "Z", "X"}:
-                return
-            await asyncio.sleep(0.002)
+        except FileNotFoundError:
+            return
+        if stat.rpartition(")")[2].split()[0] in {"T", "Z", "X"}:
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"process {pid} still runs")
 
 
 async def ordeal(crowd: Crowd, store: EmbeddedRedis, artifact: Artifact) -> list[int]:
@@ -113,12 +116,12 @@ async def ordeal(crowd: Crowd, store: EmbeddedRedis, artifact: Artifact) -> list
     counts.append(await asyncio.to_thread(connected, store))
     for _ in range(2):
         pause_redis(store)
-        await wait_until_halted(store.pid)
+        await asyncio.to_thread(wait_until_halted, store.pid)
         await rest("paused")
         resume_redis(store)
         await crowd.whole_again("resumed")
     os.kill(store.pid, signal.SIGKILL)
-    await wait_until_halted(store.pid)
+    await asyncio.to_thread(wait_until_halted, store.pid)
     await rest("killed")
     crowd.phase = "restarting"
     await asyncio.to_thread(store.stop)
