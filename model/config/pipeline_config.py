@@ -37,6 +37,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
+ClickModelName = Literal["position", "choice", "cascade"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
@@ -55,6 +56,25 @@ class EvaluatorConfig:
     dropout: DecayRate = 0.2  # of the candidate's inputs and of the last layer; not in "nlgr"
     factor_width: Count = 32  # width of user, item and similarity factors; "pair" only
     item_interactions: bool = True  # whether items of a list change each other; "pair" only
+    traits: Count = 4  # learned messages of an item to the other slots of its list; "pair" only
+    # click models of the members, in turn; "pair" only
+    click_models: tuple[ClickModelName, ...] = ("position", "choice", "cascade")
+
+    def __post_init__(self) -> None:
+        if not self.click_models:
+            raise ValueError("click_models is empty: name at least one click model")
+
+    @property
+    def member_click_models(self) -> tuple[ClickModelName, ...]:
+        """Click model of each member, equal ones together.
+
+        Without interactions slots are independent, so that all are "position".
+        """
+        if not self.item_interactions:
+            independent: ClickModelName = "position"
+            return (independent,) * self.members
+        turn = (self.click_models[at % len(self.click_models)] for at in range(self.members))
+        return tuple(sorted(turn, key=self.click_models.index))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
@@ -92,6 +112,7 @@ class EvaluatorTrainingConfig:
     listmle_weight: NonNegative = 1.0  # of the ListMLE loss on the upstream order; "pair" only
     sampled_softmax_weight: NonNegative = 1.0  # of the loss on exposure; "pair" only
     slot_bias_weight: NonNegative = 0.3  # of the penalty on constant slot effects; "pair" only
+    member_selection: bool = True  # drop click models that the validation part does not support
     temperature_scaling: bool = True  # scale click logits on the validation part at the end
     bootstrap: bool = False  # Bayesian bootstrap: each member weighs the lists differently
     users: Literal["all", "first_half", "second_half"] = "all"  # whose lists are trained on

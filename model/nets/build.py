@@ -31,10 +31,10 @@ def build_evaluator(config: EvaluatorConfig, fields: FieldLayout, slots: int) ->
             slots=slots,
             width=config.width,
             hidden=config.hidden,
-            members=config.members,
+            click_models=config.member_click_models,
             dropout=config.dropout,
             factor_width=config.factor_width,
-            item_interactions=config.item_interactions,
+            traits=config.traits if config.item_interactions else None,
         )
     return ContextEvaluator(
         fields,

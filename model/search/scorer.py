@@ -67,14 +67,22 @@ def predict_shown_lists(
     net: torch.nn.Module, gatherer: BatchLoader, rows: Tensor, batch_size: int = 1024
 ) -> tuple[Tensor, list[Batch]]:
     """Mean p_click over members of the lists that were shown, (R, M), and the batches."""
+    p_click, batches = predict_shown_lists_by_member(net, gatherer, rows, batch_size)
+    return p_click.mean(dim=0), batches
+
+
+def predict_shown_lists_by_member(
+    net: torch.nn.Module, gatherer: BatchLoader, rows: Tensor, batch_size: int = 1024
+) -> tuple[Tensor, list[Batch]]:
+    """p_click of each member for the lists that were shown, (E, R, M), and the batches."""
     parts, batches = [], []
     for at in range(0, len(rows), batch_size):
         batch = gatherer.gather(rows[at : at + batch_size])
         with torch.no_grad():
             p_click, _ = net(*restrict_to_shown(batch.request, batch.shown))
-        parts.append(p_click.mean(dim=0).squeeze(1))
+        parts.append(p_click.squeeze(2))
         batches.append(batch)
-    return torch.cat(parts), batches
+    return torch.cat(parts, dim=1), batches
 
 
 class EvaluatorScorer:

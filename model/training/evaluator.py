@@ -5,6 +5,7 @@ It is trained on the feedback to shown lists; validation is later in time than t
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from model.training.calibration import calibrate_checkpoint, shown_list_metrics
 from model.training.early_stopping import EarlyStopping
 from model.training.ema import ema_weights, update_ema
 from model.training.losses import feedback_loss
+from model.training.member_selection import select_members
 from model.training.trainer import (
     EpochMetrics,
     run_settings,
@@ -97,6 +99,7 @@ class EvaluatorTrainingTask:
         request, lists = restrict_to_shown(batch.request, batch.shown)
         encoded = net.encode(request)
         shown = gather_lists(encoded.candidates, lists)
+        net.observe_shown(shown, slot_valid)
         p_click, p_conversion = net.score(encoded, shown, slot_valid)
         loss = feedback_loss(
             (p_click.squeeze(2), p_conversion.squeeze(2)),
@@ -116,6 +119,13 @@ class EvaluatorTrainingTask:
         """Write best.pt with the EMA weights."""
         with ema_weights(self.optimizer):
             self._write(metrics)
+
+    def select_members(self) -> None:
+        """Drop the members of best.pt whose click model does not fit the validation part."""
+        weights = select_members(self.folder / BEST_FILE, self.batch_loader, self._validation)
+        if weights:
+            shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
+            sys.stderr.write(f"evaluator: weights of click models on later lists: {shares}\n")
 
     def calibrate_best_checkpoint(self) -> EpochMetrics:
         """Temperature scaling of best.pt on the validation part; returns its metrics."""
@@ -226,6 +236,8 @@ def train_evaluator(
         settings=settings,
         restart=restart,
     )
+    if training.member_selection:
+        task.select_members()
     return task.calibrate_best_checkpoint() if training.temperature_scaling else best
 
 

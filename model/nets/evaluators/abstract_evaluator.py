@@ -84,6 +84,14 @@ class Evaluator(nn.Module, ABC):
         Temperature scaling is folded into the weights, so graphs need no node for it.
         """
 
+    def observe_shown(self, slot_encodings: Tensor, slot_valid: Tensor) -> None:
+        """Update statistics of shown items in training; nothing by default.
+
+        Args:
+            slot_encodings: (E, B, 1, M, Z) float, encodings of the shown items by slot.
+            slot_valid: (B, M) bool.
+        """
+
     def user_item_affinity(self, request: RequestTensors) -> Tensor:
         """(E, B, N) logits of user and candidate by item-scope fields alone.
 

@@ -8,6 +8,7 @@ graphs; test_encode_for_export_matches_encode compares the two.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,32 +23,31 @@ from model.nets.blocks.field_embedding import (
 from model.nets.blocks.layers import Dense, key_mask_bias, masked_attention
 from model.nets.blocks.unique_history import UniqueHistory
 from model.nets.evaluators.abstract_evaluator import EncodedRequest, Evaluator
+from model.nets.evaluators.click_heads import ClickHeads
+from model.nets.evaluators.slot_interactions import MIN_SIMILARITY_NORM, SlotInteractions
 from model.nets.field_layout import FieldLayout
 from model.nets.request_tensors import RequestTensors
 
 ITEM_LOGITS = slice(2)  # of a candidate's encoding: relevance and conversion logit
-_RELEVANCE_EFFECTS = 2  # of another slot's relevance: contrast and examination
 _FEEDBACK_FIELDS = 2  # clicked and converted follow the item fields of a session
-MIN_SIMILARITY_NORM = 1e-3  # keeps the vector of an item without values in a field near zero
 
 
 class PairEvaluator(Evaluator):
-    """Click model with examination and pairwise effects between the slots of a list.
+    """Click models over the slots of a list whose logits are sums over pairs of slots.
 
-    p_click_j = sigmoid(x_j + sum_l e_jl r_l) sigmoid(r_j + sum_l c_jl r_l + sum_lh s_hjl cos_hjl)
+    appeal z_j      = r_j + sum_l (sum_w C_wjl m_wl + sum_h S_hjl cos_hjl)
+    examination e_j = b_j + sum_l sum_w B_wjl m_wl
 
-    Sums are over the other slots l. r is relevance, x examination, cos_h the cosine of learned
-    embeddings of field h. e, c and s are `examination_weights`, `contrast_weights` and
-    `similarity_weights`: each is `distance_weights[l - j] + pair_residuals[j, l]`, where residuals
-    decay to 0. Relevance is computed once per candidate: factor products with the user, a small
-    MLP, and attention over past items. Slot position enters through examination alone, because a
-    position bias would absorb the quality of the items that upstream puts there.
-    Without `item_interactions` both sums are left out.
+    r is relevance; the sums over the other slots l are those of `SlotInteractions`. `ClickHeads`
+    turns both logits into click probabilities.
+
+    Relevance is computed once per candidate: factor products with the user, a small MLP, and
+    attention over past items. Slot position enters through examination alone, because a position
+    bias would absorb the quality of the items that upstream puts there.
+    Without traits (`item_interactions = false`) the sums are left out.
     """
 
     has_user_item_affinity = True
-    off_diagonal: Tensor
-    distance_index: Tensor  # (M, M) int64: l - j + M - 1
 
     def __init__(
         self,
@@ -56,14 +56,25 @@ class PairEvaluator(Evaluator):
         slots: int,
         width: int,
         hidden: int,
-        members: int,
+        click_models: Sequence[str],
         dropout: float,
         factor_width: int,
-        item_interactions: bool = True,
+        traits: int | None,
     ) -> None:
+        """Build with fresh weights.
+
+        Args:
+            fields: of the schema.
+            slots: M.
+            width, hidden, factor_width: of embeddings, of the MLP, of factors.
+            click_models: the click model of each member, E in all.
+            dropout: of a candidate's inputs and of the last layer.
+            traits: learned messages of an item; None leaves out all effects between items.
+        """
         super().__init__()
-        self.members, self.slots, self.item_interactions = members, slots, item_interactions
-        self.has_list_effects = item_interactions
+        members = len(click_models)
+        self.members, self.slots, self.has_list_effects = members, slots, traits is not None
+        self.click_heads = ClickHeads(click_models, slots)
         self.dropout = nn.Dropout(dropout)
         candidate, session = len(fields.candidate), len(fields.session)
         rows = fields.num_embeddings
@@ -77,26 +88,26 @@ class PairEvaluator(Evaluator):
         self.user_projection = Dense(width * len(fields.user), hidden, members=members, bias=False)
         self.output_layer = Dense(hidden, 2, members=members)
         self.factor_weights = nn.Parameter(torch.ones(members, 1, 1, candidate))
-        first, last = _similarity_field_range(session)
-        self.similarity_fields, heads = fields.candidate[first:last], last - first
+        self.interaction_fields = fields.candidate[slice(*_interaction_field_range(session))]
         self.candidate_width, self.context_width = 2, 1
-        if item_interactions:
-            self.candidate_width += heads * factor_width
-            self.similarity_embedding = FieldEmbedding(
-                rows, factor_width, members=members, init_scale=1.0
+        self.interactions: SlotInteractions | None = None
+        if traits is not None:
+            self.interactions = SlotInteractions(
+                self.interaction_fields,
+                num_embeddings=rows,
+                slots=slots,
+                width=width,
+                similarity_width=factor_width,
+                traits=traits,
+                members=members,
             )
-            ways = heads + _RELEVANCE_EFFECTS
-            self.pair_residuals = nn.Parameter(torch.zeros(members, ways, slots, slots))
-            self.distance_weights = nn.Parameter(torch.zeros(members, ways, 2 * slots - 1))
+            self.candidate_width += self.interactions.encoding_width
         self.conversion_bias = nn.Parameter(torch.zeros(members, slots))
         self.examination_logits = nn.Parameter(torch.full((members, slots), 2.0))
         self.candidate_fields = fields.candidate
         self.item_scope_fields = fields.candidate[: session - _FEEDBACK_FIELDS]
         self.user_fields = fields.user
         self.session_fields = fields.session
-        self.register_buffer("off_diagonal", 1.0 - torch.eye(slots), persistent=False)
-        place = torch.arange(slots)
-        self.register_buffer("distance_index", place - place[:, None] + slots - 1, persistent=False)
 
     def embedding_params(self) -> list[nn.Parameter]:
         """See `Evaluator.embedding_params`."""
@@ -104,30 +115,13 @@ class PairEvaluator(Evaluator):
 
     def structural_params(self) -> list[nn.Parameter]:
         """See `Evaluator.structural_params`."""
-        pairs = [self.distance_weights] if self.item_interactions else []
-        return [self.factor_weights, *pairs, self.examination_logits, self.conversion_bias]
+        own = [self.factor_weights, self.examination_logits, self.conversion_bias]
+        own += list(self.click_heads.parameters())
+        return own if self.interactions is None else own + self.interactions.structural_params()
 
     def pair_residual_params(self) -> list[nn.Parameter]:
         """See `Evaluator.pair_residual_params`."""
-        return [self.pair_residuals] if self.item_interactions else []
-
-    @property
-    def contrast_weights(self) -> Tensor:
-        """(E, j, l): weight of the relevance at slot l in the click logit of slot j."""
-        return self._pair_weights(0)
-
-    @property
-    def examination_weights(self) -> Tensor:
-        """(E, j, l): weight of the relevance at slot l in the examination logit of slot j."""
-        return self._pair_weights(1)
-
-    @property
-    def similarity_weights(self) -> Tensor:
-        """(E, h, j, l): weight of the similarity to slot l in field h in slot j's click logit."""
-        return self._pair_weights(slice(_RELEVANCE_EFFECTS, None))
-
-    def _pair_weights(self, way: int | slice) -> Tensor:
-        return self.pair_residuals[:, way] + self.distance_weights[:, way][..., self.distance_index]
+        return [] if self.interactions is None else [self.interactions.pair_residuals]
 
     def bias_params(self) -> list[nn.Parameter]:
         """See `Evaluator.bias_params`."""
@@ -144,22 +138,24 @@ class PairEvaluator(Evaluator):
         products = self._factor_products(request.candidates, request.user, self.candidate_fields)
         click = logits[..., :1] + products.unsqueeze(-1)
         made = torch.cat([click, logits[..., 1:]], dim=-1)
-        if self.item_interactions:
-            similarity = self._similarity_encoding(request.candidates)  # (E, B, N, h * K)
-            made = torch.cat([made, similarity], dim=-1)
+        if self.interactions is not None:
+            embedded = self.interaction_inputs(x)
+            effects = self.interactions.encode(request.candidates, click, embedded)
+            made = torch.cat([made, effects], dim=-1)
         return EncodedRequest(made, torch.zeros_like(made[:, :, :1, None, :1]))
 
-    def _similarity_encoding(self, rows: Tensor) -> Tensor:
-        """(E, B, N, h * factor_width): unit vectors of the item's own fields."""
-        at = self.similarity_fields[0][0]
-        own = rows[..., at : at + sum(width for _, width in self.similarity_fields)]
-        vectors = self.similarity_embedding(
-            own, tuple((first - at, width) for first, width in self.similarity_fields)
-        )
-        length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp(
-            min=MIN_SIMILARITY_NORM
-        )
-        return (vectors / length).flatten(-2)
+    def interaction_inputs(self, x: Tensor) -> Tensor:
+        """(E, .., F * D) -> (E, .., h * D): embeddings of the fields that define similarity.
+
+        Traits of single ids would be learned by heart: few lists hold the same two items.
+        """
+        width, first = self.embedding.width, self.candidate_fields.index(self.interaction_fields[0])
+        return x.narrow(-1, first * width, len(self.interaction_fields) * width)
+
+    def observe_shown(self, slot_encodings: Tensor, slot_valid: Tensor) -> None:
+        """See `Evaluator.observe_shown`."""
+        if self.interactions is not None:
+            self.interactions.observe_shown(slot_encodings, slot_valid)
 
     def user_item_affinity(self, request: RequestTensors) -> Tensor:
         """See `Evaluator.user_item_affinity`: products and biases of item-scope fields."""
@@ -207,69 +203,39 @@ class PairEvaluator(Evaluator):
     ) -> tuple[Tensor, Tensor]:
         """See `Evaluator.score`."""
         weight = slot_valid.unsqueeze(1).to(slot_encodings.dtype)  # (B, 1, M)
-        click, examined = slot_encodings[..., 0], self.examination_logits[:, None, None, :]
-        if self.item_interactions:
-            added, attention = self._other_slot_effects(slot_encodings, weight)
-            click, examined = click + added, examined + attention
+        appeal, examination = slot_encodings[..., 0], self.examination_logits[:, None, None, :]
+        if self.interactions is not None:
+            appeal_effect, examination_effect = self.interactions(slot_encodings, weight)
+            appeal, examination = appeal + appeal_effect, examination + examination_effect
+        p_click = self.click_heads(
+            appeal.transpose(-1, -2), examination.transpose(-1, -2), weight.transpose(-1, -2)
+        ).transpose(-1, -2)
         conversion = slot_encodings[..., 1] + self.conversion_bias[:, None, None, :]
-        p_click = torch.sigmoid(click) * torch.sigmoid(examined) * weight
-        return p_click, torch.sigmoid(conversion) * weight
+        return p_click * weight, torch.sigmoid(conversion) * weight
 
     @torch.no_grad()
     def scale_click_logits(self, factor: float) -> None:
-        """See `Evaluator.scale_click_logits`.
-
-        Contrast is linear in relevance and scales with it; examination weights are divided by the
-        factor, so that examination stays the same.
-        """
+        """See `Evaluator.scale_click_logits`; messages and examination stay the same."""
         self.output_layer.scale_output_column(0, factor)
         self.factor_weights.mul_(factor)
         self.bias_embedding.weight.mul_(factor)
-        if self.item_interactions:
-            for pairs in (self.pair_residuals, self.distance_weights):
-                pairs[:, 1] /= factor
-                pairs[:, _RELEVANCE_EFFECTS:] *= factor
+        self.click_heads.scale_click_logits(factor)
+        if self.interactions is not None:
+            self.interactions.scale_click_logits(factor)
 
     def list_effects(
         self, encoded: EncodedRequest, slot_encodings: Tensor, slot_valid: Tensor
     ) -> Tensor:
         """See `Evaluator.list_effects`."""
-        return self._other_slot_effects(
-            slot_encodings, slot_valid.unsqueeze(1).to(slot_encodings.dtype)
-        )[0]
-
-    def _other_slot_effects(self, shown: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """(E, B, L, M) twice: effects of the other slots on click and examination logits."""
-        real = shown * weight.unsqueeze(-1)
-        pairs = torch.cat(
-            [
-                self.contrast_weights * self.off_diagonal,
-                self.examination_weights * self.off_diagonal,
-            ],
-            dim=1,
-        )
-        effects = (pairs[:, None, None] @ real[..., :1]).squeeze(-1)  # (E, B, L, 2 * M)
-        contrast, attention = effects.chunk(2, dim=-1)
-        return contrast + self._similarity_effects(real[..., 2:]), attention
-
-    def _similarity_effects(self, similarity: Tensor) -> Tensor:
-        """(E, B, L, M): sum over slots l and fields h of similarity weight times cosine.
-
-        One product with a matrix that is zero between fields.
-        """
-        heads, m = self.similarity_weights.shape[1], similarity.shape[-2]
-        identity = torch.eye(heads, dtype=similarity.dtype, device=similarity.device)
-        mixing = torch.einsum(
-            "ehjl,hg->ejhlg", self.similarity_weights * self.off_diagonal, identity
-        )
-        mixing = mixing.flatten(3, 4).flatten(1, 2)  # (E, M * h, M * h)
-        split = similarity.unflatten(-1, (heads, -1)).flatten(-3, -2)  # (E, B, L, M * h, K)
-        mixed = (mixing[:, None, None] @ split).unflatten(-2, (m, heads)).flatten(-2)
-        return (mixed * similarity).sum(dim=-1)
+        if self.interactions is None:
+            return super().list_effects(encoded, slot_encodings, slot_valid)
+        weight = slot_valid.unsqueeze(1).to(slot_encodings.dtype)
+        effects: tuple[Tensor, Tensor] = self.interactions(slot_encodings, weight)
+        return effects[0]
 
 
-def _similarity_field_range(session_fields: int) -> tuple[int, int]:
-    """First and last (exclusive) item field that defines similarity: all but the id.
+def _interaction_field_range(session_fields: int) -> tuple[int, int]:
+    """First and last (exclusive) item field that defines interactions: all but the id.
 
     Candidates begin with the item fields of a session. Two ids are rarely shown together, so the
     id is used only where an item has no other field.
@@ -290,7 +256,7 @@ def encode_pairs_for_export(net: PairEvaluator, request: RequestTensors) -> Enco
         net.embedding,
         net.factor_embedding,
         net.bias_embedding,
-        *([net.similarity_embedding] if net.item_interactions else []),
+        *([net.interactions.similarity_embedding] if net.interactions is not None else []),
     ]
     table = torch.cat([part.weight for part in parts], dim=1)
     means = pooled_embedding_for_export(table, request.candidates, net.candidate_fields)
@@ -309,7 +275,11 @@ def encode_pairs_for_export(net: PairEvaluator, request: RequestTensors) -> Enco
         net.output_layer
     ).unsqueeze(1)
     click = logits[..., :1] + _pooled_factor_products(net, factors, user_factors)
-    made = [click, logits[..., 1:], *(_similarity_directions(net, part, b) for part in vectors)]
+    made = [click, logits[..., 1:]]
+    if net.interactions is not None:
+        traits = net.interactions.trait_projection(net.interaction_inputs(flat))
+        made.append(net.interactions.item_messages(click, traits.unflatten(1, (b, -1))))
+    made += [_similarity_directions(net, part, b) for part in vectors]
     context = torch.zeros(members, 1, 1, 1, 1, device=click.device)
     return EncodedRequest(torch.cat(made, dim=-1), context)
 
@@ -322,7 +292,8 @@ def _by_member(net: PairEvaluator, x: Tensor) -> Tensor:
 def _widths(net: PairEvaluator) -> list[int]:
     """Of what is looked up of a candidate: embedding, factors and bias, vectors."""
     each = [net.embedding.width, net.factor_embedding.width + net.bias_embedding.width]
-    each += [net.similarity_embedding.width] if net.item_interactions else []
+    if net.interactions is not None:
+        each.append(net.interactions.similarity_embedding.width)
     return [net.members * width for width in each]
 
 
@@ -373,7 +344,7 @@ def _pooled_factor_products(net: PairEvaluator, factors: Tensor, user_factors: T
 
 def _similarity_directions(net: PairEvaluator, vectors: Tensor, requests: int) -> Tensor:
     """(F, B * N, E * K) -> (E, B, N, h * K): unit vectors of the item's own fields."""
-    first = net.candidate_fields.index(net.similarity_fields[0])
-    own = vectors[first : first + len(net.similarity_fields)].unflatten(-1, (net.members, -1))
+    first = net.candidate_fields.index(net.interaction_fields[0])
+    own = vectors[first : first + len(net.interaction_fields)].unflatten(-1, (net.members, -1))
     length = torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp(min=MIN_SIMILARITY_NORM)
     return (own / length).permute(2, 1, 0, 3).flatten(2).unflatten(1, (requests, -1))

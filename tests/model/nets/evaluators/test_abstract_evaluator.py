@@ -16,9 +16,15 @@ from tests.random_requests import TABLE_ROWS, TOY_FIELDS, TOY_SLOTS, input_lists
 SAME = 1e-6  # two orders of the same float32 sums
 
 
-def evaluator(kind: str, members: int = 2) -> Evaluator:
+CLICK_MODELS = ("position", "choice", "cascade")
+
+
+def evaluator(
+    kind: str, members: int = 2, click_models: tuple[str, ...] = CLICK_MODELS
+) -> Evaluator:
     torch.manual_seed(0)
     sizes: Any = {"kind": kind, "members": members, "hidden": 8, "dropout": 0.0}
+    sizes["click_models"] = click_models
     net = build_evaluator(EvaluatorConfig(**sizes), TOY_FIELDS, TOY_SLOTS)
     with torch.no_grad():
         for weight in net.structural_params():  # they start at zero, where nothing would show
@@ -145,7 +151,7 @@ def test_evaluator_members_are_independent_nets(kind: str):
     request = random_request()
     lists = input_lists(request).unsqueeze(1)
     for member in range(2):
-        alone = evaluator(kind, members=1)
+        alone = evaluator(kind, members=1, click_models=CLICK_MODELS[member : member + 1])
         alone.load_state_dict(
             {
                 name: value.chunk(2, dim=1)[member]

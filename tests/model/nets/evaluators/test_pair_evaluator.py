@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.config.pipeline_config import EvaluatorConfig, GeneratorConfig
+from model.config.pipeline_config import ClickModelName, EvaluatorConfig, GeneratorConfig
 from model.nets.blocks.layers import gather_lists
 from model.nets.build import build_evaluator, build_generator, init_from_evaluator
 from model.nets.evaluators.pair_evaluator import PairEvaluator, encode_pairs_for_export
+from model.nets.evaluators.slot_interactions import SlotInteractions
 from model.nets.field_layout import FieldLayout
 from model.nets.generators.nlgr_generator import NlgrGenerator
 from model.nets.request_tensors import RequestTensors
@@ -17,12 +18,21 @@ SAME = 1e-5  # the same float32 sums in another order
 
 
 def pair_evaluator(
-    fields: FieldLayout = TOY_FIELDS, members: int = 1, *, item_interactions: bool = True
+    fields: FieldLayout = TOY_FIELDS,
+    members: int = 1,
+    *,
+    item_interactions: bool = True,
+    click_models: tuple[ClickModelName, ...] = ("position", "choice", "cascade"),
 ) -> PairEvaluator:
     """A net whose structural weights, which start at zero, are all somewhere else."""
     torch.manual_seed(0)
     config = EvaluatorConfig(
-        kind="pair", members=members, hidden=8, factor_width=3, item_interactions=item_interactions
+        kind="pair",
+        members=members,
+        hidden=8,
+        factor_width=3,
+        item_interactions=item_interactions,
+        click_models=click_models,
     )
     net = build_evaluator(config, fields, TOY_SLOTS).eval()
     assert isinstance(net, PairEvaluator)
@@ -32,6 +42,11 @@ def pair_evaluator(
     return net.requires_grad_(False)
 
 
+def interactions(net: PairEvaluator) -> SlotInteractions:
+    assert net.interactions is not None
+    return net.interactions
+
+
 def relevance(net: PairEvaluator, request: RequestTensors) -> Tensor:
     """(B, N) logit of a click in no list at all."""
     return net.encode(request).candidates[0, ..., 0]
@@ -39,7 +54,7 @@ def relevance(net: PairEvaluator, request: RequestTensors) -> Tensor:
 
 def cosines(net: PairEvaluator, rows: Tensor) -> Tensor:
     """(M, M, h) cosine in each field that sessions keep, but the id: here the one of two values."""
-    kinds = net.similarity_embedding(rows, net.candidate_fields)[0, :, 1:2]
+    kinds = interactions(net).similarity_embedding(rows, net.candidate_fields)[0, :, 1:2]
     unit = kinds / kinds.norm(dim=-1, keepdim=True)
     return torch.einsum("jhk,lhk->jlh", unit, unit)
 
@@ -51,20 +66,38 @@ def test_pair_evaluator_sums_relevance_and_pair_effects():
 
     got, _ = net(request, lists.unsqueeze(1))
 
-    alone = relevance(net, request)
+    encoded = net.encode(request).candidates[0]
     for b in range(3):
-        r = alone[b, lists[b]]
+        r, messages = (
+            encoded[b, lists[b], 0],
+            encoded[b, lists[b], 2 : 2 + interactions(net).messages],
+        )
         alike = cosines(net, request.candidates[b, lists[b]])
         for j in range(TOY_SLOTS):
             logit = float(r[j])
             examined = float(net.examination_logits[0, j])
             for other in set(range(TOY_SLOTS)) - {j}:
-                away = TOY_SLOTS - 1 + other - j  # what all slots that far apart share
-                pair = net.pair_residuals[0, :, j, other] + net.distance_weights[0, :, away]
-                logit += float(pair[0] * r[other] + pair[2:] @ alike[j, other])
-                examined += float(pair[1] * r[other])
+                logit += float(interactions(net).contrast_weights[0, :, j, other] @ messages[other])
+                logit += float(
+                    interactions(net).similarity_weights[0, :, j, other] @ alike[j, other]
+                )
+                examined += float(
+                    interactions(net).examination_weights[0, :, j, other] @ messages[other]
+                )
             expected = 1 / (1 + math.exp(-logit)) / (1 + math.exp(-examined))
             assert float(got[0, b, 0, j]) == pytest.approx(expected, abs=SAME)
+
+
+def test_item_messages_are_bounded_at_extreme_relevance():
+    net = pair_evaluator(members=3)
+    relevance = torch.tensor([-1e4, -5.0, 0.0, 1e4]).view(1, 1, 4, 1).expand(3, -1, -1, -1)
+
+    messages = interactions(net).item_messages(
+        relevance, torch.zeros(3, 1, 4, interactions(net).messages - 1)
+    )
+
+    assert messages.abs().max() <= 1.0
+    assert (messages[..., 1, 0] != messages[..., 2, 0]).all()  # it still depends on relevance
 
 
 def test_pair_evaluator_padded_slot_has_no_effect():
@@ -132,15 +165,17 @@ def test_user_item_affinity_uses_item_fields_only():
 
 
 def test_list_effects_exclude_single_item_relevance():
-    net = pair_evaluator(members=2)
+    net = pair_evaluator(members=2, click_models=("position",))
     request = random_request(ragged=False)
     encoded = net.encode(request)
     shown = gather_lists(encoded.candidates, input_lists(request).unsqueeze(1))
 
     added = net.list_effects(encoded, shown, request.slot_valid)
     with torch.no_grad():
-        net.pair_residuals[:, 1].zero_()
-        net.distance_weights[:, 1].zero_()
+        for weights in (interactions(net).pair_residuals, interactions(net).distance_weights):
+            weights[
+                :, interactions(net).messages : 2 * interactions(net).messages
+            ].zero_()  # those of examination
     p_click, _ = net.score(encoded, shown, request.slot_valid)
 
     examined = torch.sigmoid(net.examination_logits)[:, None, None]
@@ -176,7 +211,7 @@ def test_similarity_without_item_fields_uses_id():
         user=request.user[:, :1],
     )
 
-    assert net.similarity_weights.shape == (1, 1, TOY_SLOTS, TOY_SLOTS)
+    assert interactions(net).similarity_weights.shape == (1, 1, TOY_SLOTS, TOY_SLOTS)
     assert net(request, input_lists(request).unsqueeze(1))[0].isfinite().all()
 
 
@@ -188,20 +223,44 @@ def test_pair_evaluator_parameter_groups_are_disjoint():
     assert {len(p) for p in tables} == {TABLE_ROWS}
     groups = [{id(p) for p in group} for group in (tables, structure, deviations)]
     assert len(set.union(*groups)) == sum(len(group) for group in groups)
-    assert sum(p.numel() for p in (*structure, *deviations)) < 200
+    assert sum(p.numel() for p in (*structure, *deviations)) < 300
 
 
 def test_pair_weights_share_distance_plus_residual():
     net = pair_evaluator(members=2)
 
     with torch.no_grad():
-        net.pair_residuals.zero_()
+        interactions(net).pair_residuals.zero_()
 
-    for way in (net.contrast_weights, net.examination_weights, net.similarity_weights[:, 0]):
-        assert torch.equal(way[:, 0, 1], way[:, 2, 3])  # the next one below
-        assert torch.equal(way[:, 2, 0], way[:, 3, 1])  # two above
-        assert (way[:, 0, 1] != way[:, 1, 0]).all()
-        assert (way[:, 0, 1] != way[:, 0, 2]).all()
+    for weights in (
+        interactions(net).contrast_weights,
+        interactions(net).examination_weights,
+        interactions(net).similarity_weights,
+    ):
+        assert torch.equal(weights[..., 0, 1], weights[..., 2, 3])  # the next one below
+        assert torch.equal(weights[..., 2, 0], weights[..., 3, 1])  # two above
+        assert (weights[..., 0, 1] != weights[..., 1, 0]).all()
+        assert (weights[..., 0, 1] != weights[..., 0, 2]).all()
+        assert (weights[..., range(TOY_SLOTS), range(TOY_SLOTS)] == 0).all()
+
+
+@pytest.mark.parametrize("slots", [1, 4, 25, 100])
+def test_far_slots_share_weights_that_average(slots):
+    net = build_evaluator(EvaluatorConfig(), TOY_FIELDS, slots)
+    assert isinstance(net, PairEvaluator)
+
+    with torch.no_grad():
+        interactions(net).distance_weights.fill_(1.0)
+    total = interactions(net).contrast_weights.sum(dim=-1)  # (E, w, j) of messages that are all 1
+
+    assert interactions(net).distance_weights.shape[-1] <= 20
+    assert (
+        total.max() <= interactions(net).distance_weights.shape[-1]
+    )  # a weight for each bucket, at most
+    if slots > 1:
+        assert (
+            interactions(net).contrast_weights[..., 0, -1] > 0
+        ).all()  # the last slot still has an effect
 
 
 def test_init_from_pair_evaluator_copies_embeddings_only():
@@ -222,18 +281,23 @@ def test_init_from_pair_evaluator_copies_embeddings_only():
 
 
 def test_scale_click_logits_keeps_examination():
-    net = pair_evaluator(members=2)
+    net = pair_evaluator(members=3)
     request = random_request(ragged=False)
     encoded = net.encode(request)
     shown = gather_lists(encoded.candidates, input_lists(request).unsqueeze(1))
-    logit = shown[..., 0] + net.list_effects(encoded, shown, request.slot_valid)
-    before, _ = net.score(encoded, shown, request.slot_valid)
+    weight = request.slot_valid.unsqueeze(1).float()
+    effects = interactions(net)(shown, weight)
+    logits = (shown[..., 0] + effects[0]).clone()
+    outside = net.click_heads.outside_logit.clone()
 
     net.scale_click_logits(1.7)
-    after, _ = net(request, input_lists(request).unsqueeze(1))
+    encoded = net.encode(request)
+    again = gather_lists(encoded.candidates, input_lists(request).unsqueeze(1))
+    scaled = interactions(net)(again, weight)
 
-    examined = before / torch.sigmoid(logit)
-    assert torch.allclose(after, examined * torch.sigmoid(1.7 * logit), atol=SAME)
+    assert torch.allclose(again[..., 0] + scaled[0], 1.7 * logits, atol=1e-4)
+    assert torch.allclose(scaled[1], effects[1], atol=SAME)  # of examination
+    assert torch.allclose(net.click_heads.outside_logit, 1.7 * outside)
 
 
 EXPORT_TOLERANCE = 1e-5  # float32 sums in another order
@@ -243,7 +307,7 @@ EXPORT_TOLERANCE = 1e-5  # float32 sums in another order
 def test_encode_for_export_matches_encode(item_interactions: bool):
     torch.manual_seed(0)
     config = EvaluatorConfig(
-        kind="pair", hidden=8, members=2, factor_width=4, item_interactions=item_interactions
+        kind="pair", hidden=8, members=3, factor_width=4, item_interactions=item_interactions
     )
     net = build_evaluator(config, TOY_FIELDS, TOY_SLOTS).eval()
     assert isinstance(net, PairEvaluator)

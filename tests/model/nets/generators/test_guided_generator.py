@@ -121,7 +121,9 @@ def test_guided_generator_training_raises_evaluator_reward():
     assert isinstance(evaluator, PairEvaluator)
     with torch.no_grad():  # likes and dislikes, alone and side by side
         evaluator.bias_embedding.weight.mul_(100.0)
-        evaluator.pair_residuals[:, 2:].normal_()
+        assert evaluator.interactions is not None
+        similarities = slice(2 * evaluator.interactions.messages, None)
+        evaluator.interactions.pair_residuals[:, similarities].normal_()
     net = build_generator(
         GeneratorConfig(hidden=16, heads=2, starts_from_relevance_order=False),
         config,

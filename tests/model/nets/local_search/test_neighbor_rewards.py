@@ -67,7 +67,7 @@ def allowed(request: RequestTensors, lists: Tensor) -> Tensor:
 @pytest.mark.parametrize("item_interactions", [True, False])
 @pytest.mark.parametrize("fields", [TOY_FIELDS, WIDE], ids=["one likeness", "two"])
 def test_score_neighborhood_matches_scoring_each_list(fields, item_interactions):
-    net = pair_evaluator(fields, members=2, item_interactions=item_interactions)
+    net = pair_evaluator(fields, members=3, item_interactions=item_interactions)
     request = random_request()  # rows lack slots and candidates
     if fields is WIDE:
         request = request._replace(
@@ -89,7 +89,7 @@ def test_score_neighborhood_matches_scoring_each_list(fields, item_interactions)
 
 
 def test_score_neighborhood_is_independent_of_batch():
-    net = pair_evaluator(members=2)
+    net = pair_evaluator(members=3)
     request = random_request()
     lists, worth = some_lists(request), some_worth(request)
     known, here = net.encode(request).candidates, one_hot_list(lists, request.slot_valid, 7)
@@ -111,7 +111,7 @@ def stand(
 
 
 def test_hill_climb_step_reaches_local_optimum():
-    net, request = pair_evaluator(members=2), random_request()
+    net, request = pair_evaluator(members=3), random_request()
     worth, known = some_worth(request), net.encode(request).candidates
     at = some_lists(request)
     steps = 0
@@ -138,7 +138,7 @@ def test_hill_climb_step_reaches_local_optimum():
 
 
 def test_hill_climb_step_keeps_pins_and_rules():
-    net, request = pair_evaluator(members=2), random_request(ragged=False)
+    net, request = pair_evaluator(members=3), random_request(ragged=False)
     worth, known = some_worth(request), net.encode(request).candidates
     start = input_lists(request)
     editable = torch.tensor([[True, False, True, True]]).expand(3, -1)
@@ -217,7 +217,7 @@ def test_rule_violations_mark_exactly_breaking_neighbors():
 
 
 def test_hill_climb_step_breaks_ties_by_index():
-    net, request = pair_evaluator(members=2), random_request(ragged=False)
+    net, request = pair_evaluator(members=3), random_request(ragged=False)
     request.candidates[:, 5] = request.candidates[:, 4]
     request.candidates[:, 6] = request.candidates[:, 4]  # three that nothing tells apart
     worth = RewardWeightTensors(torch.ones(3, TOY_SLOTS), torch.ones(3, 1), torch.zeros(3, 7))
