@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.params import Depends as DependsParam
+from fastapi.routing import APIRoute
 from msgspec import json
 
 from model.contract.wire.request import RerankRequest, parse_request
@@ -40,21 +40,29 @@ class RerankDependencies:
     traces_stages: bool = False
 
 
-def rerank_route(dependencies: RerankDependencies, auth: BearerAuth | None) -> APIRouter:
-    """POST /rerank; open to every client where `auth` is None."""
-    router = APIRouter(tags=["rerank"])
-    endpoint = RerankEndpoint(dependencies)
-    checks: Sequence[DependsParam] = [] if auth is None else [Depends(auth)]
+class RawRequestRoute(APIRoute):
+    """A route whose endpoint takes the request alone and returns a response.
 
-    @router.post(
-        RERANK_PATH,
-        summary="The best list of these candidates for this user",
-        response_class=Response,
-        responses=rerank_responses(),
-        openapi_extra=RERANK_OPERATION,
-        operation_id="rerank",
-        dependencies=checks,
-    )
+    Without dependencies FastAPI has nothing to solve, so its handler is left out.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, or the endpoint itself where no dependency is declared."""
+        if self.dependencies:
+            return super().get_route_handler()
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+def add_rerank_route(
+    router: APIRouter, dependencies: RerankDependencies, auth: BearerAuth | None
+) -> None:
+    """Add POST /rerank to a router; open to every client where `auth` is None.
+
+    Meant for an application's own router: FastAPI matches an included router twice a request.
+    """
+    endpoint = RerankEndpoint(dependencies)
+
     async def rerank(request: Request) -> Response:
         """Answers 200 whenever the request is right and an artifact is loaded.
 
@@ -62,7 +70,19 @@ def rerank_route(dependencies: RerankDependencies, auth: BearerAuth | None) -> A
         """
         return await endpoint.answer(request)
 
-    return router
+    router.add_api_route(
+        RERANK_PATH,
+        rerank,
+        methods=["POST"],
+        tags=["rerank"],
+        summary="The best list of these candidates for this user",
+        response_class=Response,
+        responses=rerank_responses(),
+        openapi_extra=RERANK_OPERATION,
+        operation_id="rerank",
+        dependencies=[] if auth is None else [Depends(auth)],
+        route_class_override=RawRequestRoute,
+    )
 
 
 class RerankEndpoint:
