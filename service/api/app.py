@@ -27,16 +27,20 @@ def build_app(
 
     customize: called before the routes are added, so that dependencies of `app.router` apply to
         them and routes and exception handlers of its own come first.
-    add_routes: adds routes to the application's own router, before the included routers.
+    add_routes: adds routes to the application's own router. They are matched before the routes of
+        the API documents and before the included routers.
     """
     app = FastAPIOffline(
         title=TITLE, version=VERSION, redirect_slashes=False, telemetry=_NO_TELEMETRY
     )
     add_error_handlers(app)
+    document_routes = app.router.routes.copy()
+    app.router.routes.clear()
     if customize is not None:
         customize(app)
     if add_routes is not None:
         add_routes(app.router)
+    app.router.routes.extend(document_routes)
     for router in routers:
         app.include_router(router)
     return app
