@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from msgspec import json
+from starlette.types import Receive, Scope, Send
 
 from model.contract.wire.request import RerankRequest, parse_request
 from service.api.auth import BearerAuth
@@ -27,6 +28,8 @@ from service.rerank.reranker import Reranker
 from service.telemetry import service_metrics
 from service.telemetry.structured_logs import log_event
 
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankDependencies:
@@ -43,15 +46,18 @@ class RerankDependencies:
 class RawRequestRoute(APIRoute):
     """A route whose endpoint takes the request alone and returns a response.
 
-    Without dependencies FastAPI has nothing to solve, so its handler is left out.
+    Without dependencies FastAPI has nothing to solve or to close, so the endpoint is called without
+    its handler. The application's middleware and exception handlers act on both.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, or the endpoint itself where no dependency is declared."""
-        if self.dependencies:
-            return super().get_route_handler()
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:  # noqa: ANN401  # FastAPI's
+        super().__init__(path, endpoint, **options)
+        if not self.dependencies:
+            self.app = self._call_endpoint
+
+    async def _call_endpoint(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def add_rerank_route(
