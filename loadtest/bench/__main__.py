@@ -14,7 +14,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -230,6 +230,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the chosen parts; 0 when all of them ran."""
     options = _parser().parse_args(argv)
     settings = QUICK_BENCH if options.quick else FULL_BENCH
+    if options.window_s is not None:
+        settings = replace(settings, closed_s=options.window_s, compared_open_s=options.window_s)
     earlier = None
     if options.before is not None:
         command = tuple(shlex.split(options.before_command))
@@ -277,6 +279,9 @@ def _parser() -> argparse.ArgumentParser:
         "--before-command",
         default="-m service.cli.main serve",
         help="Python arguments that start its service",
+    )
+    parser.add_argument(
+        "--window-s", type=float, help="seconds of a closed loop and of a window of the comparison"
     )
     parser.add_argument("--quick", action="store_true", help="seconds, for tests: says nothing")
     parser.add_argument("--json", type=Path, help="every number that was measured")
