@@ -47,7 +47,7 @@ class AdapterOptions:
     out: Path
     config: Path | None
     wheel: Path | None
-    overrides: Mapping[str, int | None]
+    overrides: Mapping[str, int | str | None]
 
 
 def build_movielens_log(options: AdapterOptions) -> str:

@@ -5,7 +5,7 @@ The log is marked as simulated. The click model is written to `world.npz`, for e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +21,27 @@ from model.data.log.log_reader import ITEMS_PARQUET, SCHEMA_TOML, USERS_PARQUET
 from model.data.log.log_writer import list_column, replace_log_dir, take_ids, write_impressions
 from model.data.log.ragged import IntArray
 from model.data.movielens.ml100k import MovieLensData, read_ml100k
-from model.data.simulation.click_models import (
-    CASCADE,
-    LISTWISE,
-    CascadeClickModel,
-    ItemGenres,
-    ListwiseClickModel,
-)
 from model.data.simulation.factorization import FactorizationConfig, predict_ratings, standardize
 from model.data.simulation.ground_truth import ClickWorld, save_click_world
+from model.data.simulation.response_models.response_model import PRICE_FIELD, UserResponse
+from model.data.simulation.response_models.response_registry import (
+    LISTWISE,
+    build_response_model,
+)
+from model.data.simulation.world_attributes import (
+    RECENT_ITEMS,
+    ItemGenres,
+    draw_world_attributes,
+)
 
 CLICK_WORLD_SCHEMA = Path(__file__).parent / "click_world_schema.toml"
+PRICE_SCHEMA = """[[field]]
+name = "price"
+scope = "item"
+kind = "numeric"
+buckets = "quantile:16"
+
+"""
 START_MS, DAY_MS = 1_577_836_800_000, 86_400_000  # 2020-01-01
 _CHUNK = 4_096  # lists drawn at once, each chunk from its own random stream
 
@@ -55,18 +65,10 @@ class ClickWorldConfig:
     upstream_noise: float = 0.8
     upstream_bias_share: float = 0.0
     exploration: float = 0.5
-    taste_weight: float = 1.1
-    saturation_weight: float = 1.3
-    contrast_weight: float = 0.6
-    offset: float = 0.9
-    decay: float = 0.25
-    reach: float = 3.0
-    boredom: float = 0.2
-    leave_after_click: float = 0.4
+    parameters: dict[str, int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.form not in (LISTWISE, CASCADE):
-            raise ValueError(f"form is {LISTWISE!r} or {CASCADE!r}, not {self.form!r}")
+        self.response_model()  # checks the name and the parameters
         if not 1 <= self.slots <= self.candidates:
             raise ValueError(f"needs 1 <= slots={self.slots} <= candidates={self.candidates}")
         if self.lists < 1 or self.days < 1:
@@ -79,25 +81,9 @@ class ClickWorldConfig:
         """Lists of all parts together."""
         return round(self.lists / self.shares[0])
 
-    def click_model(self) -> ListwiseClickModel | CascadeClickModel:
-        """The user model."""
-        if self.form == LISTWISE:
-            return ListwiseClickModel(
-                taste_weight=self.taste_weight,
-                saturation_weight=self.saturation_weight,
-                contrast_weight=self.contrast_weight,
-                offset=self.offset,
-                decay=self.decay,
-                reach=self.reach,
-            )
-        return CascadeClickModel(
-            taste_weight=self.taste_weight,
-            saturation_weight=self.saturation_weight,
-            contrast_weight=self.contrast_weight,
-            offset=self.offset,
-            boredom=self.boredom,
-            leave_after_click=self.leave_after_click,
-        )
+    def response_model(self) -> UserResponse:
+        """The response model with its parameters."""
+        return build_response_model(self.form, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -147,11 +133,11 @@ def write_click_world_log(wheel: Path, log_dir: Path, config: ClickWorldConfig) 
             write_impressions(fresh, number, _columns(world, requests, chunk, number * _CHUNK))
             bar.update(len(chunk))
         items = data.item_table().append_column("popularity", pa.array(popularity))
+        if shows_price(world):
+            items = items.append_column(PRICE_FIELD, pa.array(world.attributes.prices()))
         pq.write_table(items, fresh / ITEMS_PARQUET)
         pq.write_table(data.user_table(), fresh / USERS_PARQUET)
-        (fresh / SCHEMA_TOML).write_text(
-            CLICK_WORLD_SCHEMA.read_text(encoding="utf-8"), encoding="utf-8"
-        )
+        (fresh / SCHEMA_TOML).write_text(_schema_text(world), encoding="utf-8")
         write_log_info(fresh, _info(config))
         save_click_world(fresh, world)
     return config.total_lists
@@ -166,13 +152,28 @@ def build_click_world(data: MovieLensData, config: ClickWorldConfig) -> ClickWor
         FactorizationConfig(),
         config.seed,
     )
+    taste = standardize(stars).astype(np.float32)
+    genres = ItemGenres(data.genre_matrix.astype(np.float32))
+    rated = data.ratings
+    recent = [rated.item[rated.user == u][-RECENT_ITEMS:] for u in range(len(data.user_ids))]
     return ClickWorld(
         user_ids=data.user_ids,
         item_ids=data.item_ids,
-        taste=standardize(stars).astype(np.float32),
-        genres=ItemGenres(data.genre_matrix.astype(np.float32)),
-        click_model=config.click_model(),
+        taste=taste,
+        attributes=draw_world_attributes(genres, taste, recent, config.seed),
+        response=config.response_model(),
     )
+
+
+def shows_price(world: ClickWorld) -> bool:
+    """Whether the log shows the price of the items, because users react to it."""
+    return PRICE_FIELD in world.response.item_fields
+
+
+def _schema_text(world: ClickWorld) -> str:
+    """schema.toml of the log: the fields of ML-100K, and the price where it is shown."""
+    text = CLICK_WORLD_SCHEMA.read_text(encoding="utf-8")
+    return PRICE_SCHEMA + text if shows_price(world) else text
 
 
 def systematic_upstream_bias(
