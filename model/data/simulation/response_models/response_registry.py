@@ -7,12 +7,19 @@ from dataclasses import asdict
 from typing import Any
 
 from model.config.toml_reader import ConfigError, parse_table
+from model.data.simulation.response_models.aspiration import AspirationResponse
 from model.data.simulation.response_models.cascade import CascadeResponse
 from model.data.simulation.response_models.choice import ChoiceResponse
+from model.data.simulation.response_models.coverage import CoverageResponse
 from model.data.simulation.response_models.decoy import DecoyResponse
+from model.data.simulation.response_models.grid import GridResponse
 from model.data.simulation.response_models.listwise import ListwiseResponse
+from model.data.simulation.response_models.mixture import MixtureResponse
 from model.data.simulation.response_models.nested_choice import NestedChoiceResponse
+from model.data.simulation.response_models.repetition import RepetitionResponse
 from model.data.simulation.response_models.response_model import UserResponse
+from model.data.simulation.response_models.saturation import SaturationResponse
+from model.data.simulation.response_models.survival import SurvivalResponse
 from model.data.simulation.response_models.teacher import TeacherResponse
 
 LISTWISE = "listwise"
@@ -23,6 +30,13 @@ RESPONSE_MODELS: dict[str, type[Any]] = {
     "nested_choice": NestedChoiceResponse,
     "decoy": DecoyResponse,
     "teacher": TeacherResponse,
+    "survival": SurvivalResponse,
+    "saturation": SaturationResponse,
+    "repetition": RepetitionResponse,
+    "coverage": CoverageResponse,
+    "grid": GridResponse,
+    "aspiration": AspirationResponse,
+    "mixture": MixtureResponse,
 }
 
 

@@ -15,7 +15,7 @@ from model.data.simulation.response_models.response_registry import (
 )
 from tests.model.data.simulation.small_world import present, random_lists
 
-AT_MOST_ONE_CLICK = ("choice", "nested_choice")
+AT_MOST_ONE_CLICK = ("choice", "nested_choice", "coverage", "aspiration")
 DRAWS = 40_000
 # four standard errors of a rate of one half over 40,000 draws
 FREQUENCY_TOLERANCE = 0.01
@@ -25,6 +25,12 @@ FREQUENT = {
     "nested_choice": {"outside": 0.5},
     "decoy": {"offset": 0.5},
     "teacher": {"offset": 0.5},
+    "survival": {"offset": 0.5},
+    "saturation": {"offset": 0.5, "demand": 0.4},
+    "repetition": {"offset": -2.0},
+    "grid": {"offset": 0.5},
+    "aspiration": {"start": 0.5},
+    "mixture": {"outside": 0.5, "cascade_offset": 0.5},
 }
 OWN_FILES = {
     *("__init__", "probabilities", "random_transformer"),
