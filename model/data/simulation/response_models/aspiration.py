@@ -27,8 +27,8 @@ class AspirationResponse:
     item_fields: ClassVar[Collection[str]] = ()
 
     steepness: float = 1.6
-    start: float = 3.4
-    adaptation: float = 0.3
+    start: float = 3.2
+    adaptation: float = 0.2
     impatience: float = 0.1
     boredom: float = 0.15
 

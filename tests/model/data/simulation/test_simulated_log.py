@@ -8,15 +8,12 @@ import pytest
 from model.config.toml_reader import ConfigError, read_flat_toml
 from model.data.errors import DataConfigError
 from model.data.movielens.ml100k import read_ml100k
+from model.data.simulation.click_world_building import build_click_world
+from model.data.simulation.click_world_config import ClickWorldConfig
 from model.data.simulation.factorization import FactorizationConfig, predict_ratings, standardize
 from model.data.simulation.ground_truth import WORLD_NPZ, ClickWorld, load_click_world
-from model.data.simulation.simulated_log import (
-    ClickWorldConfig,
-    build_click_world,
-    simulate_requests,
-    systematic_upstream_bias,
-    write_click_world_log,
-)
+from model.data.simulation.simulated_log import write_click_world_log
+from model.data.simulation.simulated_requests import simulate_requests, systematic_upstream_bias
 from model.data.tables.table_builder import build_log_tables, log_fingerprint
 from model.data.tables.table_cache import LogTables
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
@@ -216,6 +213,21 @@ def test_click_world_config_unknown_form_or_parameter_fails():
         ClickWorldConfig(form="nested")
     with pytest.raises(ConfigError, match="form choice: unknown key 'outsid'"):
         ClickWorldConfig(form="choice", parameters={"outsid": 1.0})
+
+
+@pytest.mark.parametrize(("slots", "candidates"), [(4, 12), (25, 25), (10, 50)])
+def test_log_without_exploration_shows_upstream_order(slots: int, candidates: int, tmp_path: Path):
+    wheel = write_ratings_wheel(tmp_path / "some.whl")
+    config = ClickWorldConfig(
+        form="choice", lists=400, slots=slots, candidates=candidates, exploration=0.0
+    )
+
+    write_click_world_log(wheel, tmp_path / "log", config)
+
+    tables = build_log_tables(tmp_path / "log")
+    assert tables.shown.shape == (500, slots)
+    assert (tables.shown == np.arange(slots)).all()
+    assert tables.clicks.sum() > 0
 
 
 def test_world_npz_of_older_layout_asks_for_rebuild(tmp_path: Path):
