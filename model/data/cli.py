@@ -38,6 +38,9 @@ def click_world(
     config: Annotated[
         Path | None, Option(help="TOML file, or a preset: click_world_4of12, cascade_world_4of12..")
     ] = None,
+    form: Annotated[
+        str | None, Option(help="Response model with its defaults, instead of the configured.")
+    ] = None,
     lists: Annotated[int | None, Option(help="Training lists, instead of the configured.")] = None,
     seed: SeedOption = None,
     wheel: WheelOption = None,
@@ -45,7 +48,7 @@ def click_world(
     """Write a log with simulated clicks, whose true value is known."""
     from model.data.log_commands import AdapterOptions, build_click_world_log
 
-    overrides = {"lists": lists, "seed": seed}
+    overrides = {"form": form, "lists": lists, "seed": seed}
     options = AdapterOptions(out=out, config=config, wheel=wheel, overrides=overrides)
     _run(lambda: build_click_world_log(options))
 
