@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.data.adapters import mind
+from model.data.adapters import ebnerd, mind
 from model.data.adapters.item_counters import HOUR_MS, ItemCounters
 from model.data.adapters.log_builder import BuilderOptions, LogBuilder
 from model.data.errors import DataConfigError
@@ -38,6 +38,7 @@ class DatasetAdapter:
 DATASET_ADAPTERS = {
     adapter.name: adapter
     for adapter in (
+        DatasetAdapter(name="ebnerd", convert=ebnerd.convert_ebnerd, counter_period_ms=HOUR_MS),
         DatasetAdapter(name="mind", convert=mind.convert_mind, counter_period_ms=HOUR_MS),
     )
 }
