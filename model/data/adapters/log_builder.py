@@ -95,10 +95,12 @@ class LogBuilder:
         """Folder for temporary files, on the disk of the log."""
         return self._log_dir.parent
 
-    def drop(self, reason: str) -> None:
-        """Count a request of the source that cannot be converted."""
+    def drop(self, reason: str, request: ImpressionRow | None = None) -> None:
+        """Count a request that is not written; its shows and clicks are counted where known."""
         self.read += 1
         self.dropped[reason] += 1
+        if request is not None and self._counters is not None:
+            self._counters.add(request)
 
     def add(self, request: ImpressionRow) -> None:
         """Write a request, or count why it is left out."""

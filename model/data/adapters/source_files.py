@@ -9,10 +9,10 @@ import csv
 import gzip
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from model.data.errors import SourceInvalid
 
+_ValuesT = TypeVar("_ValuesT")
 MISSING_TEXTS = frozenset({"", "NULL", "null", "nan", "NaN", "None", "-"})
 _UPDATE_ROWS, _BATCH_ROWS = 10_000, 16_384
 _REPLACEMENT = "\ufffd"  # what a byte that is not UTF-8 becomes
@@ -198,6 +199,15 @@ def find_files(folder: Path, *patterns: str) -> list[Path]:
         expected = " or ".join(patterns)
         raise SourceInvalid(file=str(folder), rule=f"holds no file {expected}")
     return found
+
+
+def first_of_each(rows: Iterable[tuple[str, _ValuesT]]) -> Iterator[tuple[str, _ValuesT]]:
+    """The first row of each id; holds the distinct ids in memory."""
+    seen: set[str] = set()
+    for entity_id, values in rows:
+        if entity_id not in seen:
+            seen.add(entity_id)
+            yield entity_id, values
 
 
 def text_or_none(value: Any) -> str | None:  # noqa: ANN401 - any scalar of Arrow or CSV
