@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.data.adapters import ebnerd, kuairand, mind, trivago
+from model.data.adapters import ebnerd, kuairand, mind, taobao_ad, trivago
 from model.data.adapters.item_counters import DAY_MS, HOUR_MS, ItemCounters
 from model.data.adapters.log_builder import BuilderOptions, LogBuilder
 from model.data.errors import DataConfigError
@@ -41,6 +41,9 @@ DATASET_ADAPTERS = {
         DatasetAdapter(name="ebnerd", convert=ebnerd.convert_ebnerd, counter_period_ms=HOUR_MS),
         DatasetAdapter(name="trivago", convert=trivago.convert_trivago, counter_period_ms=DAY_MS),
         DatasetAdapter(name="kuairand", convert=kuairand.convert_kuairand),
+        DatasetAdapter(
+            name="taobao_ad", convert=taobao_ad.convert_taobao_ad, counter_period_ms=DAY_MS
+        ),
         DatasetAdapter(name="mind", convert=mind.convert_mind, counter_period_ms=HOUR_MS),
     )
 }
