@@ -7,7 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.data.adapters import ebnerd, kuairand, mind, taobao_ad, trivago
+from model.data.adapters import (
+    ebnerd,
+    expedia,
+    kuairand,
+    mind,
+    taobao_ad,
+    trivago,
+)
 from model.data.adapters.item_counters import DAY_MS, HOUR_MS, ItemCounters
 from model.data.adapters.log_builder import BuilderOptions, LogBuilder
 from model.data.errors import DataConfigError
@@ -40,6 +47,7 @@ DATASET_ADAPTERS = {
     for adapter in (
         DatasetAdapter(name="ebnerd", convert=ebnerd.convert_ebnerd, counter_period_ms=HOUR_MS),
         DatasetAdapter(name="trivago", convert=trivago.convert_trivago, counter_period_ms=DAY_MS),
+        DatasetAdapter(name="expedia", convert=expedia.convert_expedia),
         DatasetAdapter(name="kuairand", convert=kuairand.convert_kuairand),
         DatasetAdapter(
             name="taobao_ad", convert=taobao_ad.convert_taobao_ad, counter_period_ms=DAY_MS

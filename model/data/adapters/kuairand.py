@@ -59,8 +59,9 @@ def convert_kuairand(source: Path, builder: LogBuilder) -> None:
     videos = find_files(folder, "video_features_basic_*.csv")
     rows = (pair for path in logs for pair in _views(TextSource(path, _LOG_COLUMNS), builder))
     for key, views in group_rows(rows, builder.scratch_dir):
+        user_id, _, tab = key.rpartition("/")
         for run in split_runs(sorted(views, key=lambda view: view[0])):
-            _add(builder, *key.split("/"), run)
+            _add(builder, user_id, tab, run)
     builder.finish(LogInfo(name="kuairand"), items=_videos(videos), users=_users(users))
 
 

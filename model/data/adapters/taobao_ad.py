@@ -52,8 +52,9 @@ def convert_taobao_ad(source: Path, builder: LogBuilder) -> None:
     )
     shows = _shows(TextSource(sample, _COLUMNS), builder)
     for key, rows in group_rows(shows, builder.scratch_dir):
-        for ad_list in split_windows(sorted(rows, key=lambda row: row[0])):
-            _add(builder, *key.split("/"), ad_list)
+        user_id, _, pid = key.rpartition("/")
+        for window in split_windows(sorted(rows, key=lambda row: row[0])):
+            _add(builder, user_id, pid, window)
     builder.finish(LogInfo(name="taobao_ad"), items=_ads(ads), users=_users(users))
 
 

@@ -56,7 +56,9 @@ def write_ebnerd(folder: Path) -> Path:
     return folder
 
 
-def behavior(number: int, in_view: list[int] | None, clicked: list[int] | None) -> dict:
+def behavior(
+    number: int, in_view: list[int] | None, clicked: list[int] | None
+) -> dict[str, object]:
     def ids(articles):
         return None if articles is None else [9_000_000 + a % ARTICLES for a in articles]
 

@@ -17,16 +17,15 @@ def write_taobao_ad(folder: Path, extra: list[str] | None = None) -> Path:
     """Three files; rows of users are mixed, and the profile's last header has a blank."""
     folder.mkdir()
     rows = [
-        f"{user},{START_S + n * DAY_S // 4 + second + user},{(user + second + n) % 9},{PID},{1 - c},{c}"
+        f"{user},{START_S + n * DAY_S // 4 + second + user},{(user + second + n) % 9},{PID}"
+        f",{1 - c},{c}"
         for second, c in ((120, 0), (0, 1), (60, 0))
         for n in range(8)
         for user in range(4)
     ]
     header = "user,time_stamp,adgroup_id,pid,nonclk,clk"
     (folder / "raw_sample.csv").write_text("\n".join([header, *rows, *(extra or [])]) + "\n")
-    ads = [
-        f"{a},{a % 3},{a % 5},{a % 2},{'NULL' if a == 1 else a},{9.5 * a}" for a in range(8)
-    ]
+    ads = [f"{a},{a % 3},{a % 5},{a % 2},{'NULL' if a == 1 else a},{9.5 * a}" for a in range(8)]
     ads += ["3,1,1,1,1,1.0"]
     header = "adgroup_id,cate_id,campaign_id,customer,brand,price"
     (folder / "ad_feature.csv").write_text("\n".join([header, *ads]) + "\n")
