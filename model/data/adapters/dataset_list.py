@@ -12,6 +12,7 @@ from model.data.adapters import (
     expedia,
     kuairand,
     mind,
+    recflow,
     taobao_ad,
     trivago,
 )
@@ -53,6 +54,7 @@ DATASET_ADAPTERS = {
             name="taobao_ad", convert=taobao_ad.convert_taobao_ad, counter_period_ms=DAY_MS
         ),
         DatasetAdapter(name="mind", convert=mind.convert_mind, counter_period_ms=HOUR_MS),
+        DatasetAdapter(name="recflow", convert=recflow.convert_recflow),
     )
 }
 
