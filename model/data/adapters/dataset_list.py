@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.data.adapters import (
+    baidu_ultr,
     ebnerd,
     expedia,
     kuairand,
@@ -55,6 +56,7 @@ DATASET_ADAPTERS = {
         ),
         DatasetAdapter(name="mind", convert=mind.convert_mind, counter_period_ms=HOUR_MS),
         DatasetAdapter(name="recflow", convert=recflow.convert_recflow),
+        DatasetAdapter(name="baidu_ultr", convert=baidu_ultr.convert_baidu_ultr),
     )
 }
 
