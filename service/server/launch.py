@@ -7,6 +7,7 @@ import socket
 
 from pydantic import ValidationError
 
+from model.contract.kernels.compilation import NumbaNotInstalledError, select_implementation
 from service.composition import AppHookError, load_app_hook
 from service.server.process import run_process
 from service.server.sockets import listen
@@ -43,10 +44,16 @@ def read_settings() -> Settings:
     try:
         settings = Settings.from_environment(os.environ)
         require_otel_extra(settings.otel_endpoint)
+        select_implementation(settings.kernels)
         load_app_hook(settings.app_hook)
     except ValidationError as error:
         raise SettingsError([_described(line) for line in error.errors()]) from error
-    except (ValueError, TracingNotInstalledError, AppHookError) as error:
+    except (
+        ValueError,
+        TracingNotInstalledError,
+        NumbaNotInstalledError,
+        AppHookError,
+    ) as error:
         raise SettingsError([str(error)]) from error
     structured_logs.configure_logging(settings.log_level)
     return settings
