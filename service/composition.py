@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
+from model.contract.kernels.compilation import KernelImplementation, select_implementation
 from service.api.app import AddRoutes, Customize, build_app
 from service.api.auth import BearerAuth
 from service.api.concurrency import ConcurrencyLimiter
@@ -65,6 +66,7 @@ class Service:
     readiness: Readiness
     examples: ExampleRequests
     traces: RequestTracer | None
+    kernels: KernelImplementation
     app: FastAPI
     side_apps: Mapping[int, FastAPI]
 
@@ -104,8 +106,9 @@ def build_service(settings: Settings, index: int, customize: Customize | None = 
     examples = ExampleRequests(settings.requests_file, playground=settings.playground)
     traces = open_request_tracer(settings.otel_endpoint)
     side = _side_routes(settings, index, rollout)
+    kernels = select_implementation(settings.kernels)
     routers = [
-        *_public_routes(settings, reranker, readiness, examples),
+        *_public_routes(settings, reranker, readiness, examples, kernels),
         *(router for port, router in side if port is None),
     ]
     app = build_app(
@@ -125,6 +128,7 @@ def build_service(settings: Settings, index: int, customize: Customize | None = 
         readiness=readiness,
         examples=examples,
         traces=traces,
+        kernels=kernels,
         app=app,
         side_apps={port: build_app([router]) for port, router in side if port is not None},
     )
@@ -212,11 +216,19 @@ def _rerank_route(
 
 
 def _public_routes(
-    settings: Settings, reranker: Reranker, readiness: Readiness, examples: ExampleRequests
+    settings: Settings,
+    reranker: Reranker,
+    readiness: Readiness,
+    examples: ExampleRequests,
+    kernels: KernelImplementation,
 ) -> list[APIRouter]:
     """Routes of the public port beside POST /rerank."""
     server = ServerInfo(
-        reranker.limits, settings.max_body_bytes, settings.max_inflight, settings.max_waiting
+        reranker.limits,
+        settings.max_body_bytes,
+        settings.max_inflight,
+        settings.max_waiting,
+        kernels,
     )
     routers = [
         home_routes(playground=settings.playground),

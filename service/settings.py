@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     max_batch_size: int = Field(
         default=8, ge=1, le=16, description="requests that one run of the graphs may batch; 1: none"
     )
+    kernels: Literal["auto", "numba", "numpy"] = Field(
+        default="auto",
+        description="loops of the request path; numba needs [fast]; auto: numba if installed",
+    )
     api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
     admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")
     otel_endpoint: str | None = Field(

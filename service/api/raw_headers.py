@@ -7,6 +7,6 @@ from starlette.types import Scope
 RawHeaders = dict[bytes, bytes]  # by lower-case name
 
 
-def raw_headers(scope: Scope) -> RawHeaders:
+def decode_header_list(scope: Scope) -> RawHeaders:
     """The request's headers; of equal names the first."""
     return dict(reversed(list(scope["headers"])))

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.raw_headers import RawHeaders, raw_headers
+from service.api.raw_headers import RawHeaders, decode_header_list
 from service.api.trace_context import trace_headers
 from service.rerank.deadline import Clock
 from service.telemetry import service_metrics
@@ -71,7 +71,7 @@ class RerankMetricsMiddleware:
         ):
             await self._app(scope, receive, send)
             return
-        began, headers = self._clock(), raw_headers(scope)
+        began, headers = self._clock(), decode_header_list(scope)
         value = headers.get(b"traceparent")
         traceparent = None if value is None else value.decode("latin-1")
         record = RerankRecord(began, headers, RequestTrace(began, traceparent))

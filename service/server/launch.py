@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from model.contract.kernels.compilation import NumbaNotInstalledError, select_implementation
 from service.composition import AppHookError, load_app_hook
 from service.server.process import run_process
 from service.server.sockets import listen
@@ -48,10 +49,16 @@ def read_settings() -> Settings:
     try:
         settings = Settings.from_environment(os.environ)
         require_otel_extra(settings.otel_endpoint)
+        select_implementation(settings.kernels)
         load_app_hook(settings.app_hook)
     except ValidationError as error:
         raise SettingsError([_fault_line(fault) for fault in error.errors()]) from error
-    except (ValueError, TracingNotInstalledError, AppHookError) as error:
+    except (
+        ValueError,
+        TracingNotInstalledError,
+        NumbaNotInstalledError,
+        AppHookError,
+    ) as error:
         raise SettingsError([str(error)]) from error
     structured_logs.configure_logging(settings.log_level)
     return settings

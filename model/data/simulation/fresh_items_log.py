@@ -61,7 +61,7 @@ class FreshItems:
         return (age >= 0) & (age < self.life_ms)
 
 
-class ItemCounters:
+class SimulatedCounters:
     """Impressions and clicks of each item, as they stood at the last full hour."""
 
     def __init__(self, items: int) -> None:
@@ -155,7 +155,7 @@ def simulate_hours(
 
     Counters hold lists of earlier hours only: none of them is later than the request.
     """
-    counters = ItemCounters(len(items.base))
+    counters = SimulatedCounters(len(items.base))
     upstream_bias = systematic_upstream_bias(world.taste.shape, config)
     hour = timestamps // HOUR_MS
     bounds = [0, *(np.flatnonzero(np.diff(hour)) + 1).tolist(), len(hour)]

@@ -5,6 +5,7 @@ Only the genres, and the price where a response model reads it, are written to t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -70,7 +71,7 @@ class WorldAttributes:
 
 
 def draw_world_attributes(
-    genres: ItemGenres, taste: FloatArray, recent_items: list[ItemIndices], seed: int
+    genres: ItemGenres, taste: FloatArray, recent_items: Sequence[ItemIndices], seed: int
 ) -> WorldAttributes:
     """Attributes of a world; streams of their own leave the draws of the log unchanged.
 
