@@ -59,7 +59,7 @@ $(VENV)/.torch:
 
 $(READY): $(VENV)/.torch pyproject.toml
 	@echo 'Installing everything else into $(VENV)'
-	@$(BIN)/python -m pip install --quiet -e '.[train,embedded-redis,docs,dev,loadtest,otel]'
+	@$(BIN)/python -m pip install --quiet -e '.[fast,train,embedded-redis,docs,dev,loadtest,otel]'
 	@touch $@
 
 # $(1): folder of the run.  $(2): the `relist log` subcommand.  $(3): configuration.

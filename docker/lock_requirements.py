@@ -21,7 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LOCK_DIR = ROOT / "docker" / "locks"
 # image -> the extras of pyproject.toml that it holds beside what the service needs
-IMAGE_EXTRAS = {"service": ("otel",), "trainer": ("train",), "locust": ("loadtest",)}
+IMAGE_EXTRAS = {
+    "service": ("fast", "otel"),
+    "service-without-fast": ("otel",),
+    "trainer": ("train",),
+    "locust": ("loadtest",),
+}
 EXCLUDED_PACKAGE = "torch"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _COMPILE = (

@@ -1,11 +1,13 @@
 # The service: what answers POST /rerank, and no training library.
 # Needs an artifact (RERANK_ARTIFACT_DIR), normally a Redis too; works with a read-only root.
+# Without numba, smaller and slower: --build-arg LOCK=service-without-fast
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS packages
 # Where packages come from; empty is the index that pip is configured for.
 ARG PIP_INDEX_URL=""
-COPY docker/locks/service.txt /tmp/lock.txt
+ARG LOCK=service
+COPY docker/locks/${LOCK}.txt /tmp/lock.txt
 RUN python -m venv --without-pip /opt/relist \
  && python -m pip --python /opt/relist/bin/python install --no-cache-dir --no-deps \
       --require-hashes --only-binary :all: -r /tmp/lock.txt
@@ -31,15 +33,16 @@ ENV PATH=/opt/relist/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     ORT_DISABLE_TELEMETRY=1 \
-    NUMBA_CACHE_LOCATOR_CLASSES=model.contract.kernels.compilation.ReadOnlySourceLocator \
+    NUMBA_CACHE_DIR=/tmp/relist-kernels \
     NUMBA_CPU_NAME=generic \
     RERANK_HOST=0.0.0.0 \
     RERANK_PORT=8000
 WORKDIR /app
 COPY --from=packages /opt/relist /opt/relist
 COPY --from=code /app /app
-# Machine code too, for any processor of this kind: it would be compiled for 5 s at each start.
-RUN python -c "import model.contract.scoring.objective, model.contract.scoring.noise"
+# Kernels for any processor of this architecture; compiling takes 5 s at each start.
+RUN mkdir kernels && NUMBA_CACHE_DIR=/app/kernels python -c "from model.contract.kernels import compilation; \
+      compilation.select_implementation('auto') == 'numba' and compilation.compile_kernels()"
 # Whichever container is first gives an empty volume its owner.
 RUN install -d -o 10001 -g 10001 /run/relist
 # By number, so that Kubernetes can see that it is not root.
@@ -48,4 +51,5 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "/app/healthcheck.py"]
-ENTRYPOINT ["python", "-m", "service.cli.main", "serve"]
+# numba reads its cache from a writable folder only. Without one the kernels are compiled at start.
+ENTRYPOINT ["/bin/sh", "-c", "cp -R /app/kernels \"$NUMBA_CACHE_DIR\" || true; exec python -m service.cli.main serve \"$@\"", "relist"]

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
-from service.api.app import Customize, build_app
+from model.contract.kernels.compilation import KernelImplementation, select_implementation
+from service.api.app import AddRoutes, Customize, build_app
 from service.api.auth import BearerAuth
 from service.api.concurrency import ConcurrencyLimiter
 from service.api.errors import error_codes
@@ -25,7 +27,7 @@ from service.api.routes.home import home_routes
 from service.api.routes.info import ServerInfo, info_routes
 from service.api.routes.playground import playground_routes
 from service.api.routes.prometheus import metrics_routes
-from service.api.routes.rerank import RerankDependencies, rerank_route
+from service.api.routes.rerank import RerankDependencies, add_rerank_route
 from service.artifacts.rollout import ArtifactRollout
 from service.artifacts.stores import (
     RedisLocation,
@@ -64,6 +66,7 @@ class Service:
     readiness: Readiness
     examples: ExampleRequests
     traces: RequestTracer | None
+    kernels: KernelImplementation
     app: FastAPI
     side_apps: Mapping[int, FastAPI]
 
@@ -103,12 +106,16 @@ def build_service(settings: Settings, index: int, customize: Customize | None = 
     examples = ExampleRequests(settings.requests_file, playground=settings.playground)
     traces = open_request_tracer(settings.otel_endpoint)
     side = _side_routes(settings, index, rollout)
+    kernels = select_implementation(settings.kernels)
     routers = [
-        _rerank_router(settings, reranker, traces),
-        *_public_routes(settings, reranker, readiness, examples),
+        *_public_routes(settings, reranker, readiness, examples, kernels),
         *(router for port, router in side if port is None),
     ]
-    app = build_app(routers, customize or load_app_hook(settings.app_hook))
+    app = build_app(
+        routers,
+        customize=customize or load_app_hook(settings.app_hook),
+        add_routes=_rerank_route(settings, reranker, traces),
+    )
     app.add_middleware(RerankMetricsMiddleware, clock=time.monotonic, traces=traces)
     document_rerank(app, examples.example)
     return Service(
@@ -121,6 +128,7 @@ def build_service(settings: Settings, index: int, customize: Customize | None = 
         readiness=readiness,
         examples=examples,
         traces=traces,
+        kernels=kernels,
         app=app,
         side_apps={port: build_app([router]) for port, router in side if port is not None},
     )
@@ -191,9 +199,9 @@ def _trial(
     return trial, _rollout(settings, settings.canary_dir, models, "canary")
 
 
-def _rerank_router(
+def _rerank_route(
     settings: Settings, reranker: Reranker, traces: RequestTracer | None
-) -> APIRouter:
+) -> AddRoutes:
     dependencies = RerankDependencies(
         reranker=reranker,
         limiter=ConcurrencyLimiter(
@@ -204,15 +212,23 @@ def _rerank_router(
         clock=time.monotonic,
         traces_stages=traces is not None,
     )
-    return rerank_route(dependencies, _api_auth(settings))
+    return partial(add_rerank_route, dependencies=dependencies, auth=_api_auth(settings))
 
 
 def _public_routes(
-    settings: Settings, reranker: Reranker, readiness: Readiness, examples: ExampleRequests
+    settings: Settings,
+    reranker: Reranker,
+    readiness: Readiness,
+    examples: ExampleRequests,
+    kernels: KernelImplementation,
 ) -> list[APIRouter]:
     """Routes of the public port beside POST /rerank."""
     server = ServerInfo(
-        reranker.limits, settings.max_body_bytes, settings.max_inflight, settings.max_waiting
+        reranker.limits,
+        settings.max_body_bytes,
+        settings.max_inflight,
+        settings.max_waiting,
+        kernels,
     )
     routers = [
         home_routes(playground=settings.playground),

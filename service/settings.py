@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RERANK_"
@@ -73,6 +80,10 @@ class Settings(BaseSettings):
     max_batch_size: int = Field(
         default=8, ge=1, le=16, description="requests that one run of the graphs may batch; 1: none"
     )
+    kernels: Literal["auto", "numba", "numpy"] = Field(
+        default="auto",
+        description="loops of the request path; numba needs [fast]; auto: numba if installed",
+    )
     api_tokens: tuple[SecretStr, ...] = Field(default=(), description="JSON list; empty: open")
     admin_token: SecretStr | None = Field(default=None, description="unset: /admin is closed")
     otel_endpoint: str | None = Field(
@@ -90,28 +101,31 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _budgets_are_nested(self) -> Self:
         if self.feature_budget_ms >= self.request_budget_ms:
-            raise ValueError("feature_budget_ms must be smaller than request_budget_ms")
+            raise ValueError("RERANK_FEATURE_BUDGET_MS must be below RERANK_REQUEST_BUDGET_MS")
         if self.request_budget_ms > self.max_budget_ms:
-            raise ValueError("request_budget_ms must not be above max_budget_ms")
+            raise ValueError("RERANK_REQUEST_BUDGET_MS must not be above RERANK_MAX_BUDGET_MS")
         if self.answer_reserve_ms >= self.request_budget_ms:
-            raise ValueError("answer_reserve_ms must be smaller than request_budget_ms")
+            raise ValueError("RERANK_ANSWER_RESERVE_MS must be below RERANK_REQUEST_BUDGET_MS")
         return self
 
     @model_validator(mode="after")
     def _ports_are_distinct(self) -> Self:
         if self.workers > 1 and self.metrics_port is None:
-            raise ValueError("several workers need metrics_port: each serves its own /metrics")
+            raise ValueError(
+                "several workers need RERANK_METRICS_PORT: each serves its own /metrics"
+            )
         if self.workers > 1 and self.admin_token is not None and self.admin_port is None:
             raise ValueError(
-                "several workers with admin_token need admin_port: on the shared port a command "
-                "would reach one worker only; worker i serves /admin on admin_port + i"
+                "several workers with RERANK_ADMIN_TOKEN need RERANK_ADMIN_PORT: on the shared "
+                "port a command would reach one worker only; "
+                "worker i serves /admin on that port + i"
             )
         ports = [self.port]
         for base in (self.metrics_port, self.admin_port):
             if base is not None:
                 ports += range(base, base + self.workers)
         if len(set(ports)) != len(ports):
-            raise ValueError("port, metrics_port and admin_port overlap")
+            raise ValueError("RERANK_PORT, RERANK_METRICS_PORT and RERANK_ADMIN_PORT overlap")
         return self
 
     @field_validator("api_tokens", "admin_token")
@@ -128,24 +142,30 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _canary_has_a_use(self) -> Self:
         if (self.canary_share > 0 or self.canary_shadow) != (self.canary_dir is not None):
-            raise ValueError("canary_dir and canary_share or canary_shadow go together")
+            raise ValueError(
+                "RERANK_CANARY_DIR goes together with RERANK_CANARY_SHARE or RERANK_CANARY_SHADOW"
+            )
         return self
 
     @model_validator(mode="after")
     def _store_is_supported(self) -> Self:
         scheme = self.redis_url.get_secret_value().partition("://")[0]
         if scheme not in {"redis", "rediss", "unix", "memory"}:
-            raise ValueError("redis_url starts with redis://, rediss://, unix:// or memory://")
+            raise ValueError(
+                "RERANK_REDIS_URL starts with redis://, rediss://, unix:// or memory://"
+            )
         if self.users_file is not None and scheme != "memory":
-            raise ValueError("users_file belongs to redis_url=memory://")
+            raise ValueError("RERANK_USERS_FILE belongs to RERANK_REDIS_URL=memory://")
         if self.redis_cluster and scheme not in {"redis", "rediss"}:
-            raise ValueError("redis_cluster needs redis_url=redis://.. or rediss://..")
+            raise ValueError(
+                "RERANK_REDIS_CLUSTER needs a RERANK_REDIS_URL of redis:// or rediss://"
+            )
         return self
 
     @model_validator(mode="after")
     def _playground_has_requests(self) -> Self:
         if self.playground and self.requests_file is None:
-            raise ValueError("playground needs requests_file: it shows real requests")
+            raise ValueError("RERANK_PLAYGROUND needs RERANK_REQUESTS_FILE: it shows real requests")
         return self
 
     @classmethod
@@ -156,7 +176,13 @@ class Settings(BaseSettings):
         unknown = sorted(n for n in present if n.startswith(PREFIX) and n not in known)
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(unknown)}")
-        return cls()
+        try:
+            return cls()
+        except ValidationError:
+            raise
+        except ValueError as error:  # a value that has to be JSON and is not
+            names = [PREFIX + n.upper() for n in cls.model_fields if f'"{n}"' in str(error)]
+            raise ValueError(f"{', '.join(names)}: takes a JSON list of strings") from error
 
 
 def _checked_token(token: SecretStr, name: str) -> SecretStr:

@@ -14,10 +14,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service.features.embedded_redis import LOOPBACK_HOST, find_redis_server
+from tests.hang_limit import HANG_S
 
 MASTER_COUNT, HASH_SLOTS = 3, 16_384
 _BUS_OFFSET = 10_000  # of the port on which a node talks to the others
-_READY_TIMEOUT_S = 15.0
 
 
 class LocalRedisCluster:
@@ -60,7 +60,7 @@ class LocalRedisCluster:
         """Make a node the replica of the first master; returns when their link is up."""
         master_id = self.execute_on(self.ports[0], "CLUSTER", "MYID")
         self.execute_on(replica, "CLUSTER", "REPLICATE", master_id)
-        ends = time.monotonic() + _READY_TIMEOUT_S
+        ends = time.monotonic() + HANG_S
         while self.execute_on(replica, "INFO", "replication").get("master_link_status") != "up":
             if time.monotonic() > ends:
                 raise AssertionError("the replica does not follow its master")
@@ -102,7 +102,7 @@ class LocalRedisCluster:
 
     def wait_until_healthy(self) -> None:
         """Return when every master knows all nodes and the owner of every slot."""
-        ends = time.monotonic() + _READY_TIMEOUT_S
+        ends = time.monotonic() + HANG_S
         while not all(self._is_healthy(port) for port in self.ports):
             if time.monotonic() > ends:
                 raise AssertionError("the cluster does not become healthy")
@@ -110,8 +110,8 @@ class LocalRedisCluster:
 
     def execute_on(self, port: int, *command: Any) -> Any:
         """One command to one node."""
-        with Redis(host=LOOPBACK_HOST, port=port, socket_timeout=5.0) as client:
-            ends = time.monotonic() + _READY_TIMEOUT_S
+        with Redis(host=LOOPBACK_HOST, port=port, socket_timeout=HANG_S) as client:
+            ends = time.monotonic() + HANG_S
             while True:
                 with contextlib.suppress(ConnectionError, RedisError):
                     client.ping()
@@ -137,7 +137,7 @@ class LocalRedisCluster:
         )
         self.execute_on(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
         self.execute_on(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
-        self.execute_on(source, "MIGRATE", LOOPBACK_HOST, to, key, 0, 5000)
+        self.execute_on(source, "MIGRATE", LOOPBACK_HOST, to, key, 0, round(HANG_S * 1e3))
         for port in (to, source):
             self.execute_on(port, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
 

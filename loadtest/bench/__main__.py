@@ -14,7 +14,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from loadtest.bench.bench_settings import (
     QUICK_BENCH,
     BenchSettings,
 )
-from loadtest.bench.comparison import compare_services
+from loadtest.bench.comparison import compare_latencies
 from loadtest.bench.large_item_table import LARGE_BUNDLE, export_large_artifact
 from loadtest.bench.machine import (
     child_affinity,
@@ -60,6 +60,7 @@ class BenchContext:
     """What every part measures with.
 
     earlier: another checkout to compare the service with; None for none.
+    forms: of the bodies of the comparison.
     """
 
     artifact: Path
@@ -69,6 +70,7 @@ class BenchContext:
     settings: BenchSettings
     rng: random.Random
     earlier: EarlierTree | None
+    forms: tuple[WireForm, ...]
 
 
 @contextlib.contextmanager
@@ -77,6 +79,7 @@ def prepare_bench(
     serving_bundle: Path,
     settings: BenchSettings,
     earlier: EarlierTree | None = None,
+    forms: tuple[WireForm, ...] = WIRE_FORMS,
 ) -> Iterator[BenchContext]:
     """Context with a Redis that holds the run's users, on the core of the load."""
     logged = read_bench_requests(serving_bundle / "requests.jsonl")
@@ -103,6 +106,7 @@ def prepare_bench(
             settings,
             random.Random(settings.rounds),
             earlier,
+            forms,
         )
 
 
@@ -122,16 +126,36 @@ def run_throughput(context: BenchContext, results: BenchResults) -> None:
         )
 
 
-def run_comparison(context: BenchContext, results: BenchResults) -> None:
-    """Throughput and p99 as ratios to mosec and, where one is named, to an earlier checkout."""
+@contextlib.contextmanager
+def compared_services(context: BenchContext) -> Iterator[list[MeasuredService]]:
+    """The service, mosec and, where one is named, the service of an earlier checkout."""
     where = context.artifact, context.redis_url, {context.cores[0]}
-    services = [relist_service(*where), start_mosec(*where)]
+    services = [relist_service(*where, counts_graph_time=False), start_mosec(*where)]
     if context.earlier is not None:
         services.append(earlier_service(*where[1:], context.earlier))
     with contextlib.ExitStack() as stack:
-        started = [stack.enter_context(service) for service in services]
-        results.comparison = compare_services(
-            started, context.bodies, context.settings, context.rng
+        yield [stack.enter_context(service) for service in services]
+
+
+def run_compared_throughput(context: BenchContext, results: BenchResults) -> None:
+    """Requests/s as ratios to the compared services."""
+    settings = context.settings
+    with compared_services(context) as services:
+        results.comparison.rounds = measurements.measure_rounds(
+            services,
+            context.bodies,
+            settings,
+            context.rng,
+            settings.compared_connections,
+            context.forms,
+        )
+
+
+def run_compared_latency(context: BenchContext, results: BenchResults) -> None:
+    """99th percentiles as ratios to the compared services."""
+    with compared_services(context) as services:
+        results.comparison.latencies = compare_latencies(
+            services, context.bodies, context.settings, context.rng, context.forms
         )
 
 
@@ -193,7 +217,8 @@ def run_memory(context: BenchContext, results: BenchResults) -> None:
 
 BENCH_PARTS: dict[str, Callable[[BenchContext, BenchResults], None]] = {
     "rounds": run_throughput,
-    "comparison": run_comparison,
+    "compared-throughput": run_compared_throughput,
+    "compared-latency": run_compared_latency,
     "latency": run_latency,
     "sizes": run_sizes,
     "workers": run_workers,
@@ -205,6 +230,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the chosen parts; 0 when all of them ran."""
     options = _parser().parse_args(argv)
     settings = QUICK_BENCH if options.quick else FULL_BENCH
+    if options.window_s is not None:
+        settings = replace(settings, closed_s=options.window_s, compared_open_s=options.window_s)
     earlier = None
     if options.before is not None:
         command = tuple(shlex.split(options.before_command))
@@ -212,7 +239,9 @@ def main(argv: list[str] | None = None) -> int:
         earlier = EarlierTree(path=options.before.resolve(), command=command, artifact=artifact)
     results = BenchResults(machine_description())
     try:
-        with prepare_bench(options.artifact, options.serving_bundle, settings, earlier) as context:
+        with prepare_bench(
+            options.artifact, options.serving_bundle, settings, earlier, tuple(options.forms)
+        ) as context:
             for part in options.parts:
                 sys.stderr.write(f"{part} ..\n")
                 BENCH_PARTS[part](context, results)
@@ -240,6 +269,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--parts", nargs="+", choices=list(BENCH_PARTS), default=list(BENCH_PARTS))
     parser.add_argument(
+        "--forms", nargs="+", choices=WIRE_FORMS, default=WIRE_FORMS, help="of the comparison"
+    )
+    parser.add_argument(
         "--before-artifact", type=Path, help="the same artifact in its format, where that differs"
     )
     parser.add_argument("--before", type=Path, help="another checkout, to compare with")
@@ -247,6 +279,9 @@ def _parser() -> argparse.ArgumentParser:
         "--before-command",
         default="-m service.cli.main serve",
         help="Python arguments that start its service",
+    )
+    parser.add_argument(
+        "--window-s", type=float, help="seconds of a closed loop and of a window of the comparison"
     )
     parser.add_argument("--quick", action="store_true", help="seconds, for tests: says nothing")
     parser.add_argument("--json", type=Path, help="every number that was measured")

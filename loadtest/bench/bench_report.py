@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loadtest.bench.bench_results import BenchResults
 from loadtest.bench.bench_settings import DEFAULT_CANDIDATES, DEFAULT_LISTS
-from loadtest.bench.comparison import LOAD_SHARES, Comparison
+from loadtest.bench.comparison import Comparison, other_names, ratios
 from loadtest.bench.measured_services import REFERENCE, REFERENCE_ONE_THREAD, RELIST
 from loadtest.bench.measurements import ClosedLoopResult, OpenLoopResult
 from loadtest.bench.request_bodies import WIRE_FORMS
@@ -31,8 +31,10 @@ def render_bench_report(results: BenchResults) -> str:
     ]
     if results.rounds:
         lines += [*_rounds(results.rounds), ""]
-    if results.comparison:
-        lines += [*_comparison(results.comparison), ""]
+    if results.comparison.rounds:
+        lines += [*_compared_throughput(results.comparison), ""]
+    if results.comparison.latencies:
+        lines += [*_compared_latency(results.comparison), ""]
     if results.half_load:
         lines += [*_latency(results.half_load, results.high_load), "", *_stages(results.stages), ""]
     if results.sizes:
@@ -94,36 +96,49 @@ def _round_cells(rounds: Sequence[Sequence[ClosedLoopResult]], name: str, form: 
     ]
 
 
-def _comparison(comparison: Comparison) -> list[str]:
-    """Ratios of the service to each other one, requests/s and p99."""
-    connections = sorted({run.connections for run in comparison.rounds[0]})
+def _compared_throughput(comparison: Comparison) -> list[str]:
+    """Requests/s of the service beside each other one."""
+    runs = [run for found in comparison.rounds for run in found]
     lines = [
-        f"**Service over others, {len(comparison.rounds)} interleaved rounds**: requests/s by "
-        "connections (above 1 is faster); p99 at shares of each one's own maximum (below 1 is "
-        "faster).",
+        f"**Requests/s beside others, {len(comparison.rounds)} interleaved rounds**; a ratio above "
+        f"1 is faster. {_count_failures(runs)}",
         "",
-        f"| over | form | {' | '.join(f'{count} connections' for count in connections)} | "
-        f"{' | '.join(f'p99 at {share:.0%}' for share in LOAD_SHARES)} | failed, degraded |",
-        "|---|---|---|" + "---|" * (len(connections) + len(LOAD_SHARES)),
+        "| over | form | connections | requests/s | theirs | ratio |",
+        "|---|---|---|---|---|---|",
     ]
-    for name in comparison.other_names():
-        for form in WIRE_FORMS:
-            p99 = [
-                comparison.p99_ms(RELIST, form, share) / comparison.p99_ms(name, form, share)
-                for share in LOAD_SHARES
-            ]
-            runs = [
-                run
-                for found in comparison.rounds
-                for run in found
-                if run.form == form and run.name in (RELIST, name)
-            ]
-            cells = [name, form]
-            cells += [_spread(comparison.throughput_ratios(name, form, n), 2) for n in connections]
-            cells += [f"{ratio:.2f}" for ratio in p99]
-            cells.append(f"{sum(r.failed for r in runs)}, {sum(r.degraded for r in runs)}")
-            lines.append(_row(cells))
+    cells = sorted({(run.form, run.connections) for run in runs})
+    for name in other_names(runs):
+        for form, count in cells:
+            ours = comparison.throughputs(RELIST, form, count)
+            theirs = comparison.throughputs(name, form, count)
+            numbers = _spread(ours, 0), _spread(theirs, 0), _spread(ratios(ours, theirs), 2)
+            lines.append(_row([name, form, str(count), *numbers]))
     return lines
+
+
+def _compared_latency(comparison: Comparison) -> list[str]:
+    """99th percentiles of the service beside each other one."""
+    windows = [window for found in comparison.latencies for window in found]
+    lines = [
+        f"**p99 beside others, {len(comparison.latencies)} interleaved rounds** of Poisson "
+        "arrivals at a share of each one's own maximum; milliseconds, a ratio below 1 is faster. "
+        + _count_failures([window.result for window in windows]),
+        "",
+        "| over | form | load | p99 | theirs | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    cells = sorted({(window.form, window.load_share) for window in windows})
+    for name in other_names(windows):
+        for form, share in cells:
+            ours = comparison.p99s_ms(RELIST, form, share)
+            theirs = comparison.p99s_ms(name, form, share)
+            numbers = _spread(ours, 1), _spread(theirs, 1), _spread(ratios(ours, theirs), 2)
+            lines.append(_row([name, form, f"{share:.0%}", *numbers]))
+    return lines
+
+
+def _count_failures(runs: Sequence[ClosedLoopResult | OpenLoopResult]) -> str:
+    return f"Failed: {sum(r.failed for r in runs)}, degraded: {sum(r.degraded for r in runs)}."
 
 
 def _find_run(found: Sequence[ClosedLoopResult], name: str, form: str) -> ClosedLoopResult:

@@ -15,7 +15,7 @@ class BenchResults:
 
     run_info: dict[str, str]
     rounds: list[list[measurements.ClosedLoopResult]] = field(default_factory=list)
-    comparison: Comparison | None = None
+    comparison: Comparison = field(default_factory=Comparison)
     half_load: dict[str, measurements.OpenLoopResult] = field(default_factory=dict)
     high_load: dict[str, measurements.OpenLoopResult] = field(default_factory=dict)
     stages: dict[str, dict[str, float]] = field(default_factory=dict)

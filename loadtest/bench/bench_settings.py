@@ -13,7 +13,7 @@ class BenchSettings:
 
     rounds: in each, every service answers in both forms, in another order.
     connections: of the closed loop; one would leave the core idle between two requests.
-    compared_connections: of the closed loops of the comparison.
+    compared_connections, compared_open_s: of the closed and the open loops of the comparison.
     windows: repeats of an open run; the tail is judged by the best, the median is quoted.
     candidate_counts, list_counts: N and K of the table.
     sequential_requests: sent one after another, for the times of the stages.
@@ -24,6 +24,7 @@ class BenchSettings:
     closed_s: float = 2.5
     connections: int = 4
     compared_connections: tuple[int, ...] = (1, 4, 16)
+    compared_open_s: float = 4.0
     windows: int = 3
     half_load_s: float = 8.0
     high_load_s: float = 20.0
@@ -41,6 +42,7 @@ FULL_BENCH = BenchSettings()
 QUICK_BENCH = BenchSettings(
     rounds=2,
     closed_s=0.4,
+    compared_open_s=0.6,
     windows=2,
     half_load_s=0.6,
     high_load_s=0.6,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from loadtest.bench.bench_settings import DEFAULT_CANDIDATES, DEFAULT_LISTS, BenchSettings
 from loadtest.bench.measured_services import RELIST, MeasuredService
@@ -15,74 +14,86 @@ from loadtest.bench.measurements import (
     OpenLoopResult,
     max_throughput,
     measure_open_loop,
-    measure_rounds,
 )
-from loadtest.bench.request_bodies import WIRE_FORMS, WireForm
+from loadtest.bench.request_bodies import WireForm
 
 LOAD_SHARES = (0.5, 0.7)  # of a service's own maximum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedLatency:
-    """Open arrivals on one service at a share of its own maximum."""
+    """One window of open arrivals on one service at a share of its own maximum."""
 
     name: str
     form: WireForm
     load_share: float
     result: OpenLoopResult
 
+    @property
+    def p99_ms(self) -> float:
+        """Of the window."""
+        return self.result.p99[0]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(slots=True, kw_only=True)
 class Comparison:
-    """Closed loops by round, and latencies."""
+    """Closed loops and windows of open arrivals, each a list by round."""
 
-    rounds: list[list[ClosedLoopResult]]
-    latencies: list[ComparedLatency]
+    rounds: list[list[ClosedLoopResult]] = field(default_factory=list)
+    latencies: list[list[ComparedLatency]] = field(default_factory=list)
 
-    def other_names(self) -> list[str]:
-        """The services that the service is compared with."""
-        return sorted({run.name for run in self.rounds[0]} - {RELIST})
+    def throughputs(self, name: str, form: WireForm, connections: int) -> list[float]:
+        """Requests/s of a service, one value a round."""
+        wanted = (name, form, connections)
+        return [
+            run.throughput
+            for runs in self.rounds
+            for run in runs
+            if (run.name, run.form, run.connections) == wanted
+        ]
 
-    def throughput_ratios(self, other: str, form: WireForm, connections: int) -> list[float]:
-        """Requests/s of the service over the other's, one value a round."""
-
-        def throughput(runs: Sequence[ClosedLoopResult], name: str) -> float:
-            wanted = (name, form, connections)
-            [run] = [r for r in runs if (r.name, r.form, r.connections) == wanted]
-            return run.throughput
-
-        return [throughput(runs, RELIST) / throughput(runs, other) for runs in self.rounds]
-
-    def p99_ms(self, name: str, form: WireForm, load_share: float) -> float:
-        """Median over the windows."""
+    def p99s_ms(self, name: str, form: WireForm, load_share: float) -> list[float]:
+        """99th percentile of a service, one value a round."""
         wanted = (name, form, load_share)
-        [found] = [x for x in self.latencies if (x.name, x.form, x.load_share) == wanted]
-        return statistics.median(found.result.p99)
+        return [
+            window.p99_ms
+            for windows in self.latencies
+            for window in windows
+            if (window.name, window.form, window.load_share) == wanted
+        ]
 
 
-def compare_services(
+def other_names(measured: Iterable[ClosedLoopResult | ComparedLatency]) -> list[str]:
+    """The services that the service is compared with."""
+    return sorted({one.name for one in measured} - {RELIST})
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Our value over theirs in each round."""
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def compare_latencies(
     services: Sequence[MeasuredService],
     bodies: BodyFactory,
     settings: BenchSettings,
     rng: random.Random,
-) -> Comparison:
-    """Measure running services, one of them the service itself."""
-    rounds = measure_rounds(services, bodies, settings, rng, settings.compared_connections)
-    latencies = []
-    for form in WIRE_FORMS:
-        sent = bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, form)
-        maxima = {service.name: max_throughput(service, sent, settings) for service in services}
-        for share in LOAD_SHARES:
-            seconds = settings.half_load_s if share == LOAD_SHARES[0] else settings.high_load_s
-            latencies += [
-                ComparedLatency(
-                    name=service.name,
-                    form=form,
-                    load_share=share,
-                    result=measure_open_loop(
-                        service, sent, maxima[service.name] * share, seconds, settings.windows, rng
-                    ),
-                )
-                for service in rng.sample(list(services), len(services))
-            ]
-    return Comparison(rounds=rounds, latencies=latencies)
+    forms: Sequence[WireForm],
+) -> list[list[ComparedLatency]]:
+    """Windows of open arrivals on running services, in another order each round."""
+    sent = {form: bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, form) for form in forms}
+    maxima = {
+        (service.name, form): max_throughput(service, sent[form], settings)
+        for service in services
+        for form in forms
+    }
+
+    def measure(service: MeasuredService, form: WireForm, share: float) -> ComparedLatency:
+        rate, seconds = maxima[service.name, form] * share, settings.compared_open_s
+        result = measure_open_loop(service, sent[form], rate, seconds, 1, rng)
+        return ComparedLatency(name=service.name, form=form, load_share=share, result=result)
+
+    cells = [(s, form, share) for s in services for form in forms for share in LOAD_SHARES]
+    return [
+        [measure(*cell) for cell in rng.sample(cells, len(cells))] for _ in range(settings.rounds)
+    ]

@@ -168,11 +168,20 @@ def service_environment(
 
 
 def relist_service(
-    artifact: Path, redis_url: str, cores: Collection[int], name: str = RELIST
+    artifact: Path,
+    redis_url: str,
+    cores: Collection[int],
+    name: str = RELIST,
+    *,
+    counts_graph_time: bool = True,
 ) -> MeasuredService:
-    """One process of the service as it is shipped, with default settings."""
+    """One process of the service as it is shipped, with default settings.
+
+    counts_graph_time: whether it counts the CPU time inside ONNX Runtime, which others do not.
+    """
     port = free_port()
-    command = ["-m", "loadtest.bench.graph_cpu_time", *SERVICE_MODULE]
+    counter = ["loadtest.bench.graph_cpu_time"] if counts_graph_time else []
+    command = ["-m", *counter, *SERVICE_MODULE]
     environment = service_environment(artifact, redis_url, port)
     return MeasuredService(name, command, cores, port=port, environment=environment)
 

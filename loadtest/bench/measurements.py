@@ -120,8 +120,9 @@ def measure_rounds(
     settings: BenchSettings,
     rng: random.Random,
     connection_counts: Sequence[int] = (),
+    forms: Sequence[WireForm] = WIRE_FORMS,
 ) -> list[list[ClosedLoopResult]]:
-    """Each service in both forms, in another order each round.
+    """Each service in each form, in another order each round.
 
     connection_counts: of the closed loops; `settings.connections` alone where empty.
     """
@@ -130,7 +131,7 @@ def measure_rounds(
         loaded = [
             _LoadedService(service=service, load=load, form=form, connections=count)
             for service in services
-            for form in WIRE_FORMS
+            for form in forms
             for load in [
                 stack.enter_context(
                     LoadLoops(service.port, bodies(DEFAULT_CANDIDATES, DEFAULT_LISTS, form))

@@ -23,6 +23,7 @@ from model.contract.artifact.manifest import (
     REFINER_GRAPH,
     Manifest,
 )
+from model.contract.kernels.compilation import compile_kernels, select_implementation
 from model.contract.scoring.local_search import iterate_local_search, refiner_fixed_inputs
 from model.contract.scoring.noise import request_noise
 from model.contract.scoring.objective import compute_rewards, select_lists
@@ -48,6 +49,8 @@ class ReferenceSearch:
 
     def __init__(self, folder: Path, manifest: Manifest, *, threads: int) -> None:
         self.manifest = manifest
+        if select_implementation("auto") == "numba":  # the service's own default
+            compile_kernels()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads  # 0 is ONNX Runtime's own choice
         self.sessions = {

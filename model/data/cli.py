@@ -10,11 +10,15 @@ from typer import Argument, Exit, Option, Typer, echo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from model.data.log.limits import ListLimits
+
 app = Typer(help="Build, check and prepare canonical logs.", no_args_is_help=True)
 
 OutOption = Annotated[Path, Option(help="Folder of the log; replaced whole.")]
 SeedOption = Annotated[int | None, Option(help="Instead of the configuration's.")]
 WheelOption = Annotated[Path | None, Option(help="Wheel of the data set, where it is on disk.")]
+MaxCandidatesOption = Annotated[int | None, Option(min=1, help="Default: the service's.")]
+MaxShownOption = Annotated[int | None, Option(min=1, help="Default: the service's.")]
 LogArgument = Annotated[Path, Argument(help="Folder of the canonical log.")]
 
 
@@ -38,6 +42,9 @@ def click_world(
     config: Annotated[
         Path | None, Option(help="TOML file, or a preset: click_world_4of12, cascade_world_4of12..")
     ] = None,
+    form: Annotated[
+        str | None, Option(help="Response model with its defaults, instead of the configured.")
+    ] = None,
     lists: Annotated[int | None, Option(help="Training lists, instead of the configured.")] = None,
     seed: SeedOption = None,
     wheel: WheelOption = None,
@@ -45,23 +52,55 @@ def click_world(
     """Write a log with simulated clicks, whose true value is known."""
     from model.data.log_commands import AdapterOptions, build_click_world_log
 
-    overrides = {"lists": lists, "seed": seed}
+    overrides = {"form": form, "lists": lists, "seed": seed}
     options = AdapterOptions(out=out, config=config, wheel=wheel, overrides=overrides)
     _run(lambda: build_click_world_log(options))
+
+
+def _print_datasets(wanted: bool) -> None:
+    """Print the known data sets and stop."""
+    if wanted:
+        from model.data.adapters.dataset_list import list_datasets
+
+        echo(list_datasets())
+        raise Exit
+
+
+@app.command("convert")
+def convert(
+    dataset: Annotated[str, Argument(help="Name of the data set: see --list.")],
+    source: Annotated[Path, Argument(help="Folder of your copy of the data set.")],
+    log_dir: Annotated[Path, Argument(help="Folder of the log; replaced whole.")],
+    max_requests: Annotated[
+        int | None, Option(min=1, help="Keep a sample of whole users with at most this many.")
+    ] = None,
+    seed: Annotated[int, Option(help="Of the sample and of shuffled orders.")] = 0,
+    max_candidates: MaxCandidatesOption = None,
+    max_shown: MaxShownOption = None,
+    _list: Annotated[
+        bool,
+        Option("--list", callback=_print_datasets, is_eager=True, help="Print the data sets."),
+    ] = False,
+) -> None:
+    """Convert a public data set that you have on disk into a canonical log."""
+    from model.data.adapters.dataset_list import convert_dataset
+    from model.data.adapters.log_builder import BuilderOptions
+
+    limits = _list_limits(max_candidates, max_shown)
+    options = BuilderOptions(limits=limits, max_requests=max_requests, seed=seed)
+    _run(lambda: convert_dataset(dataset, source, log_dir, options))
 
 
 @app.command("check")
 def check(
     log: LogArgument,
-    max_candidates: Annotated[int | None, Option(min=1, help="Default: the service's.")] = None,
-    max_shown: Annotated[int | None, Option(min=1, help="Default: the service's.")] = None,
+    max_candidates: MaxCandidatesOption = None,
+    max_shown: MaxShownOption = None,
 ) -> None:
     """Check a canonical log and name the first row that breaks a rule."""
-    from model.data.log.limits import ListLimits
     from model.data.log_commands import check_log
 
-    asked = {"max_candidates": max_candidates, "max_shown": max_shown}
-    limits = ListLimits(**{name: value for name, value in asked.items() if value is not None})
+    limits = _list_limits(max_candidates, max_shown)
     _run(lambda: check_log(log, limits))
 
 
@@ -79,6 +118,14 @@ def prepare(
 
     length = DEFAULT_HISTORY_LENGTH if sessions is None else sessions
     _run(lambda: prepare_log(log, length, cache))
+
+
+def _list_limits(max_candidates: int | None, max_shown: int | None) -> ListLimits:
+    """The default limits, with those that are not None replaced."""
+    from model.data.log.limits import ListLimits
+
+    asked = {"max_candidates": max_candidates, "max_shown": max_shown}
+    return ListLimits(**{name: value for name, value in asked.items() if value is not None})
 
 
 def _run(work: Callable[[], str]) -> None:

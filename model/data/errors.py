@@ -26,6 +26,7 @@ DataError
 |  |- TooFewRequests          too_few_requests
 |  `- PartTooSmall            part_too_small
 |- DataConfigError: an unknown key or an impossible value in a TOML file
+|- SourceInvalid: a file of a public data set has another layout than the documented one
 |- WriteFailed: a file or folder could not be written
 `- DownloadFailed: a public data set could not be fetched, or has unexpected bytes
 
@@ -255,6 +256,25 @@ class DataConfigError(DataError):
     def __init__(self, *, file: str, key: str, rule: str) -> None:
         super().__init__(f"{file}: {key}: {rule}")
         self.file, self.key, self.rule = file, key, rule
+
+
+class SourceInvalid(DataError):
+    """A file of a public data set that has another layout than the documented one.
+
+    file: name of the file. line: counted from 1 with the header; of Parquet and Feather files the
+    row, counted from 1. column: None when the rule is about no single column.
+    """
+
+    code = "source_invalid"
+
+    def __init__(
+        self, *, file: str, rule: str, line: int | None = None, column: str | None = None
+    ) -> None:
+        location = file if line is None else f"{file}, line {line}"
+        if column is not None:
+            location += f", column {column!r}"
+        super().__init__(f"{location}: {rule}")
+        self.file, self.line, self.column, self.rule = file, line, column, rule
 
 
 class WriteFailed(DataError):

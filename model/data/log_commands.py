@@ -14,7 +14,8 @@ from model.config.toml_reader import override_value, read_flat_toml
 from model.data.log.limits import ListLimits
 from model.data.movielens.download import download_cache_dir, fetch_wheel
 from model.data.movielens.movielens_log import MovieLensConfig, write_movielens_log
-from model.data.simulation.simulated_log import ClickWorldConfig, write_click_world_log
+from model.data.simulation.click_world_config import ClickWorldConfig
+from model.data.simulation.simulated_log import write_click_world_log
 from model.data.tables.log_validation import validate_log
 from model.data.tables.table_builder import DEFAULT_HISTORY_LENGTH
 from model.data.tables.table_cache import load_log_tables
@@ -47,7 +48,7 @@ class AdapterOptions:
     out: Path
     config: Path | None
     wheel: Path | None
-    overrides: Mapping[str, int | None]
+    overrides: Mapping[str, int | str | None]
 
 
 def build_movielens_log(options: AdapterOptions) -> str:

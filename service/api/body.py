@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 from starlette.types import Receive
 
 from service.api.disconnect import ClientDisconnected
+from service.api.raw_headers import RawHeaders
 from service.errors import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
 
-_JSON_TYPES = frozenset({"application/json", ""})
+_JSON_TYPES = frozenset({b"application/json", b""})
 
 
-def check_body_headers(headers: Mapping[str, str], max_bytes: int) -> None:
+def check_body_headers(headers: RawHeaders, max_bytes: int) -> None:
     """Raise UnsupportedMediaType or BodyTooLarge where the headers already say so."""
-    media_type = headers.get("content-type", "")
+    media_type = headers.get(b"content-type", b"")
     if (
         media_type not in _JSON_TYPES
-        and media_type.partition(";")[0].strip().lower() not in _JSON_TYPES
+        and media_type.partition(b";")[0].strip().lower() not in _JSON_TYPES
     ):
         raise UnsupportedMediaType(header="content-type", requirement="is application/json")
-    coding = headers.get("content-encoding")
-    if coding is not None and coding.strip().lower() not in {"identity", ""}:
+    coding = headers.get(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in {b"identity", b""}:
         raise UnsupportedMediaType(
             header="content-encoding", requirement="bodies are not compressed"
         )
-    length = headers.get("content-length", "")
+    length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > max_bytes:
         raise BodyTooLarge(limit_bytes=max_bytes)
 

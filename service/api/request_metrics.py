@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.raw_headers import RawHeaders, decode_header_list
 from service.api.trace_context import trace_headers
 from service.rerank.deadline import Clock
 from service.telemetry import service_metrics
@@ -26,12 +26,14 @@ class RerankRecord:
     """What is known of one POST /rerank while it runs.
 
     began: on the middleware's clock, seconds.
+    headers: of the request.
     degraded: the answer went without something.
     disconnected: the client left before its answer.
     status: of the response, None until it starts.
     """
 
     began: float
+    headers: RawHeaders
     trace: RequestTrace
     degraded: bool = False
     disconnected: bool = False
@@ -69,10 +71,12 @@ class RerankMetricsMiddleware:
         ):
             await self._app(scope, receive, send)
             return
-        began, headers = self._clock(), Headers(scope=scope)
-        record = RerankRecord(began, RequestTrace(began, headers.get("traceparent")))
+        began, headers = self._clock(), decode_header_list(scope)
+        value = headers.get(b"traceparent")
+        traceparent = None if value is None else value.decode("latin-1")
+        record = RerankRecord(began, headers, RequestTrace(began, traceparent))
         scope.setdefault("state", {})[_STATE_KEY] = record
-        more = trace_headers(headers)
+        more = trace_headers(traceparent)
 
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":

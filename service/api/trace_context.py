@@ -11,9 +11,8 @@ _TRACEPARENT = re.compile(
 )
 
 
-def trace_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+def trace_headers(traceparent: str | None) -> list[tuple[bytes, bytes]]:
     """The request's trace context as headers of its response."""
-    traceparent = headers.get("traceparent")
     if traceparent is None or _TRACEPARENT.fullmatch(traceparent) is None:
         return []
     return [(b"traceparent", traceparent.encode())]

@@ -1,6 +1,6 @@
 """Fills Redis with user records, and with a new item table that readers switch to at once.
 
-Synchronous, for `relist-load` and the demo; no request runs this. An error of the Redis client is
+Synchronous, for `relist load` and the demo; no request runs this. An error of the Redis client is
 raised as a RedisError or OSError, whatever its own type.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from service.features.redis_address import parse_redis_url
@@ -20,8 +21,15 @@ class RedisClusterReader:
     a new client looks the cluster up again and replaces the present one when it has an answer.
     """
 
-    def __init__(self, url: str, max_connections: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        max_connections: int,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._address, self._max_connections = parse_redis_url(url), max_connections
+        self._sleep = sleep  # between two reconnections
         self._address.build_tls_context()  # raises for certificate files that cannot be read
         self._client = self._open_client()
         self._reconnect_task: asyncio.Task[None] | None = None
@@ -62,7 +70,7 @@ class RedisClusterReader:
             await self.ping(_RECONNECT_TIMEOUT_S)
         except Exception:  # noqa: BLE001  # of whatever type: the next failed call tries again
             await self._replace_client()
-        await asyncio.sleep(_RECONNECT_PAUSE_S)
+        await self._sleep(_RECONNECT_PAUSE_S)
 
     async def _replace_client(self) -> None:
         replacement = self._open_client()

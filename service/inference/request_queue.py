@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -68,12 +68,18 @@ class QueuedRequest:
         else:
             self.future.set_exception(outcome.error)
 
-    def resolve_threadsafe(self, outcome: JobOutcome) -> None:
-        """Call `resolve` on the event loop, from another thread."""
-        try:
-            self.future.get_loop().call_soon_threadsafe(self.resolve, outcome)
-        except RuntimeError:  # the loop is closed, so no caller is left
-            return
+
+def resolve_threadsafe(requests: Sequence[QueuedRequest], outcomes: Sequence[JobOutcome]) -> None:
+    """Resolve requests of one event loop, from another thread, which wakes the loop once."""
+    try:
+        requests[0].future.get_loop().call_soon_threadsafe(_resolve_all, requests, outcomes)
+    except RuntimeError:  # the loop is closed, so no caller is left
+        return
+
+
+def _resolve_all(requests: Sequence[QueuedRequest], outcomes: Sequence[JobOutcome]) -> None:
+    for request, outcome in zip(requests, outcomes, strict=True):
+        request.resolve(outcome)
 
 
 class BatchEntry(NamedTuple):

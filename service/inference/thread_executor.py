@@ -11,7 +11,12 @@ from typing import TypeVar
 
 from service.errors import DeadlineExceeded
 from service.inference.dynamic_batching import BatchRun, run_batch
-from service.inference.request_queue import JobOutcome, QueuedRequest, select_batch
+from service.inference.request_queue import (
+    JobOutcome,
+    QueuedRequest,
+    resolve_threadsafe,
+    select_batch,
+)
 from service.rerank.deadline import Deadline
 from service.rerank.interfaces import ArtifactGraphs, Graphs
 
@@ -21,6 +26,8 @@ T = TypeVar("T")
 class ThreadExecutor:
     """Runs jobs first in, first out on one thread, and batches searches that wait together.
 
+    Jobs reach the thread two turns of the event loop after the first of them: requests whose
+    records came in the same reply of the store then share a run instead of waiting for it.
     The queue has no limit of its own: concurrency is limited where requests arrive.
 
     max_batch_size: most searches in one graph run; 1 disables batching.
@@ -28,7 +35,8 @@ class ThreadExecutor:
 
     def __init__(self, max_batch_size: int = 1) -> None:
         self._max_batch_size = max_batch_size
-        self._submitted: SimpleQueue[QueuedRequest | None] = SimpleQueue()  # None ends the thread
+        self._gathered: list[QueuedRequest] = []  # not yet submitted
+        self._submitted: SimpleQueue[list[QueuedRequest] | None] = SimpleQueue()  # None: the end
         self._thread = threading.Thread(target=self._serve, name="inference", daemon=True)
         self._thread.start()
 
@@ -47,7 +55,9 @@ class ThreadExecutor:
         future: asyncio.Future[T] = loop.create_future()
         request = QueuedRequest(graphs, job, deadline, future, graphs.bind())
         timer = loop.call_later(left_s, request.time_out)
-        self._submitted.put(request)
+        self._gathered.append(request)
+        if len(self._gathered) == 1:
+            loop.call_soon(loop.call_soon, self._submit)
         try:
             return await future
         except asyncio.CancelledError:
@@ -60,6 +70,11 @@ class ThreadExecutor:
         """End the thread after the job in progress."""
         self._submitted.put(None)
         self._thread.join(timeout=5.0)
+
+    def _submit(self) -> None:
+        """Hand the gathered jobs to the thread."""
+        self._submitted.put(self._gathered)
+        self._gathered = []
 
     def _serve(self) -> None:
         pending: deque[QueuedRequest | None] = deque()
@@ -79,24 +94,23 @@ class ThreadExecutor:
         queued = [request for request in pending if request is not None]
         batch = select_batch(first, queued, self._max_batch_size) if queued else None
         if batch is None:
-            first.resolve_threadsafe(_run_alone(first))
+            resolve_threadsafe([first], [_run_alone(first)])
             return True
         run = BatchRun()
         for entry in batch.entries:
             entry.request.run = run
         for entry in batch.entries[1:]:
             pending.remove(entry.request)
-        for entry, outcome in zip(batch.entries, run_batch(batch, run), strict=True):
-            entry.request.resolve_threadsafe(outcome)
+        resolve_threadsafe([entry.request for entry in batch.entries], run_batch(batch, run))
         return True
 
     def _next(self, pending: deque[QueuedRequest | None]) -> QueuedRequest | None:
         """Wait for a job, move all submitted ones to `pending`, and take the first."""
         if not pending:
-            pending.append(self._submitted.get())
+            pending.extend(self._submitted.get() or [None])
         try:
             while True:
-                pending.append(self._submitted.get_nowait())
+                pending.extend(self._submitted.get_nowait() or [None])
         except Empty:
             return pending.popleft()
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from model.contract.artifact.manifest import Manifest
 from model.contract.kernels.encoding_kernels import holds_distinct_candidates
 from model.contract.kernels.list_scoring import ensemble_mean
-from model.contract.scoring.noise import request_noise
 from model.contract.scoring.objective import compute_rewards, select_with_scores
 from service.errors import DeadlineExceeded, InferenceFailed
 from service.rerank.deadline import Deadline
@@ -92,20 +91,11 @@ def generate_feasible_lists(
     request: SearchRequest, manifest: Manifest, lists: int
 ) -> GraphCalls[Lists]:
     """(at most K, M) generated lists, infeasible ones dropped."""
-    sizes = manifest.lengths
-    noise_slot, noise_item = request_noise(
-        seed=request.seed,
-        lists=lists,
-        edits=sizes.edits,
-        slots=sizes.slots,
-        candidates=request.num_candidates,
-        scale=manifest.noise_scale,
-    )
     arrays = request.fixed_inputs | {
         "start": request.input_list[None],
         "editable": request.rules.editable[None],
-        "noise_slot": noise_slot[None],
-        "noise_item": noise_item[None],
+        "noise_slot": request.noise_slot[None, :lists],
+        "noise_item": request.noise_item[None, :lists],
     }
     if manifest.generator_takes_reward_weights:
         arrays |= objective_inputs(request, manifest)

@@ -22,6 +22,9 @@ class SearchRequest:
     input_list: (M,) int32 candidate indices, repaired to satisfy the rules; 0 beyond `list_size`.
     slot_valid: (M,) bool, True for the first `list_size` slots.
     values: (N,) float, value of each candidate; None when the objective has no value weight.
+    noise_slot, noise_item: (K, T, M) and (K, T, N) float32, noise of the lists to generate.
+    num_candidates: N.
+    has_count_rules: whether caps or minimums require the graphs with rules.
     has_constraints: False when the rules allow every list.
     """
 
@@ -34,12 +37,11 @@ class SearchRequest:
     values: NDArray[np.float32] | None
     num_lists: int
     seed: int
+    noise_slot: NDArray[np.float32]
+    noise_item: NDArray[np.float32]
+    num_candidates: int
+    has_count_rules: bool
     has_constraints: bool = True
-
-    @property
-    def num_candidates(self) -> int:
-        """N."""
-        return len(self.rules.allowed)
 
     @property
     def rule_inputs(self) -> dict[str, NDArray[Any]]:
@@ -52,11 +54,6 @@ class SearchRequest:
             "rule_min": self.rules.minimum[None],
             "rule_max": self.rules.maximum[None],
         }
-
-    @property
-    def has_count_rules(self) -> bool:
-        """Whether caps or minimums require the graphs with rules."""
-        return len(self.rules.minimum) > 0
 
 
 @dataclass(slots=True, kw_only=True)

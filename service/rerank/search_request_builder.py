@@ -9,8 +9,9 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from model.contract.artifact.manifest import ManifestObjective
+from model.contract.artifact.manifest import Manifest, ManifestObjective
 from model.contract.rules.compiler import CompiledRules, compile_rules
+from model.contract.scoring.noise import request_noise
 from model.contract.scoring.objective import RewardWeights
 from model.contract.store.user_record import UserRecord
 from model.contract.wire.request import RerankRequest
@@ -46,6 +47,9 @@ async def build_search_request(
     )
     compiled = await _compile_constraints(request, model, encoded, size)
     slot_valid = _slot_valid(manifest.lengths.slots, size)
+    noise_slot, noise_item = draw_noise(
+        manifest, seed=seed, lists=request.body.num_lists, candidates=len(request)
+    )
     return SearchRequest(
         fixed_inputs={
             "candidates": encoded.rows[None],
@@ -63,7 +67,26 @@ async def build_search_request(
         values=_candidate_values(request, encoded, objective, manifest.objective),
         num_lists=request.body.num_lists,
         seed=seed,
+        noise_slot=noise_slot,
+        noise_item=noise_item,
+        num_candidates=len(request),
+        has_count_rules=len(compiled.arrays.minimum) > 0,
         has_constraints=bool(request.body.constraints),
+    )
+
+
+def draw_noise(
+    manifest: Manifest, *, seed: int, lists: int, candidates: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(K, T, M) and (K, T, N) noise; a search that affords fewer lists uses the first of them."""
+    lengths = manifest.lengths
+    return request_noise(
+        seed=seed,
+        lists=lists,
+        edits=lengths.edits,
+        slots=lengths.slots,
+        candidates=candidates,
+        scale=manifest.noise_scale,
     )
 
 

@@ -23,6 +23,7 @@ from service.rerank.latency_model import LatencyModel, LatencySample, SearchLate
 from service.rerank.list_search import evaluate_lists, generate_feasible_lists, score_lists
 from service.rerank.refinement import refiner_inputs
 from service.rerank.search_request import Lists, SearchRequest
+from service.rerank.search_request_builder import draw_noise
 
 _REPEATS = 5
 _MAX_LISTS = 32
@@ -100,6 +101,7 @@ def default_search_request(
     candidate_rows = encoder.encode_candidate_scope(None, np.ones(candidates, dtype=bool), {})
     user = np.concatenate([encoder.default_user_row, encoder.encode_context(1, {})[0]])
     history = (1, sizes.sessions, sizes.session_slots)
+    noise_slot, noise_item = draw_noise(manifest, seed=0, lists=_MAX_LISTS, candidates=candidates)
     return SearchRequest(
         fixed_inputs={
             "candidates": np.concatenate([item_rows, candidate_rows], axis=1)[None],
@@ -117,6 +119,10 @@ def default_search_request(
         values=None,
         num_lists=1,
         seed=0,
+        noise_slot=noise_slot,
+        noise_item=noise_item,
+        num_candidates=candidates,
+        has_count_rules=rules,
         has_constraints=rules,
     )
 

@@ -1,12 +1,16 @@
-"""What `relist-serve` runs: settings from the environment, then one process or several."""
+"""What `relist serve` runs: settings from the environment, then one process or several."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
+from model.contract.kernels.compilation import NumbaNotInstalledError, select_implementation
 from service.composition import AppHookError, load_app_hook
 from service.server.process import run_process
 from service.server.sockets import listen
@@ -14,6 +18,9 @@ from service.server.supervisor import supervise
 from service.settings import PREFIX, Settings
 from service.telemetry import structured_logs
 from service.telemetry.tracing import TracingNotInstalledError, require_otel_extra
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class SettingsError(Exception):
@@ -32,9 +39,8 @@ def settings_help() -> str:
     """Every setting with its default and meaning."""
     lines = ["settings:"]
     for name, field in Settings.model_fields.items():
-        default = "required" if field.is_required() else repr(field.default)
         text = f"  {field.description}" if field.description else ""
-        lines.append(f"  {PREFIX}{name.upper()} ({default}){text}")
+        lines.append(f"  {PREFIX}{name.upper()} ({_default_text(field)}){text}")
     return "\n".join(lines)
 
 
@@ -43,10 +49,16 @@ def read_settings() -> Settings:
     try:
         settings = Settings.from_environment(os.environ)
         require_otel_extra(settings.otel_endpoint)
+        select_implementation(settings.kernels)
         load_app_hook(settings.app_hook)
     except ValidationError as error:
-        raise SettingsError([_described(line) for line in error.errors()]) from error
-    except (ValueError, TracingNotInstalledError, AppHookError) as error:
+        raise SettingsError([_fault_line(fault) for fault in error.errors()]) from error
+    except (
+        ValueError,
+        TracingNotInstalledError,
+        NumbaNotInstalledError,
+        AppHookError,
+    ) as error:
         raise SettingsError([str(error)]) from error
     structured_logs.configure_logging(settings.log_level)
     return settings
@@ -70,7 +82,20 @@ def run_worker(settings: Settings, listening: socket.socket, *, index: int, pare
     return run_process(settings, listening, index, parent_fd)
 
 
-def _described(line: object) -> str:
-    fault = dict(line) if isinstance(line, dict) else {}
-    name = PREFIX + str(fault["loc"][0]).upper() + ": " if fault["loc"] else ""
-    return f"{name}{fault['msg']}"
+def _default_text(field: FieldInfo) -> str:
+    """The default as it would be written into the environment; `unset` for none."""
+    default = field.default
+    if field.is_required():
+        return "required"
+    if isinstance(default, SecretStr):  # a default is in the source code: no secret
+        return default.get_secret_value()
+    if default is None:
+        return "unset"
+    return str(default) if isinstance(default, str) else json.dumps(default)
+
+
+def _fault_line(fault: ErrorDetails) -> str:
+    """One fault with the variable that it is about, named once."""
+    message = fault["msg"].removeprefix("Value error, ")
+    name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else ""
+    return message if message.startswith(name) else f"{name}: {message}"

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import signal
 import socket
+import time
 from collections.abc import Coroutine, Generator
 
 import uvicorn
@@ -14,6 +15,11 @@ import uvloop
 from fastapi import FastAPI
 
 from model.contract.errors import ManifestError
+from model.contract.kernels.compilation import (
+    CompilationReport,
+    KernelImplementation,
+    compile_kernels,
+)
 from service.composition import Service, build_service
 from service.server.http_limits import ConnectionTracking, LimitedHttpProtocol
 from service.server.signals import STOP_SIGNALS
@@ -36,6 +42,10 @@ def run_process(
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Process(settings, listening, index).run(parent_fd))
+
+
+class KernelsUnusableError(Exception):
+    """numba is installed and cannot be imported."""
 
 
 class _Server(uvicorn.Server):
@@ -75,10 +85,11 @@ class Process:
         return int(failed)
 
     async def _load_first(self, service: Service) -> bool:
-        """Load the first artifact; without one the process ends."""
+        """Prepare kernels and the first artifact; without them the process ends."""
         try:
+            await asyncio.to_thread(_prepare_kernels, service.kernels)
             await service.rollout.reload()
-        except ManifestError:  # logged by the rollout
+        except (KernelsUnusableError, ManifestError):  # logged where they are raised
             self._end_servers()
             return False
         await _load_canary(service)
@@ -156,6 +167,26 @@ class Process:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=max(1, round(self._settings.grace_s)),
         )
+
+
+def _prepare_kernels(implementation: KernelImplementation) -> None:
+    """Compile the kernels or read them from the cache; raises KernelsUnusableError."""
+    started, report = time.monotonic(), CompilationReport(0, 0)
+    if implementation == "numba":
+        try:
+            report = compile_kernels()
+        except ImportError as error:
+            log_event("error", "kernels_unusable", error)
+            raise KernelsUnusableError from error
+    service_metrics.KERNELS_INFO.labels(implementation).set(1)
+    log_event(
+        "info",
+        "kernels_ready",
+        implementation=implementation,
+        compiled=report.compiled,
+        from_cache=report.from_cache,
+        seconds=round(time.monotonic() - started, 3),
+    )
 
 
 async def _reload(service: Service) -> None:

@@ -140,6 +140,11 @@ ARTIFACT_INFO = Gauge(
     "1 for each loaded artifact",
     ("artifact", "name", "schema_hash"),
 )
+KERNELS_INFO = Gauge(
+    "rerank_kernels_info",
+    "1 for the implementation of the request path's loops: numba or numpy",
+    ("implementation",),
+)
 ARTIFACT_RELOADS = Counter(
     "rerank_artifact_reloads_total",
     "Artifact changes by role, rejected ones included",

@@ -28,7 +28,7 @@ OTHERWISE = VOLUME | {
     "workers": 3,
     "autoscaling": {"enabled": False},
     "disruptionBudget": {"maxUnavailable": "20%"},
-    "settings": {"drain_s": 2.5, "grace_s": 20, "max_body_bytes": 1048576},
+    "settings": {"drain_s": 2.5, "grace_s": 20, "max_body_bytes": 1048576, "log_level": "warning"},
     "secrets": {
         "redisUrl": {"name": "store", "key": "address"},
         "apiTokens": {"name": "callers", "key": "tokens"},
@@ -137,6 +137,7 @@ def test_chart_environment_builds_valid_settings(values, monkeypatch):
     settings = Settings.from_environment(filled)
     assert settings.workers == values.get("workers", 1)
     assert settings.max_body_bytes == 1_048_576  # not 1.048576e+06
+    assert settings.log_level == values.get("settings", {}).get("log_level", "info")
 
 
 @pytest.mark.parametrize("values", EVERY.values(), ids=EVERY)

@@ -123,6 +123,6 @@ def test_dockerignore_allows_copied_paths():
     }
     for image in IMAGES:
         for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile(image), re.M):
-            for source in line.split()[:-1]:
+            for source in line.replace("${LOCK}", "service").split()[:-1]:
                 covering = {source, *(str(parent) for parent in Path(source).parents)}
                 assert covering & let_in, f"{image}: {source}"

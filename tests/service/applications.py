@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -12,7 +13,7 @@ from service.api.auth import BearerAuth
 from service.api.concurrency import ConcurrencyLimiter
 from service.api.openapi import document_rerank
 from service.api.request_metrics import RerankMetricsMiddleware
-from service.api.routes.rerank import RerankDependencies, rerank_route
+from service.api.routes.rerank import RerankDependencies, add_rerank_route
 from service.rerank.reranker import Reranker
 from service.telemetry.tracing import RequestTracer
 
@@ -34,8 +35,9 @@ def rerank_app(
         clock=time.monotonic,
         traces_stages=traces is not None,
     )
-    router = rerank_route(dependencies, BearerAuth(tokens) if tokens else None)
-    app = build_app([router], customize)
+    auth = BearerAuth(tokens) if tokens else None
+    add = partial(add_rerank_route, dependencies=dependencies, auth=auth)
+    app = build_app([], customize=customize, add_routes=add)
     app.add_middleware(RerankMetricsMiddleware, clock=time.monotonic, traces=traces)
     document_rerank(app, {})
     return app

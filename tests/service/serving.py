@@ -42,7 +42,7 @@ def free_ports(count: int) -> int:
 
 
 class Serving:
-    """`relist-serve` as a child process; leaving the block ends it and shows what it logged."""
+    """`relist serve` as a child process; leaving the block ends it and shows what it logged."""
 
     def __init__(self, artifact: Path, **settings: object) -> None:
         given = {"artifact_dir": artifact, "port": 0} | settings

@@ -28,14 +28,14 @@ def test_variables_of_others_are_none_of_our_business(environ):
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ({"FEATURE_BUDGET_MS": "50"}, "smaller than request_budget_ms"),
-        ({"REQUEST_BUDGET_MS": "2000"}, "above max_budget_ms"),
-        ({"ANSWER_RESERVE_MS": "60"}, "smaller than request_budget_ms"),
-        ({"WORKERS": "2"}, "need metrics_port"),
+        ({"FEATURE_BUDGET_MS": "50"}, "below RERANK_REQUEST_BUDGET_MS"),
+        ({"REQUEST_BUDGET_MS": "2000"}, "above RERANK_MAX_BUDGET_MS"),
+        ({"ANSWER_RESERVE_MS": "60"}, "below RERANK_REQUEST_BUDGET_MS"),
+        ({"WORKERS": "2"}, "need RERANK_METRICS_PORT"),
         ({"WORKERS": "2", "METRICS_PORT": "7999"}, "overlap"),
         (
             {"WORKERS": "2", "METRICS_PORT": "9000", "ADMIN_TOKEN": "a-token-of-20-letters"},
-            r"admin_port: .* worker i serves /admin on admin_port \+ i",
+            r"RERANK_ADMIN_PORT: .* worker i serves /admin on that port \+ i",
         ),
         ({"METRICS_PORT": "9000", "ADMIN_PORT": "9000"}, "overlap"),
         ({"API_TOKENS": '["short"]'}, "RERANK_API_TOKENS: .*at least 16 characters"),
@@ -43,9 +43,9 @@ def test_variables_of_others_are_none_of_our_business(environ):
         ({"ADMIN_TOKEN": "with a space inside it"}, "RERANK_ADMIN_TOKEN: .*no white space"),
         ({"REDIS_URL": "http://localhost"}, "starts with redis://"),
         ({"REDIS_URL": "redis://localhost", "USERS_FILE": "/u"}, "belongs to"),
-        ({"REDIS_CLUSTER": "true"}, "redis_cluster needs redis_url=redis://"),
-        ({"REDIS_CLUSTER": "true", "REDIS_URL": "unix:///r.sock"}, "redis_cluster needs"),
-        ({"PLAYGROUND": "true"}, "playground needs requests_file"),
+        ({"REDIS_CLUSTER": "true"}, "RERANK_REDIS_CLUSTER needs a RERANK_REDIS_URL of redis://"),
+        ({"REDIS_CLUSTER": "true", "REDIS_URL": "unix:///r.sock"}, "RERANK_REDIS_CLUSTER needs"),
+        ({"PLAYGROUND": "true"}, "RERANK_PLAYGROUND needs RERANK_REQUESTS_FILE"),
         ({"PORT": "70000"}, "less than or equal to 65535"),
     ],
 )

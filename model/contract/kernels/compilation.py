@@ -1,25 +1,56 @@
-"""Functions of Python that are machine code by the time their module is imported.
+"""Compile the kernels with numba, or leave them on numpy. Imports numba only to compile.
 
-A trick for the request path: behind a graph run, which empties the caches, each of numpy's calls
-costs two to five microseconds whatever it computes, and one request made about sixty of them. Loops
-over its few hundred numbers, compiled by numba, take what they compute. What it gave, and what it
-takes of memory: docs/experiments/profile-encoding-search.md. The compiler itself does not run where
-what it made before is found: beside the source, or where NUMBA_CACHE_DIR says.
+The service compiles once at its start. Training, evaluation and export run on numpy, with the same
+results to the last bit. Machine code is cached where `NUMBA_CACHE_DIR` points, by default beside
+the source; without a usable cache the kernels compile anew. What they give and what they cost:
+docs/decisions/numba-kernels.md.
 """
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
 
-from numba import njit, types
-from numba.core.caching import InTreeCacheLocator
-from numba.core.typing.templates import Signature
+from model.contract.kernels.dispatch import ArrayArgument, Kernel, Signature
+from model.contract.kernels.encoding_kernels import (
+    gather_rows,
+    gather_sessions,
+    holds_distinct_candidates,
+    split_noise,
+    write_bucket_column,
+    write_rank_quantile_column,
+)
+from model.contract.kernels.list_scoring import (
+    count_changes_and_clicks,
+    ensemble_mean,
+    list_rewards,
+    round_to,
+    score_and_select_list,
+)
+from model.contract.kernels.philox import philox_uniform
 
-# What numba raises for a cache file that is empty, cut off, damaged or of another version.
-_UNREADABLE_CACHE = (
+KernelSetting = Literal["auto", "numba", "numpy"]
+KernelImplementation = Literal["numba", "numpy"]
+KERNELS: tuple[Kernel[Any, Any], ...] = (
+    gather_rows,
+    write_bucket_column,
+    write_rank_quantile_column,
+    gather_sessions,
+    holds_distinct_candidates,
+    split_noise,
+    list_rewards,
+    score_and_select_list,
+    ensemble_mean,
+    round_to,
+    count_changes_and_clicks,
+    philox_uniform,
+)
+# What numba raises without a place for its cache, and for a cache file that is empty, torn,
+# damaged or of another version. A compiler error among them is raised again without a cache.
+_UNUSABLE_CACHE = (
     OSError,
     EOFError,
     pickle.UnpicklingError,
@@ -31,67 +62,78 @@ _UNREADABLE_CACHE = (
     TypeError,
     ValueError,
 )
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
-class ReadOnlySourceLocator(InTreeCacheLocator):
-    """Machine code beside its source, which may be read where nothing may be written.
+class NumbaNotInstalledError(RuntimeError):
+    """Compiled kernels are required and numba is not installed."""
 
-    An image names it in NUMBA_CACHE_LOCATOR_CLASSES: numba's own takes a folder that is read-only
-    for none.
+    def __init__(self) -> None:
+        super().__init__("compiled kernels need the extra: pip install 'relist[fast]'")
+
+
+@dataclass(frozen=True, slots=True)
+class CompilationReport:
+    """Number of loops in use by origin; a kernel has one loop for each of its signatures."""
+
+    compiled: int
+    from_cache: int
+
+
+def select_implementation(setting: KernelSetting) -> KernelImplementation:
+    """The implementation of a setting; `auto` is numba where it is installed.
+
+    Raises NumbaNotInstalledError for `numba` without the package.
     """
-
-    def ensure_cache_path(self) -> None:
-        """Nothing is written before there is something to write."""
-
-
-def compile_kernel(*signatures: Signature) -> Callable[[FunctionT], FunctionT]:
-    """Compile for arguments of these types, no others, with their indices checked.
-
-    The cache is keyed by the content of the source file, not by these options: after a change of
-    options, delete `*.nbi` from the `__pycache__` beside the kernels.
-    """
-
-    def compile_now(function: FunctionT) -> FunctionT:
-        made = _dispatcher(function)
-        with contextlib.suppress(RuntimeError):  # no place to keep it: compiled at each start
-            made.enable_caching()
-        for signature in signatures:
-            made = _compile_signature(made, signature, function)
-        made.disable_compile()
-        ready: FunctionT = made
-        return ready
-
-    return compile_now
+    if setting == "numpy" or find_spec("numba") is not None:
+        return "numpy" if setting == "numpy" else "numba"
+    if setting == "numba":
+        raise NumbaNotInstalledError
+    return "numpy"
 
 
-def _dispatcher(function: Callable[..., Any]) -> Any:  # noqa: ANN401  # the library's own type
-    return njit(boundscheck=True, error_model="numpy")(function)
+def compile_kernels() -> CompilationReport:
+    """Compile every kernel or read it from the cache, then use the compiled loops."""
+    loops = {kernel: compile_loop(kernel) for kernel in KERNELS}
+    for kernel, loop in loops.items():
+        kernel.use(loop)
+    cached = sum(sum(loop.stats.cache_hits.values()) for loop in loops.values())
+    return CompilationReport(sum(len(k.signatures) for k in KERNELS) - cached, cached)
 
 
-def _compile_signature(made: Any, signature: Signature, function: Callable[..., Any]) -> Any:  # noqa: ANN401
-    """Compile one more signature; without the cache, all so far, where it cannot be used."""
-    had = list(made.signatures)
+def compile_loop(kernel: Kernel[Any, Any]) -> Any:  # noqa: ANN401  # numba's dispatcher
+    """The compiled loop: takes the kernel's argument types, no others, and checks its indices."""
     try:
-        made.compile(signature)
-    except _UNREADABLE_CACHE:  # a compiler error is raised again by the compilation below
-        if len(made.signatures) == len(had):
-            made = _dispatcher(function)
-            for earlier in [*had, signature]:
-                made.compile(earlier)
-    return made
+        return _jit(kernel, cache=True)
+    except _UNUSABLE_CACHE:
+        return _jit(kernel, cache=False)
 
 
-def writable(kind: types.Type, axes: int) -> types.Type:
-    """A contiguous array that is written."""
-    return types.Array(kind, axes, "C")
+def _jit(kernel: Kernel[Any, Any], *, cache: bool) -> Callable[..., Any]:
+    from numba import njit
+
+    signatures = [_numba_signature(signature) for signature in kernel.signatures]
+    compiled: Callable[..., Any] = njit(
+        signatures, cache=cache, boundscheck=True, error_model="numpy"
+    )(kernel.loop)
+    return compiled
 
 
-def readonly(kind: types.Type, axes: int) -> types.Type:
-    """A contiguous array that is read only; one that could be written will do."""
-    return types.Array(kind, axes, "C", readonly=True)
+def _numba_signature(signature: Signature) -> Any:  # noqa: ANN401  # numba's, half typed
+    from numba import types
+
+    result: Any
+    if isinstance(signature.result, tuple):
+        scalars = [getattr(types, name) for name in signature.result]
+        result = types.Tuple(scalars)  # type: ignore[no-untyped-call]
+    else:
+        result = getattr(types, signature.result)
+    return result(*map(_numba_type, signature.arguments))
 
 
-def any_layout(kind: types.Type, axes: int) -> types.Type:
-    """An array that is read only, a part of a larger one or not."""
-    return types.Array(kind, axes, "A", readonly=True)
+def _numba_type(argument: str | ArrayArgument) -> Any:  # noqa: ANN401
+    from numba import types
+
+    if isinstance(argument, str):
+        return getattr(types, argument)
+    scalar = getattr(types, argument.scalar)
+    return types.Array(scalar, argument.dimensions, argument.layout, readonly=argument.readonly)

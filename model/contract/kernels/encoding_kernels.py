@@ -1,7 +1,6 @@
-"""Compiled loops over the numbers of one request: candidates, sessions, lists, noise.
+"""Kernels over the numbers of one request: candidates, sessions, noise, and the check of lists.
 
-`request_encoder.py`, `noise.py` and the service say what the numbers mean. A test compares each
-kernel with numpy.
+`request_encoder.py`, `noise.py` and the service define what the numbers mean.
 """
 
 from __future__ import annotations
@@ -10,25 +9,35 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from model.contract.kernels.compilation import compile_kernel, readonly, writable
-
-_BYTE, _FLAG, _ROW, _PLACE = types.int8, types.boolean, types.int32, types.int64
-_KEY, _SINGLE, _DOUBLE = types.uint64, types.float32, types.float64
+from model.contract.kernels.dispatch import kernel, readonly, signature, writable
 
 IntArray = NDArray[np.integer[Any]]
 Float64Array = NDArray[np.float64]
 
 
-@compile_kernel(
-    _PLACE(readonly(_PLACE, 1), readonly(_ROW, 2), readonly(_ROW, 1), writable(_ROW, 2))
-)
+def _gather_rows_numpy(
+    row_indices: IntArray, table: IntArray, suffix: IntArray, out: IntArray
+) -> int:
+    width = table.shape[1]
+    unknown = row_indices < 0
+    out[:, :width] = table[np.where(unknown, len(table) - 1, row_indices)]
+    out[:, width:] = suffix
+    return int(np.count_nonzero(unknown))
+
+
+@kernel(
+    _gather_rows_numpy,
+    signature(
+        readonly("int64", 1), readonly("int32", 2), readonly("int32", 1), writable("int32", 2),
+        result="int64",
+    ),
+)  # fmt: skip
 def gather_rows(row_indices: IntArray, table: IntArray, suffix: IntArray, out: IntArray) -> int:
     """Fill (n, Fi + G) with rows of the table and the same G behind each.
 
-    Place -1 is the last row; returns how many places are.
+    Index -1 is the last row; returns the number of such indices.
     """
     width, last, unknown = table.shape[1], len(table) - 1, 0
     for i in range(len(row_indices)):
@@ -43,24 +52,19 @@ def gather_rows(row_indices: IntArray, table: IntArray, suffix: IntArray, out: I
     return unknown
 
 
-@compile_kernel(_PLACE(_DOUBLE, readonly(_DOUBLE, 1), _PLACE))
-def _count_not_above(value: float, ascending: Float64Array, count: int) -> int:
-    """How many of the first `count` numbers are not above the value, which is one."""
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) // 2
-        if value < ascending[middle]:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _write_bucket_column_numpy(
+    values: Float64Array, edges: Float64Array, rows: IntArray, column: int, out: IntArray
+) -> None:
+    out[:, column] = rows.take(edges.searchsorted(values, side="right"))
 
 
-@compile_kernel(
-    types.void(
-        readonly(_DOUBLE, 1), readonly(_DOUBLE, 1), readonly(_ROW, 1), _PLACE, writable(_ROW, 2)
-    )
-)
+@kernel(
+    _write_bucket_column_numpy,
+    signature(
+        readonly("float64", 1), readonly("float64", 1), readonly("int32", 1), "int64",
+        writable("int32", 2),
+    ),
+)  # fmt: skip
 def write_bucket_column(
     values: Float64Array, edges: Float64Array, rows: IntArray, column: int, out: IntArray
 ) -> None:
@@ -69,16 +73,37 @@ def write_bucket_column(
     edges: ascending, NaN last.  rows: one more than edges.
     """
     for i in range(len(values)):
-        value, known = values[i], len(edges) - 1
-        bucket = known + 1 if math.isnan(value) else _count_not_above(value, edges, known)
-        out[i, column] = rows[bucket]
+        low, high = 0, len(edges) - 1
+        if math.isnan(values[i]):
+            low = high = len(edges)
+        while low < high:
+            middle = (low + high) // 2
+            if values[i] < edges[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        out[i, column] = rows[low]
 
 
-@compile_kernel(
-    types.void(
-        readonly(_DOUBLE, 1), readonly(_DOUBLE, 1), readonly(_ROW, 1), _PLACE, writable(_ROW, 2)
-    )
-)
+def _write_rank_quantile_column_numpy(
+    scores: Float64Array, ordered: Float64Array, rows: IntArray, column: int, out: IntArray
+) -> None:
+    buckets, gaps = len(rows) - 1, np.isnan(scores)
+    known = len(ordered) - int(np.count_nonzero(np.isnan(ordered)))
+    if not known:
+        out[:, column] = rows[buckets]
+        return
+    higher = known - ordered[:known].searchsorted(scores, side="right")
+    out[:, column] = rows[np.where(gaps, buckets, higher * buckets // known)]
+
+
+@kernel(
+    _write_rank_quantile_column_numpy,
+    signature(
+        readonly("float64", 1), readonly("float64", 1), readonly("int32", 1), "int64",
+        writable("int32", 2),
+    ),
+)  # fmt: skip
 def write_rank_quantile_column(
     scores: Float64Array, ordered: Float64Array, rows: IntArray, column: int, out: IntArray
 ) -> None:
@@ -87,28 +112,56 @@ def write_rank_quantile_column(
     ordered: the scores ascending, NaN last.  rows: of each bucket, then that of a gap.
     """
     buckets, known = len(rows) - 1, len(ordered)
-    while known and math.isnan(ordered[known - 1]):
+    while known > 0 and math.isnan(ordered[known - 1]):
         known -= 1
     for i in range(len(scores)):
-        bucket = buckets
-        if not math.isnan(scores[i]):
-            bucket = (known - _count_not_above(scores[i], ordered, known)) * buckets // known
-        out[i, column] = rows[bucket]
+        if math.isnan(scores[i]):
+            out[i, column] = rows[buckets]
+            continue
+        low, high = 0, known
+        while low < high:
+            middle = (low + high) // 2
+            if scores[i] < ordered[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        out[i, column] = rows[(known - low) * buckets // known]
 
 
-@compile_kernel(
-    types.void(
-        readonly(_KEY, 2),
-        readonly(_BYTE, 2),
-        readonly(_BYTE, 2),
-        readonly(_KEY, 1),
-        readonly(_PLACE, 1),
-        readonly(_ROW, 2),
-        readonly(_ROW, 2),
-        writable(_ROW, 3),
-        writable(_FLAG, 2),
-    )
-)
+def _gather_sessions_numpy(  # noqa: PLR0913 one array each
+    keys: NDArray[np.uint64],
+    clicked: NDArray[np.int8],
+    converted: NDArray[np.int8],
+    sorted_keys: NDArray[np.uint64],
+    key_row_indices: IntArray,
+    table: IntArray,
+    feedback: IntArray,
+    rows: IntArray,
+    valid: NDArray[np.bool_],
+) -> None:
+    held, slots = min(keys.shape[0], rows.shape[0]), min(keys.shape[1], rows.shape[1])
+    rows[...] = 0
+    valid[...] = False
+    shown = valid[:held, :slots]
+    shown[...] = clicked[:held, :slots] >= 0
+    shown_keys = keys[:held, :slots][shown]
+    at = np.full(len(shown_keys), len(table) - 1, dtype=np.int64)
+    if len(sorted_keys) > 0:
+        found = sorted_keys.searchsorted(shown_keys)
+        known = sorted_keys.take(found, mode="clip") == shown_keys
+        at[known] = key_row_indices[found[known]]
+    state = 3 * clicked[:held, :slots][shown] + converted[:held, :slots][shown] + 1
+    rows[:held, :slots][shown] = np.concatenate([table[at], feedback[state]], axis=1)
+
+
+@kernel(
+    _gather_sessions_numpy,
+    signature(
+        readonly("uint64", 2), readonly("int8", 2), readonly("int8", 2), readonly("uint64", 1),
+        readonly("int64", 1), readonly("int32", 2), readonly("int32", 2), writable("int32", 3),
+        writable("boolean", 2),
+    ),
+)  # fmt: skip
 def gather_sessions(  # noqa: PLR0913 one array each
     keys: NDArray[np.uint64],
     clicked: NDArray[np.int8],
@@ -120,10 +173,10 @@ def gather_sessions(  # noqa: PLR0913 one array each
     rows: IntArray,
     valid: NDArray[np.bool_],
 ) -> None:
-    """Fill rows (H, M, Fi + 2) and valid (H, M) with past items; what is not held is padding.
+    """Fill rows (H, M, Fi + 2) and valid (H, M) with past items; the rest is padding.
 
     keys, clicked, converted: of the sessions held, any number of any length.
-    ascending, places: keys of the item table and the place of each.
+    sorted_keys, key_row_indices: keys of the item table, ascending, and the row index of each.
     table: rows of items, the last that of an unknown one.
     feedback: (9, 2) by 3 clicked + converted + 1.
     """
@@ -144,30 +197,57 @@ def gather_sessions(  # noqa: PLR0913 one array each
                     high = middle
             known = low < len(sorted_keys) and sorted_keys[low] == key
             at = key_row_indices[low] if known else len(table) - 1
-            told = 3 * clicked[h, slot] + converted[h, slot] + 1
+            state = 3 * clicked[h, slot] + converted[h, slot] + 1
             for column in range(width):
                 rows[h, slot, column] = table[at, column]
-            rows[h, slot, width] = feedback[told, 0]
-            rows[h, slot, width + 1] = feedback[told, 1]
+            rows[h, slot, width] = feedback[state, 0]
+            rows[h, slot, width + 1] = feedback[state, 1]
             valid[h, slot] = True
 
 
-@compile_kernel(_FLAG(readonly(_ROW, 2), _PLACE, _PLACE))
+def _holds_distinct_candidates_numpy(lists: IntArray, size: int, candidates: int) -> bool:
+    held = np.sort(lists[:, :size], axis=1)
+    if held.size == 0:
+        return True
+    if held[:, 0].min() < 0 or held[:, -1].max() >= candidates:
+        return False
+    return bool((held[:, 1:] != held[:, :-1]).all())
+
+
+@kernel(
+    _holds_distinct_candidates_numpy,
+    signature(readonly("int32", 2), "int64", "int64", result="boolean"),
+)
 def holds_distinct_candidates(lists: IntArray, size: int, candidates: int) -> bool:
     """Whether each list's first `size` slots hold candidates, none twice."""
     for k in range(len(lists)):
         for slot in range(size):
-            place = lists[k, slot]
-            if place < 0 or place >= candidates:
+            candidate = lists[k, slot]
+            if candidate < 0 or candidate >= candidates:
                 return False
             for above in range(slot):
-                if lists[k, above] == place:
+                if lists[k, above] == candidate:
                     return False
     return True
 
 
-@compile_kernel(
-    types.void(readonly(_SINGLE, 2), _SINGLE, writable(_SINGLE, 3), writable(_SINGLE, 3))
+def _split_noise_numpy(
+    stream_noise: NDArray[np.float32],
+    factor: float,
+    noise_slot: NDArray[np.float32],
+    noise_item: NDArray[np.float32],
+) -> None:
+    noise_slot[:1] = 0.0
+    noise_item[:1] = 0.0
+    edits, slots, candidates = *noise_slot.shape[1:], noise_item.shape[2]
+    cells = stream_noise.reshape(len(stream_noise), edits, slots + candidates)
+    np.multiply(cells[..., :slots], np.float32(factor), out=noise_slot[1:])
+    np.multiply(cells[..., slots:], np.float32(factor), out=noise_item[1:])
+
+
+@kernel(
+    _split_noise_numpy,
+    signature(readonly("float32", 2), "float32", writable("float32", 3), writable("float32", 3)),
 )
 def split_noise(
     stream_noise: NDArray[np.float32],
@@ -177,7 +257,7 @@ def split_noise(
 ) -> None:
     """Numbers times a factor -> (K, T, M) and (K, T, N): slots, then candidates of each edit.
 
-    drawn: (K - 1, T * (M + N)), of all lists but list 0, which has zeros.
+    stream_noise: (K - 1, T * (M + N)), of all lists but list 0, which has zeros.
     """
     noise_slot[:1] = 0.0
     noise_item[:1] = 0.0

@@ -8,50 +8,55 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.data.errors import DataConfigError
-from model.data.simulation.click_models import (
-    CASCADE,
-    LISTWISE,
-    CascadeClickModel,
+from model.data.simulation.response_models.response_model import PresentedLists, UserResponse
+from model.data.simulation.response_models.response_registry import (
+    build_response_model,
+    response_form,
+    response_parameters,
+)
+from model.data.simulation.world_attributes import (
     FloatArray,
     ItemGenres,
     ItemIndices,
-    ListwiseClickModel,
+    WorldAttributes,
 )
 
 WORLD_NPZ = "world.npz"
-_FORMS: dict[str, type[ListwiseClickModel] | type[CascadeClickModel]] = {
-    LISTWISE: ListwiseClickModel,
-    CASCADE: CascadeClickModel,
-}
-_CHUNK = 65_536  # lists at once: bounds the memory of (L, M, M)
+_CHUNK = 65_536  # lists at once, of up to `_CHUNK_SLOTS` slots: bounds the memory of (L, M, M)
+_CHUNK_SLOTS = 10
 
 
 @dataclass(frozen=True)
 class ClickWorld:
-    """Users, items, hidden tastes and the click model.
+    """Users, items, hidden tastes and the response model.
 
     user_ids, item_ids: in the order of users.parquet and items.parquet, as in LogTables.
     taste: (U, I) float32, standardized.
-    genres: of the items.
+    attributes: of users and items.
     """
 
     user_ids: Sequence[str]
     item_ids: Sequence[str]
     taste: NDArray[np.float32]
-    genres: ItemGenres
-    click_model: ListwiseClickModel | CascadeClickModel
+    attributes: WorldAttributes
+    response: UserResponse
 
     @property
     def form(self) -> str:
-        """`listwise` or `cascade`."""
-        return LISTWISE if isinstance(self.click_model, ListwiseClickModel) else CASCADE
+        """Name of the response model."""
+        return response_form(self.response)
+
+    def present(self, user_index: ItemIndices, item_indices: ItemIndices) -> PresentedLists:
+        """Lists (L, M) shown to users (L,), as the response model reads them."""
+        taste = self.taste[user_index[:, None], item_indices]
+        return PresentedLists(user_index, item_indices, taste, self.attributes)
 
     def click_probabilities(
         self, user_index: int | ItemIndices, item_indices: ItemIndices
@@ -67,11 +72,12 @@ class ClickWorld:
         """
         users = np.broadcast_to(np.asarray(user_index), len(item_indices))
         out = np.empty(item_indices.shape, dtype=np.float64)
-        for first in range(0, len(out), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            items = item_indices[part]
-            taste = self.taste[users[part, None], items]
-            out[part] = self.click_model.click_probabilities(taste, items, self.genres)
+        slots = max(item_indices.shape[1], _CHUNK_SLOTS)
+        chunk = max(1, _CHUNK * _CHUNK_SLOTS**2 // slots**2)
+        for first in range(0, len(out), chunk):
+            part = slice(first, first + chunk)
+            lists = self.present(users[part], item_indices[part])
+            out[part] = self.response.click_probabilities(lists)
         return out
 
     def expected_clicks(
@@ -84,22 +90,25 @@ class ClickWorld:
         self, user_index: ItemIndices, item_indices: ItemIndices, rng: np.random.Generator
     ) -> NDArray[np.int8]:
         """(L, M) int8 clicks, drawn once for each list."""
-        taste = self.taste[user_index[:, None], item_indices]
-        return self.click_model.sample_clicks(taste, item_indices, self.genres, rng)
+        return self.response.sample_clicks(self.present(user_index, item_indices), rng)
 
 
 def save_click_world(log_dir: Path, world: ClickWorld) -> None:
-    """Write world.npz."""
+    """Write world.npz: name and parameters of the response model, tastes and attributes."""
+    attributes = world.attributes
     np.savez_compressed(
         log_dir / WORLD_NPZ,
         allow_pickle=False,
         user_ids=np.asarray(world.user_ids, dtype=np.str_),
         item_ids=np.asarray(world.item_ids, dtype=np.str_),
         taste=world.taste,
-        genres=world.genres.matrix.astype(np.float32),
-        cosine=world.genres.cosine_similarity,
+        genres=attributes.genres.matrix.astype(np.float32),
+        log_price=attributes.log_price,
+        recent_genres=attributes.recent_genres,
+        genre_affinity=attributes.genre_affinity,
+        segment=attributes.segment,
         form=np.asarray(world.form),
-        parameters=np.asarray(json.dumps(asdict(world.click_model))),
+        parameters=np.asarray(json.dumps(response_parameters(world.response))),
     )
 
 
@@ -107,7 +116,7 @@ def load_click_world(log_dir: Path) -> ClickWorld:
     """Read world.npz.
 
     Raises:
-        DataConfigError: the log has no world.npz, so it is not simulated.
+        DataConfigError: the log has no world.npz, so it is not simulated, or an older one.
     """
     path = log_dir / WORLD_NPZ
     if not path.exists():
@@ -115,11 +124,20 @@ def load_click_world(log_dir: Path) -> ClickWorld:
             file=str(path), key="-", rule="no such file: this log is not simulated"
         )
     with np.load(path, allow_pickle=False) as file:
-        click_model_type = _FORMS[str(file["form"])]
+        if "segment" not in file:
+            raise DataConfigError(
+                file=str(path), key="segment", rule="is missing: build this log again"
+            )
         return ClickWorld(
             user_ids=file["user_ids"].tolist(),
             item_ids=file["item_ids"].tolist(),
             taste=file["taste"],
-            genres=ItemGenres(file["genres"]),
-            click_model=click_model_type(**json.loads(str(file["parameters"]))),
+            attributes=WorldAttributes(
+                genres=ItemGenres(file["genres"]),
+                log_price=file["log_price"],
+                recent_genres=file["recent_genres"],
+                genre_affinity=file["genre_affinity"],
+                segment=file["segment"],
+            ),
+            response=build_response_model(str(file["form"]), json.loads(str(file["parameters"]))),
         )

@@ -15,7 +15,8 @@ from model.config.pipeline_config import PipelineConfig
 from model.config.toml_reader import ConfigError, read_flat_toml
 from model.data.log.log_info import SPLIT_BY_TIME
 from model.data.movielens.movielens_log import MovieLensConfig, write_movielens_log
-from model.data.simulation.simulated_log import ClickWorldConfig, write_click_world_log
+from model.data.simulation.click_world_config import ClickWorldConfig
+from model.data.simulation.simulated_log import write_click_world_log
 from model.data.tables.table_builder import log_fingerprint
 from model.data.tables.table_cache import load_log_tables
 from model.evaluation.benchmark.benchmark_scenario import (

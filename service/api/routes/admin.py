@@ -11,6 +11,7 @@ from model.contract.errors import MalformedJson, ManifestError, RequestRejected
 from service.api.auth import BearerAuth
 from service.api.body import check_body_headers, read_body
 from service.api.openapi import error_response
+from service.api.raw_headers import decode_header_list
 from service.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -92,7 +93,7 @@ def admin_routes(
 
 
 async def _read_command(request: Request) -> ArtifactCommand:
-    check_body_headers(request.headers, _MAX_BODY_BYTES)
+    check_body_headers(decode_header_list(request.scope), _MAX_BODY_BYTES)
     raw = await read_body(request.receive, max_bytes=_MAX_BODY_BYTES, timeout_ms=_BODY_TIMEOUT_MS)
     try:
         return ArtifactCommand.model_validate_json(raw or b"{}")

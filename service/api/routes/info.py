@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from model.contract.artifact.manifest import Manifest
+from model.contract.kernels.compilation import KernelImplementation
 from model.contract.schema.declared import FieldKind
 from service.api.openapi import error_response
 from service.errors import NotReady
@@ -23,6 +24,7 @@ class ServerInfo:
     max_body_bytes: int
     max_inflight: int
     max_waiting: int
+    kernels: KernelImplementation
 
 
 def info_routes(models: ArtifactSlot, server: ServerInfo) -> APIRouter:
@@ -42,6 +44,7 @@ def info_routes(models: ArtifactSlot, server: ServerInfo) -> APIRouter:
             "items": len(model.items.table.ids),
             **_manifest_facts(model.manifest),
             "limits": _limits(server, model.manifest),
+            "kernels": server.kernels,
         }
 
     return router

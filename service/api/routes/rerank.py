@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.params import Depends as DependsParam
+from fastapi.routing import APIRoute
 from msgspec import json
+from starlette.types import Receive, Scope, Send
 
 from model.contract.wire.request import RerankRequest, parse_request
 from service.api.auth import BearerAuth
 from service.api.body import check_body_headers, read_body
-from service.api.concurrency import ConcurrencyLimiter, Permit
+from service.api.concurrency import ConcurrencyLimiter
 from service.api.disconnect import CancelledOnDisconnect, ClientDisconnected
 from service.api.errors import ANSWERED
 from service.api.openapi import RERANK_OPERATION, rerank_responses
@@ -26,6 +27,8 @@ from service.rerank.request_context import RequestContext
 from service.rerank.reranker import Reranker
 from service.telemetry import service_metrics
 from service.telemetry.structured_logs import log_event
+
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,29 +43,43 @@ class RerankDependencies:
     traces_stages: bool = False
 
 
-def rerank_route(dependencies: RerankDependencies, auth: BearerAuth | None) -> APIRouter:
-    """POST /rerank; open to every client where `auth` is None."""
-    router = APIRouter(tags=["rerank"])
-    endpoint = RerankEndpoint(dependencies)
-    checks: Sequence[DependsParam] = [] if auth is None else [Depends(auth)]
+class RawRequestRoute(APIRoute):
+    """A route whose endpoint takes the request alone and returns a response.
 
-    @router.post(
+    Without dependencies FastAPI has nothing to solve or to close, so the endpoint is called without
+    its handler. The application's middleware and exception handlers act on both.
+    """
+
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:  # noqa: ANN401  # FastAPI's
+        super().__init__(path, endpoint, **options)
+        if not self.dependencies:
+            self.app = self._call_endpoint
+
+    async def _call_endpoint(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
+def add_rerank_route(
+    router: APIRouter, dependencies: RerankDependencies, auth: BearerAuth | None
+) -> None:
+    """Add POST /rerank to a router; open to every client where `auth` is None.
+
+    Meant for an application's own router: FastAPI matches an included router twice a request.
+    """
+    router.add_api_route(
         RERANK_PATH,
+        RerankEndpoint(dependencies).rerank,
+        methods=["POST"],
+        tags=["rerank"],
         summary="The best list of these candidates for this user",
         response_class=Response,
         responses=rerank_responses(),
         openapi_extra=RERANK_OPERATION,
         operation_id="rerank",
-        dependencies=checks,
+        dependencies=[] if auth is None else [Depends(auth)],
+        route_class_override=RawRequestRoute,
     )
-    async def rerank(request: Request) -> Response:
-        """Answers 200 whenever the request is right and an artifact is loaded.
-
-        `degraded` names what the answer went without.
-        """
-        return await endpoint.answer(request)
-
-    return router
 
 
 class RerankEndpoint:
@@ -71,8 +88,11 @@ class RerankEndpoint:
     def __init__(self, dependencies: RerankDependencies) -> None:
         self._own = dependencies
 
-    async def answer(self, request: Request) -> Response:
-        """The response; raises an error of the table, Internal for an unexpected one."""
+    async def rerank(self, request: Request) -> Response:
+        """Answers 200 whenever the request is right and an artifact is loaded.
+
+        `degraded` names what the answer went without.
+        """
         record = rerank_record(request.scope)
         if record is None:
             raise RuntimeError("RerankMetricsMiddleware is missing")
@@ -90,7 +110,7 @@ class RerankEndpoint:
 
     async def _answer(self, request: Request, record: RerankRecord) -> bytes:
         own = self._own
-        check_body_headers(request.headers, own.max_body_bytes)
+        check_body_headers(record.headers, own.max_body_bytes)
         if own.reranker.artifact_slot.current is None:
             raise NotReady
         with own.limiter.acquire() as permit:
@@ -98,19 +118,16 @@ class RerankEndpoint:
                 request.receive, max_bytes=own.max_body_bytes, timeout_ms=own.body_timeout_ms
             )
             with CancelledOnDisconnect(request.receive):
-                return await self._rerank(raw, permit, record)
-
-    async def _rerank(self, raw: bytes, permit: Permit, record: RerankRecord) -> bytes:
-        request, visit = self._parse(raw, record)
-        reserve_s = self._own.reranker.limits.answer_reserve_ms / 1e3
-        await permit.wait_for_slot(visit.deadline.left_s() - reserve_s)
-        visit.record_stage("queue")
-        try:
-            answer = await self._own.reranker.rerank(request, visit)
-        finally:
-            record.trace.artifact = visit.artifact
+                parsed, context = self._parse(raw, record)
+                reserve_s = own.reranker.limits.answer_reserve_ms / 1e3
+                await permit.wait_for_slot(context.deadline.left_s() - reserve_s)
+                context.record_stage("queue")
+                try:
+                    answer = await own.reranker.rerank(parsed, context)
+                finally:
+                    record.trace.artifact = context.artifact
         record.degraded = bool(answer["degraded"])
-        self._record_stages(len(request), answer, visit, record)
+        self._record_stages(len(parsed), answer, context, record)
         return json.encode(answer)
 
     def _parse(self, raw: bytes, record: RerankRecord) -> tuple[RerankRequest, RequestContext]:
@@ -120,25 +137,25 @@ class RerankEndpoint:
         request = parse_request(raw)
         parsed = clock()
         budget_s = self._own.reranker.limits.budget_s(request.body.budget_ms)
-        visit = RequestContext(
+        context = RequestContext(
             request_id=request.body.request_id or os.urandom(16).hex(),
             deadline=Deadline(began, began + budget_s, clock),
             spans=record.trace.stages if self._own.traces_stages else None,
             stage_started=parsed,
         )
-        visit.record_timed_stage("parse", arrived, parsed)
-        return request, visit
+        context.record_timed_stage("parse", arrived, parsed)
+        return request, context
 
     def _record_stages(
         self,
         candidates: int,
         answer: Mapping[str, Any],
-        visit: RequestContext,
+        context: RequestContext,
         record: RerankRecord,
     ) -> None:
         """Stage times into metrics, facts of the answer into the trace."""
-        stages, artifact = service_metrics.STAGE_SECONDS.series, visit.artifact
-        for stage, seconds in visit.seconds.items():
+        stages, artifact = service_metrics.STAGE_SECONDS.series, context.artifact
+        for stage, seconds in context.seconds.items():
             stages[artifact, stage].observe(seconds)
         if self._own.traces_stages:
             record.trace.attributes |= {

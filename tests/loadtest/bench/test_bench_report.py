@@ -58,7 +58,8 @@ def test_bench_quick_runs_every_part(tmp_path):
     assert text.endswith("## before\n")
     for table in (
         "Closed loop",
-        "Service over others",
+        "Requests/s beside others",
+        "p99 beside others",
         "Open Poisson",
         "One request",
         "N and K",
@@ -74,7 +75,9 @@ def test_bench_quick_runs_every_part(tmp_path):
     closed += compared
     assert {one["name"] for one in closed if one["failed"]} == set()
     assert {one["name"] for one in compared} == {"relist", "mosec", "before"}
-    ours = [one for one in closed if one["name"] == "relist"]
+    windows = [one for part in found["comparison"]["latencies"] for one in part]
+    assert len(windows) == 2 * 3 * 2 * 2  # rounds, services, forms, shares of the maximum
+    ours = [one for part in found["rounds"] for one in part if one["name"] == "relist"]
     assert all(0 < one["graph_us"] < one["cpu_us"] for one in ours)
     assert [(c["candidates"], c["lists"]) for c in found["sizes"]] == [
         (10, 1), (10, 8), (30, 1), (30, 8),

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from model.config.pipeline_config import PipelineConfig
-from model.data.simulation.click_models import ItemGenres, ListwiseClickModel
 from model.data.simulation.ground_truth import ClickWorld, save_click_world
+from model.data.simulation.response_models.listwise import ListwiseResponse
+from model.data.simulation.world_attributes import ItemGenres
 from model.data.tables.table_cache import load_log_tables
 from model.evaluation.benchmark.benchmark_scenario import Scenario
+from tests.model.data.simulation.small_world import small_attributes
 from tests.toy_log import write_toy_log
 
 CANDIDATES, SLOTS = 5, 3
@@ -30,8 +32,10 @@ def small_scenario(folder: Path) -> Scenario:
         user_ids=list(users),
         item_ids=list(items),
         taste=rng.normal(size=(len(users), len(items))).astype(np.float32),
-        genres=ItemGenres(rng.integers(2, size=(len(items), 3)).astype(np.float64)),
-        click_model=ListwiseClickModel(),
+        attributes=small_attributes(
+            len(users), ItemGenres(rng.integers(2, size=(len(items), 3)).astype(np.float64))
+        ),
+        response=ListwiseResponse(),
     )
     save_click_world(log, world)
     return Scenario(

@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-from starlette.datastructures import Headers
 from starlette.types import Message, Receive
 
 from service.api.body import check_body_headers, read_body
@@ -55,18 +54,18 @@ async def test_read_body_without_client_raises_client_disconnected():
 @pytest.mark.parametrize(
     ("headers", "error"),
     [
-        ({"content-length": "11"}, BodyTooLarge),
-        ({"content-length": "9" * 4000}, BodyTooLarge),
-        ({"content-encoding": "gzip"}, UnsupportedMediaType),
-        ({"content-type": "text/plain"}, UnsupportedMediaType),
-        ({"content-type": "application/x-www-form-urlencoded"}, UnsupportedMediaType),
+        ({b"content-length": b"11"}, BodyTooLarge),
+        ({b"content-length": b"9" * 4000}, BodyTooLarge),
+        ({b"content-encoding": b"gzip"}, UnsupportedMediaType),
+        ({b"content-type": b"text/plain"}, UnsupportedMediaType),
+        ({b"content-type": b"application/x-www-form-urlencoded"}, UnsupportedMediaType),
     ],
 )
 def test_check_body_headers_unacceptable_header_is_rejected(headers, error):
     with pytest.raises(error):
-        check_body_headers(Headers(headers), max_bytes=10)
+        check_body_headers(headers, max_bytes=10)
 
 
 def test_check_body_headers_json_or_none_passes():
-    check_body_headers(Headers({"content-type": "Application/JSON; charset=utf-8"}), max_bytes=10)
-    check_body_headers(Headers({"content-length": "10"}), max_bytes=10)
+    check_body_headers({b"content-type": b"Application/JSON; charset=utf-8"}, max_bytes=10)
+    check_body_headers({b"content-length": b"10"}, max_bytes=10)

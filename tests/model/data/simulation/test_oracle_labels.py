@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 
+from model.data.simulation.click_world_config import ClickWorldConfig
 from model.data.simulation.ground_truth import load_click_world
 from model.data.simulation.oracle_labels import with_oracle_clicks
-from model.data.simulation.simulated_log import ClickWorldConfig, write_click_world_log
+from model.data.simulation.simulated_log import write_click_world_log
 from model.data.tables.split import TRAIN
 from model.data.tables.table_cache import load_log_tables
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel

@@ -1,21 +1,19 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from model.config.toml_reader import read_flat_toml
+from model.config.toml_reader import ConfigError, read_flat_toml
 from model.data.errors import DataConfigError
 from model.data.movielens.ml100k import read_ml100k
+from model.data.simulation.click_world_building import build_click_world
+from model.data.simulation.click_world_config import ClickWorldConfig
 from model.data.simulation.factorization import FactorizationConfig, predict_ratings, standardize
 from model.data.simulation.ground_truth import WORLD_NPZ, ClickWorld, load_click_world
-from model.data.simulation.simulated_log import (
-    ClickWorldConfig,
-    build_click_world,
-    simulate_requests,
-    systematic_upstream_bias,
-    write_click_world_log,
-)
+from model.data.simulation.simulated_log import write_click_world_log
+from model.data.simulation.simulated_requests import simulate_requests, systematic_upstream_bias
 from model.data.tables.table_builder import build_log_tables, log_fingerprint
 from model.data.tables.table_cache import LogTables
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
@@ -23,7 +21,7 @@ from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
 PRESETS = Path("model/data/presets")
 
 
-@pytest.fixture(scope="module", params=["listwise", "cascade"])
+@pytest.fixture(scope="module", params=["listwise", "cascade", "decoy"])
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, LogTables, ClickWorld]:
@@ -104,12 +102,14 @@ def test_simulated_log_rows_are_complete_and_marked(made):
 def test_simulated_log_does_not_contain_taste(made):
     log, tables, world = made
     columns = set(pq.read_table(log / "impressions").column_names)
+    item_fields = {"item_id", "genres", "release_year", "popularity", *world.response.item_fields}
     assert columns == {
         *("request_id", "user_id", "timestamp", "candidates", "upstream_scores"),
         *("shown", "clicks", "conversions"),
     }
     assert {f.name for f in tables.schema.fields} == {
-        *("item_id", "genres", "release_year", "popularity", "upstream_score", "upstream_rank"),
+        *item_fields,
+        *("upstream_score", "upstream_rank"),
         *("clicked", "converted", "user_id", "age", "gender", "occupation"),
     }
     rows = pq.read_table(log / "impressions").sort_by("request_id")
@@ -154,8 +154,14 @@ def test_load_click_world_round_trips_or_fails(made, tmp_path):
     log, _, world = made
     again = load_click_world(log)
 
-    assert again.click_model == world.click_model
-    assert again.form in str(log / "listwise cascade")
+    assert again.response == world.response
+    for name, values in vars(world.attributes).items():
+        if isinstance(values, np.ndarray):
+            assert np.array_equal(values, getattr(again.attributes, name)), name
+    users, items = np.arange(40), np.arange(120).reshape(40, 3)
+    assert np.array_equal(
+        again.click_probabilities(users, items), world.click_probabilities(users, items)
+    )
     with pytest.raises(DataConfigError, match="this log is not simulated"):
         load_click_world(tmp_path)
 
@@ -196,6 +202,36 @@ def test_presets_match_their_names(preset: str, form: str, size: tuple[int, int]
 
 
 def test_click_world_reference_preset_equals_defaults():
-    assert (
-        read_flat_toml(ClickWorldConfig, PRESETS / "click_world_4of12.toml") == ClickWorldConfig()
+    config = read_flat_toml(ClickWorldConfig, PRESETS / "click_world_4of12.toml")
+
+    assert config.response_model() == ClickWorldConfig().response_model()
+    assert replace(config, parameters={}) == ClickWorldConfig()
+
+
+def test_click_world_config_unknown_form_or_parameter_fails():
+    with pytest.raises(ConfigError, match="form='nested': is none of listwise, cascade"):
+        ClickWorldConfig(form="nested")
+    with pytest.raises(ConfigError, match="form choice: unknown key 'outsid'"):
+        ClickWorldConfig(form="choice", parameters={"outsid": 1.0})
+
+
+@pytest.mark.parametrize(("slots", "candidates"), [(4, 12), (25, 25), (10, 50)])
+def test_log_without_exploration_shows_upstream_order(slots: int, candidates: int, tmp_path: Path):
+    wheel = write_ratings_wheel(tmp_path / "some.whl")
+    config = ClickWorldConfig(
+        form="choice", lists=400, slots=slots, candidates=candidates, exploration=0.0
     )
+
+    write_click_world_log(wheel, tmp_path / "log", config)
+
+    tables = build_log_tables(tmp_path / "log")
+    assert tables.shown.shape == (500, slots)
+    assert (tables.shown == np.arange(slots)).all()
+    assert tables.clicks.sum() > 0
+
+
+def test_world_npz_of_older_layout_asks_for_rebuild(tmp_path: Path):
+    np.savez(tmp_path / WORLD_NPZ, form=np.asarray("listwise"))
+
+    with pytest.raises(DataConfigError, match="build this log again"):
+        load_click_world(tmp_path)

@@ -1,0 +1,1 @@
+"""Trains and measures configurations in the family of simulated worlds."""

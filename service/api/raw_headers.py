@@ -1,0 +1,12 @@
+"""Headers of an ASGI scope as bytes, which costs one call instead of several a header."""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+RawHeaders = dict[bytes, bytes]  # by lower-case name
+
+
+def decode_header_list(scope: Scope) -> RawHeaders:
+    """The request's headers; of equal names the first."""
+    return dict(reversed(list(scope["headers"])))
