@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from docs.reference_pages import command_page, model_pages, service_pages
+from docs.reference_pages import adapters_page, command_page, model_pages, service_pages
 
 REFERENCE = Path(__file__).parent / "reference"
 PAGES: dict[str, Callable[[], str | None]] = {
@@ -23,6 +23,7 @@ PAGES: dict[str, Callable[[], str | None]] = {
     "configuration.md": model_pages.configuration_page,
     "schema.md": model_pages.schema_page,
     "log-format.md": model_pages.log_page,
+    "adapters.md": adapters_page.adapters_page,
     "artifact.md": model_pages.artifact_page,
 }
 

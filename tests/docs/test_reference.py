@@ -12,6 +12,7 @@ from export import graph_modules
 from model.contract.artifact import manifest
 from model.contract.schema.declared import DeclaredField, DeclaredSchema
 from model.contract.wire.response import DEGRADATION_REASONS
+from model.data.adapters.dataset_list import DATASET_ADAPTERS
 from service.api import errors as api_errors
 from service.settings import PREFIX, Settings
 
@@ -77,6 +78,14 @@ def test_artifact_page_has_every_tensor_and_graph():
 
 def test_artifact_page_has_every_manifest_key():
     assert missing("artifact.md", keys_of(manifest.Manifest)) == []
+
+
+def test_adapters_page_has_every_dataset_and_its_source():
+    text = page("adapters.md")
+    for name in DATASET_ADAPTERS:
+        section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        for part in ("- Source: https://", "- Terms: ", "- Request: ", "Clicks: ", "| field |"):
+            assert part in section, f"{name}: {part}"
 
 
 def test_http_page_has_every_degraded_value():

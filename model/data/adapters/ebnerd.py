@@ -1,7 +1,7 @@
 """EB-NeRD, the news dataset of Ekstra Bladet (RecSys Challenge 2024): news in view, with clicks.
 
 Source: https://recsys.eb.dk (layout: its page "dataset"; arXiv 2410.03432). Terms: those of the
-publisher's research license, accepted at the download.
+publisher, accepted at the download.
 Files: articles.parquet, and train/ and validation/ with behaviors.parquet and history.parquet. The
 test set has no clicks and is not read.
 

@@ -6,8 +6,7 @@ File: train.csv (comma-separated with a header, gaps are NULL). test.csv has no 
 
 - Request: the rows of one `srch_id`. `date_time` has no zone and is read as UTC. No user ids: each
   search is a user of its own, so this log has no histories.
-- Shown: hotels by `position`. Advertisements took some positions and are not in the file; the
-  slots of the log close these gaps.
+- Shown: hotels by `position`. The slots of the log close gaps between positions.
 - Candidates: the same hotels. With random_bool = 0, in the order shown. With random_bool = 1 the
   order shown was random and upstream's is not known: candidates are shuffled by the seed. These
   searches separate place from relevance; elsewhere place and upstream's order are the same. The

@@ -9,7 +9,8 @@ user_features_*.csv and video_features_basic_*.csv (comma-separated with a heade
   ends after ten views, or at a pause of ten minutes. Times are milliseconds.
 - Candidates and shown items: the views of the run. Upstream's order is the order seen: place and
   upstream's order cannot be told apart, except for random exposures, which `randomized` marks.
-- Clicks: is_click. Conversions: long_view of a clicked video.
+- Clicks: is_click, which in tabs of one column is a valid play. Conversions: long_view of a
+  clicked video.
 - Fields: author, kinds, tags and duration of a video; `randomized` (send "0" when serving); tab;
   activity and ranges of counts of the user.
 - Not used: video_features_statistic_*.csv, whose averages over the month include what came later.

@@ -1,7 +1,8 @@
 """MIND, the Microsoft News Dataset: news shown on a page, with clicks.
 
-Source: https://msnews.github.io (layout: learn.microsoft.com/azure/open-datasets/dataset-microsoft-
-news). Terms: Microsoft Research License Terms, research only.
+Source: https://msnews.github.io (layout:
+learn.microsoft.com/azure/open-datasets/dataset-microsoft-news). Terms: non-commercial research only
+(Microsoft Research License Terms).
 Files: behaviors.tsv and news.tsv, in the folder itself or in each of its subfolders. Tab-separated
 without a header and without quotes.
 

@@ -1,12 +1,13 @@
 """Taobao Ad (Ali_Display_Ad_Click): display ads shown to users, with clicks.
 
 Source: https://tianchi.aliyun.com/dataset/56 (fields as listed there, in copies of that page on
-github.com). Terms: those of Tianchi for the data set, research only, accepted with an account.
+github.com). Terms: those of Tianchi for the data set, accepted with an account.
 Files: raw_sample.csv, ad_feature.csv and user_profile.csv (comma-separated with a header). The
 behavior log is not read.
 
 - Request: the log has none. A list is what one user saw at one `pid` (place on the site) within
-  five minutes of the first ad, the window that studies of reranking use; 50 ads at most. Seconds.
+  five minutes of the first ad; 50 ads at most. Lists of five minutes are those of LibRerank
+  (github.com/LibRerank-Community/LibRerank). Seconds.
 - Candidates and shown items: those ads in order of time, then of the file. Upstream's order is
   that order: place and upstream's order cannot be told apart.
 - Clicks: clk. Conversions: not known.

@@ -1,15 +1,17 @@
 """trivago RecSys Challenge 2019: hotel lists at the moment of a click-out, with prices.
 
-Source: https://recsys.trivago.cloud (layout: github.com/recsyschallenge/2019, docs/
-problem_definition.md). Terms: those of the challenge, accepted with an account.
+Source: https://recsys.trivago.cloud (layout: github.com/recsyschallenge/2019, the page
+docs/problem_definition.md). Terms: those of the challenge, accepted with an account.
 Files: train.csv and item_metadata.csv (comma-separated with a header).
 
 - Request: one row with the action "clickout item". Other actions are not requests. Seconds, UTC.
-- Candidates and shown items: `impressions`, in the order of the file, which is the order shown.
-  Nothing else is known of upstream: place and upstream's order cannot be told apart.
+- Candidates and shown items: `impressions`, the items displayed. Their order in the file is taken
+  as the order shown; the layout's page does not say so. Nothing else is known of upstream: place
+  and upstream's order cannot be told apart.
 - Clicks: the item of `reference`. Every list has one. Conversions: not known.
 - Fields: the price at that moment; counts of shows and clicks on the days before; what the
-  session did with the item before the click-out (a click-out, another interaction); platform,
+  session did with the item before the click-out (a click-out, another interaction), where the rows
+  of a session follow one another; platform,
   device, city and the filters in use; properties of the item. No item has a title.
 - Dropped: click-outs without impressions, with other numbers of prices than items, or on an item
   that is not in the list.

@@ -100,14 +100,6 @@ class Changed(OrtGraphs):
         return self.run(self)
 
 
-class SlowToBind(Changed):
-    """Graphs whose binding gives the thread time to take a job that it already has."""
-
-    def bind(self) -> OrtRun:
-        threading.Event().wait(0.05)
-        return super().bind()
-
-
 class Fragile(OrtRun):
     """Fails whenever the short list's request takes part."""
 
@@ -215,16 +207,6 @@ async def test_batched_answers_equal_answers_alone(kind, executor):
     assert [comparable(answer) for answer in batched] == [comparable(answer) for answer in alone]
     assert len({str(answer["items"]) for answer in alone}) > 1
     assert batch_sizes()[before:] == [4, 2]
-
-
-async def test_requests_of_one_turn_share_run(kind):
-    executor, before = ThreadExecutor(4), len(batch_sizes())
-    reranker = reranker_of(model_of(kind, graphs=SlowToBind(kind, OrtRun)), executor)
-
-    await asyncio.gather(*(ask(reranker, own_body(kind, seed), budget_s=5.0) for seed in range(3)))
-    executor.close()
-
-    assert batch_sizes()[before:] == [3.0]
 
 
 async def test_batched_histories_of_different_lengths_equal_alone(kind, executor):

@@ -9,7 +9,11 @@ import weakref
 import pytest
 
 from service.errors import DeadlineExceeded
+from service.inference.artifact_reader import Artifact
+from service.inference.graphs import OrtGraphs, OrtRun
+from service.inference.thread_executor import ThreadExecutor
 from service.rerank.deadline import Deadline
+from service.telemetry import service_metrics
 from tests.service.asking import ask, body_of, model_of, reranker_of
 from tests.service.inference.endless_graphs import EndlessGenerator
 
@@ -34,6 +38,18 @@ class BlockingGraphs:
         self.started += 1
         self.released.wait(5.0)
         return "done"
+
+
+class SlowToBind(OrtGraphs):
+    """Graphs whose binding gives the thread time to take a job that it already has."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        super().__init__(artifact.manifest, artifact.graphs.sessions)
+        self.batchable = True
+
+    def bind(self) -> OrtRun:
+        threading.Event().wait(0.05)
+        return super().bind()
 
 
 def within(seconds: float) -> Deadline:
@@ -113,6 +129,19 @@ async def test_jobs_run_in_the_order_of_submission(executor):
     await asyncio.gather(*runs)
 
     assert order == [0, 1, 2, 3, 4]
+
+
+async def test_requests_of_one_turn_share_run(artifact):
+    executor, sizes = ThreadExecutor(4), service_metrics.BATCH_SIZE.labels()
+    sizes.flush()
+    reranker = reranker_of(model_of(artifact, graphs=SlowToBind(artifact)), executor)
+
+    await asyncio.gather(
+        *(ask(reranker, body_of(artifact, seed=k), budget_s=5.0) for k in range(3))
+    )
+    executor.close()
+
+    assert sizes.pending == [3.0]
 
 
 async def test_job_error_reaches_its_caller_only(executor):
