@@ -13,6 +13,8 @@ RUNS ?= runs
 TORCH_INDEX ?=
 # One version, installed by its own line first: a range would pull whatever CUDA build is newest.
 TORCH := torch==2.13.0
+# Everything but [fast], which compiles the loops of the request path.
+EXTRAS := train,embedded-redis,docs,dev,loadtest,otel
 # What serve starts: the folder of a finished run.
 RUN ?= $(RUNS)/movielens
 PORT ?= 8000
@@ -59,7 +61,7 @@ $(VENV)/.torch:
 
 $(READY): $(VENV)/.torch pyproject.toml
 	@echo 'Installing everything else into $(VENV)'
-	@$(BIN)/python -m pip install --quiet -e '.[fast,train,embedded-redis,docs,dev,loadtest,otel]'
+	@$(BIN)/python -m pip install --quiet -e '.[fast,$(EXTRAS)]'
 	@touch $@
 
 # $(1): folder of the run.  $(2): the `relist log` subcommand.  $(3): configuration.
@@ -174,6 +176,29 @@ test: lint ## All checks and all tests but `soak` and those that need a GPU or c
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 		-m 'not soak and not gpu and not compose$(if $(PROMTOOL),, and not prometheus)$(if $(CHROMIUM),, and not browser)'
 
+# Environments beside VENV. TESTS names the tests that run, all by default.
+UV := $(BIN)/python -m uv pip
+UV_TORCH := $(if $(TORCH_INDEX),--index-strategy unsafe-best-match --extra-index-url $(TORCH_INDEX)) $(patsubst %,--find-links %,$(PIP_FIND_LINKS))
+FAST_TESTS := tests/model/contract tests/service tests/export
+
+.PHONY: test-lowest test-without-fast
+test-lowest: $(READY) ## The suite with the lowest versions that pyproject.toml allows (TESTS)
+	rm -rf .venv-lowest
+	$(BIN)/python -m uv venv --quiet --python $(BIN)/python .venv-lowest
+	$(UV) install --quiet --python .venv-lowest $(UV_TORCH) --resolution lowest-direct \
+		-e '.[fast,$(EXTRAS)]'
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest \
+		-m 'not soak and not gpu and not compose and not prometheus and not browser' $(TESTS)
+
+test-without-fast: $(READY) ## Contract, service and export in an environment without numba (TESTS)
+	rm -rf .venv-without-fast
+	$(BIN)/python -m uv venv --quiet --python $(BIN)/python .venv-without-fast
+	$(UV) install --quiet --python .venv-without-fast $(UV_TORCH) -e '.[$(EXTRAS)]'
+	! .venv-without-fast/bin/python -c 'import numba' 2>/dev/null
+	OMP_NUM_THREADS=1 .venv-without-fast/bin/python -m pytest \
+		-m 'not soak and not gpu and not compose and not prometheus and not browser' \
+		$(or $(TESTS),$(FAST_TESTS))
+
 .PHONY: soak
 soak: $(READY) ## Minutes of load on one server: 200 changes of artifact, 60 s of overload
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak tests/service
@@ -204,4 +229,4 @@ clean-data: ## Remove logs, checkpoints and artifacts (RUNS, default runs)
 help: ## This page
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
