@@ -1,8 +1,8 @@
 """The pair evaluator: relevance of each item plus pairwise effects of the other slots.
 
-Lists enter only through sums over pairs of slots, so that predictions generalize to the unseen
-lists that a search visits (METHOD section 8). `encode_pairs_for_export` is the form of `encode` for
-graphs; test_encode_for_export_matches_encode compares the two.
+A list enters only through sums over pairs of slots, so that predictions generalize to the unseen
+lists that a search visits. See docs/explanation/method.md#pair-evaluator.
+`encode_pairs_for_export` is the form of `encode` for graphs; a test compares the two.
 """
 
 from __future__ import annotations
@@ -113,17 +113,17 @@ class PairEvaluator(Evaluator):
 
     @property
     def contrast_weights(self) -> Tensor:
-        """(E, j, l): weight of the relevance at slot l in the click logit of slot j."""
+        """Weight (E, j, l) of the relevance at slot l in the click logit of slot j."""
         return self._pair_weights(0)
 
     @property
     def examination_weights(self) -> Tensor:
-        """(E, j, l): weight of the relevance at slot l in the examination logit of slot j."""
+        """Weight (E, j, l) of the relevance at slot l in the examination logit of slot j."""
         return self._pair_weights(1)
 
     @property
     def similarity_weights(self) -> Tensor:
-        """(E, h, j, l): weight of the similarity to slot l in field h in slot j's click logit."""
+        """Weight (E, h, j, l) of similarity to slot l in field h in the click logit of slot j."""
         return self._pair_weights(slice(_RELEVANCE_EFFECTS, None))
 
     def _pair_weights(self, way: int | slice) -> Tensor:
@@ -150,7 +150,7 @@ class PairEvaluator(Evaluator):
         return EncodedRequest(made, torch.zeros_like(made[:, :, :1, None, :1]))
 
     def _similarity_encoding(self, rows: Tensor) -> Tensor:
-        """(E, B, N, h * factor_width): unit vectors of the item's own fields."""
+        """Unit vectors (E, B, N, h * factor_width) of the item's own fields."""
         at = self.similarity_fields[0][0]
         own = rows[..., at : at + sum(width for _, width in self.similarity_fields)]
         vectors = self.similarity_embedding(
@@ -168,9 +168,9 @@ class PairEvaluator(Evaluator):
         return self._factor_products(own, request.user, self.item_scope_fields)
 
     def _factor_products(self, candidates: Tensor, users: Tensor, fields: ColumnSpans) -> Tensor:
-        """(E, B, N): factors of the user times those of each field, plus all biases.
+        """Products (E, B, N) of the user's factors and each field's, plus all biases.
 
-        Computed by column: a field's mean times the user is the weighted sum over its columns.
+        Computed per column: a field's mean times the user is the weighted sum over its columns.
         """
         share = pooling_weights(candidates, fields)  # (B, N, C)
         share_user = pooling_weights(users, self.user_fields)
@@ -178,7 +178,7 @@ class PairEvaluator(Evaluator):
         item = functional.embedding(candidates, self.factor_embedding.weight)  # (B, N, C, E * K)
         members = torch.eye(self.members, device=item.device).repeat_interleave(
             self.factor_embedding.width, dim=0
-        )  # (E * K, E): each member's factors meet its own
+        )  # (E * K, E): each member's factors are multiplied by its own
         products = item.flatten(1, 2) @ (user.unsqueeze(-1) * members)  # (B, N * C, E)
         factor_weight = torch.cat(
             [
@@ -239,7 +239,7 @@ class PairEvaluator(Evaluator):
         )[0]
 
     def _other_slot_effects(self, shown: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """(E, B, L, M) twice: effects of the other slots on click and examination logits."""
+        """Effects of the other slots on click and examination logits, (E, B, L, M) each."""
         real = shown * weight.unsqueeze(-1)
         pairs = torch.cat(
             [
@@ -253,9 +253,9 @@ class PairEvaluator(Evaluator):
         return contrast + self._similarity_effects(real[..., 2:]), attention
 
     def _similarity_effects(self, similarity: Tensor) -> Tensor:
-        """(E, B, L, M): sum over slots l and fields h of similarity weight times cosine.
+        """Sum over slots l and fields h of similarity weight times cosine, (E, B, L, M).
 
-        One product with a matrix that is zero between fields.
+        Computed as one product with a matrix that is zero between fields.
         """
         heads, m = self.similarity_weights.shape[1], similarity.shape[-2]
         identity = torch.eye(heads, dtype=similarity.dtype, device=similarity.device)
@@ -269,7 +269,7 @@ class PairEvaluator(Evaluator):
 
 
 def _similarity_field_range(session_fields: int) -> tuple[int, int]:
-    """First and last (exclusive) item field that defines similarity: all but the id.
+    """First and last (exclusive) item field that defines similarity: all fields but the id.
 
     Candidates begin with the item fields of a session. Two ids are rarely shown together, so the
     id is used only where an item has no other field.
@@ -315,25 +315,25 @@ def encode_pairs_for_export(net: PairEvaluator, request: RequestTensors) -> Enco
 
 
 def _by_member(net: PairEvaluator, x: Tensor) -> Tensor:
-    """(F, R, E * D) -> (E, R, F * D)."""
+    """Reshape (F, R, E * D) to (E, R, F * D)."""
     return x.unflatten(-1, (net.members, -1)).permute(2, 1, 0, 3).flatten(2)
 
 
 def _widths(net: PairEvaluator) -> list[int]:
-    """Of what is looked up of a candidate: embedding, factors and bias, vectors."""
+    """Widths of the parts of an embedding row: embedding, factors and bias, similarity vectors."""
     each = [net.embedding.width, net.factor_embedding.width + net.bias_embedding.width]
     each += [net.similarity_embedding.width] if net.item_interactions else []
     return [net.members * width for width in each]
 
 
 def _member_bias(dense: Dense) -> Tensor:
-    """(E, 1, n_out)."""
+    """Bias of a layer as (E, 1, n_out)."""
     assert dense.bias is not None
     return dense.bias.unsqueeze(1)
 
 
 def _history_contribution(net: PairEvaluator, request: RequestTensors, query: Tensor) -> Tensor:
-    """(E, B, N, hidden): contribution of attention over past items to the hidden layer."""
+    """Contribution (E, B, N, hidden) of attention over past items to the hidden layer."""
     width = net.embedding.width
     read = net.item_projection.weight[:, -width:]
     weight = torch.cat([net.history_key.weight, net.history_value.weight @ read], dim=-1)
@@ -351,9 +351,10 @@ def _history_contribution(net: PairEvaluator, request: RequestTensors, query: Te
 
 
 def _pooled_factor_products(net: PairEvaluator, factors: Tensor, user_factors: Tensor) -> Tensor:
-    """(E, B, N, 1) from (F, B * N, E * factor_width + E) and (Fu, B, ..), factors and biases.
+    """Factor products and biases, (E, B, N, 1).
 
-    The user's factors are multiplied by the field weights once, before they meet candidates.
+    Inputs are (F, B * N, E * factor_width + E) and (Fu, B, ..): factors, then biases. The user's
+    factors are multiplied by the field weights first, once for all candidates.
     """
     members, num_factors = net.members, net.members * net.factor_embedding.width
     user = user_factors.sum(dim=0)  # (B, E * K + E)
@@ -372,7 +373,7 @@ def _pooled_factor_products(net: PairEvaluator, factors: Tensor, user_factors: T
 
 
 def _similarity_directions(net: PairEvaluator, vectors: Tensor, requests: int) -> Tensor:
-    """(F, B * N, E * K) -> (E, B, N, h * K): unit vectors of the item's own fields."""
+    """Unit vectors (E, B, N, h * K) of the item's own fields, from (F, B * N, E * K)."""
     first = net.candidate_fields.index(net.similarity_fields[0])
     own = vectors[first : first + len(net.similarity_fields)].unflatten(-1, (net.members, -1))
     length = torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp(min=MIN_SIMILARITY_NORM)
