@@ -1,7 +1,7 @@
 """Configuration of training: frozen dataclasses, checked by pydantic and read from TOML.
 
 Only builders and training tasks see these objects; nets take plain numbers. An unknown table or
-key is an error. Defaults are what the product ships with.
+key is an error. The settings of training are explained in docs/explanation/method.md.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
 class EvaluatorTrainingConfig:
-    """How the evaluator is trained (METHOD section 2)."""
+    """How the evaluator is trained."""
 
     epochs: NonNegativeInt = 16  # at most
     patience: NonNegativeInt = 3  # epochs without a lower validation loss; 0 never stops early
@@ -136,7 +136,7 @@ class EvaluatorTrainingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
 class GeneratorTrainingConfig:
-    """How the generator is trained (METHOD section 5)."""
+    """How the generator is trained."""
 
     epochs: NonNegativeInt = 8  # more where a small log needs them for `min_steps`
     min_steps: NonNegativeInt = 3000  # 0 trains for exactly `epochs`

@@ -1,6 +1,6 @@
 """Train the evaluator on a canonical log: `relist-train-evaluator`.
 
-It is trained on the feedback to shown lists; validation is later in time than training.
+The labels are the feedback to shown lists. Validation is later in time than training.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class EvaluatorTrainingTask:
         training = config.train_evaluator
         self.rng = torch.Generator().manual_seed(training.seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.seed)  # only the initial weights
+            torch.manual_seed(training.seed)  # seeds only the initial weights
             fields = FieldLayout.from_schema(tables.schema)
             net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
         self.net = EvaluatorWithAuxiliaryLosses(net, training).to(device)
@@ -77,7 +77,7 @@ class EvaluatorTrainingTask:
         return self.config.train_evaluator.batch_size(len(self._train))
 
     def train_step(self, rows: Tensor, progress: float) -> EpochMetrics:
-        """One step of Adam on the loss of METHOD section 2."""
+        """One step of AdamW on the loss of docs/explanation/method.md#published-evaluator."""
         training = self.config.train_evaluator
         batch = self.batch_loader.gather(
             rows,
@@ -155,7 +155,7 @@ class EvaluatorTrainingTask:
 
 
 def bayesian_bootstrap_weights(members: int, rows: int, seed: int) -> Tensor:
-    """(E, rows) float, weights of each list for each member: Bayesian bootstrap, Exp(1).
+    """Weights (E, rows) of each list for each member: Bayesian bootstrap, Exp(1).
 
     Members then differ as if trained on resampled logs, so their spread estimates the uncertainty
     from the log. Different initial weights alone do not.
@@ -208,7 +208,7 @@ def train_evaluator(
     """Train on the log and write best.pt into the folder.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         log_dir: folder of the canonical log.
         folder: receives best.pt, last.pt, curves and epochs.jsonl.
         device: cpu or cuda.
@@ -242,10 +242,10 @@ def train_evaluator(
 
 
 def tuning_hint(best: int, epochs: int) -> str | None:
-    """Advice on settings from the best epoch (from 1) of so many, None if there is none.
+    """Advice on settings from the number of the best epoch (from 1); None if there is none.
 
     A best last epoch means that more epochs may be better. A best first epoch means overfitting
-    from the start (METHOD section 2).
+    from the start (docs/explanation/method.md#published-evaluator).
     """
     if best == epochs:
         return f"the last of {epochs} epochs was the best one: more epochs may be better (epochs)"

@@ -1,4 +1,8 @@
-"""Losses of both nets (METHOD sections 2 and 5). No data, no loops, no nets of their own."""
+"""Losses of both nets, without data, loops or nets.
+
+Sources: docs/explanation/method.md#published-evaluator and
+docs/explanation/method.md#generator-training.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,10 @@ def feedback_loss(
     """BCE(p_click, click) + BCE(p_click p_conversion, conversion), mean over shown slots.
 
     Args:
-        predicted: p_click and p_conversion, (E, B, M).
+        predicted: p_click and p_conversion, (E, B, M) each.
         clicks, conversions: (B, M) float 0/1.
-        known: slots whose click (shown) and whose conversion is known, (B, M) bool each.
-        weights: (E, B), what each list counts for each member, 1 on average; None counts 1.
+        observed: (B, M) bool each, slots whose click and whose conversion is known.
+        weights: (E, B), weight of each list for each member, 1 on average; None means 1.
 
     Returns:
         Scalar: the sum over members of each member's mean loss.
@@ -42,13 +46,14 @@ def _mean_bce(p: Tensor, target: Tensor, observed: Tensor, weights: Tensor | Non
 
 
 def listmle_loss(logits: Tensor, valid: Tensor) -> Tensor:
-    """Minus the log probability of the candidates' order under Plackett-Luce (ListMLE).
+    """Negative log likelihood of the upstream order under Plackett-Luce (ListMLE).
 
-    Candidates stand as upstream put them, so the first is drawn from all, the second from the
-    rest, and so on, with probabilities softmax(logits).
+    Candidates are in upstream order: the first is drawn from all, the second from the rest, and
+    so on, with probabilities softmax(logits).
 
     Args:
-        logits: (E, B, N); valid: (B, N) bool, the real candidates come first.
+        logits: (E, B, N) float.
+        valid: (B, N) bool, the real candidates come first.
 
     Returns:
         Scalar: the sum over members of the mean over candidates.
@@ -63,14 +68,14 @@ def sampled_softmax_loss(
 ) -> Tensor:
     """Sampled-softmax loss on exposure: contrasts candidates of different requests.
 
-    Softmax of one candidate against all of another request's (sampled softmax with negatives of
-    the batch). Those come as often as items are offered at all, so what is learned is how much
-    more often this user is offered the item, not that it is popular.
+    Softmax of one candidate against all candidates of another request of the batch. An item is a
+    negative as often as upstream offers it to any user. The loss therefore learns how much more
+    often this user is offered the item than others are, not how popular it is.
 
     Args:
-        own: (E, B, N) logits of a user and the candidates of the request.
-        others: (E, B, N) logits of the same user and another request's candidates.
-        valid: (B, N) bool each, which of them are real.
+        positives: (E, B, N) logits of a user and the candidates of the request.
+        negatives: (E, B, N) logits of the same user and another request's candidates.
+        valid: (B, N) bool each, True for real positives and negatives.
 
     Returns:
         Scalar: the sum over members of the mean over candidates.
@@ -85,7 +90,7 @@ def _mean_over(each: Tensor, valid: Tensor) -> Tensor:
 
 
 def straight_through_choice(logits: Tensor, hard: Tensor, tau: float) -> Tensor:
-    """Forward the hard choice, backward softmax(logits / tau).
+    """Return the hard choice with the gradient of softmax(logits / tau).
 
     Args:
         logits: (..., N), noise added, forbidden candidates at the dtype's minimum.
@@ -112,7 +117,7 @@ def straight_through_reward_loss(gain: Tensor, slot_valid: Tensor) -> Tensor:
 def expected_reward_loss(log_g: Tensor, gain: Tensor, slot_valid: Tensor) -> Tensor:
     """`cru_loss = "expected"`: - sum_jk softmax(g)_jk r_jk over every neighbor, r detached.
 
-    Not the paper's: the exact expectation in place of one straight-through sample.
+    Departs from the paper: the exact expectation in place of one straight-through sample.
 
     Args:
         log_g: (B, M, N) log-softmax of the CRU's logits, without noise.
@@ -135,7 +140,7 @@ def sampled_reward_loss(log_q: Tensor, gain: Tensor, slot_valid: Tensor) -> Tens
 
 
 def position_loss(log_p: Tensor, gain: Tensor, slot_valid: Tensor) -> Tensor:
-    """L2 = - sum_j t_j log p_j: teach the PDU which slot is worth an edit.
+    """L2 = - sum_j t_j log p_j: trains the PDU to pick slots whose edit raises the reward.
 
         paper   here
         p_j     log_p.exp()  probability of editing slot j, without noise
@@ -145,7 +150,9 @@ def position_loss(log_p: Tensor, gain: Tensor, slot_valid: Tensor) -> Tensor:
     part of r_j over the sum of positive parts, and a list without any gain costs nothing.
 
     Args:
-        log_p: (B, M); gain: (B, M), detached here; slot_valid: (B, M) bool.
+        log_p: (B, M) float.
+        gain: (B, M) float, detached here.
+        slot_valid: (B, M) bool.
 
     Returns:
         (B,) loss of each list.
@@ -157,6 +164,6 @@ def position_loss(log_p: Tensor, gain: Tensor, slot_valid: Tensor) -> Tensor:
 
 
 def entropy(log_p: Tensor) -> Tensor:
-    """Entropy in nats over the last axis; forbidden entries carry no mass."""
+    """Entropy in nats over the last axis; forbidden entries have probability 0."""
     p = log_p.exp()
     return -(p * log_p.masked_fill(p == 0, 0.0)).sum(dim=-1)

@@ -30,9 +30,10 @@ class EncodedRequest(NamedTuple):
 class Evaluator(nn.Module, ABC):
     """Ensemble of E members, stacked along the first axis.
 
-    has_user_item_affinity: whether `user_item_affinity` is available.
-    has_list_effects: whether `list_effects` is available.
-    candidate_width, context_width: Z and last axis of `EncodedRequest.context`.
+    has_user_item_affinity: True where `user_item_affinity` is available.
+    has_list_effects: True where `list_effects` is available.
+    candidate_width: Z, last axis of `EncodedRequest.candidates`.
+    context_width: last axis of `EncodedRequest.context`.
     """
 
     has_user_item_affinity: bool = False
@@ -43,33 +44,33 @@ class Evaluator(nn.Module, ABC):
     context_width: int
 
     def embedding_params(self) -> list[nn.Parameter]:
-        """Embedding tables; each row occurs in few lists, so they have their own weight decay."""
+        """Embedding tables, with their own weight decay because each row occurs in few lists."""
         return [self.embedding.weight]
 
     def bias_params(self) -> list[nn.Parameter]:
-        """Bias embeddings; they have a smaller weight decay than embeddings."""
+        """Bias embeddings, with a smaller weight decay than embeddings."""
         return []
 
     def structural_params(self) -> list[nn.Parameter]:
-        """The few weights that every list updates; they have their own learning rate."""
+        """The few weights that every list updates, with their own learning rate."""
         return []
 
     def pair_residual_params(self) -> list[nn.Parameter]:
-        """Deviations of single pairs of slots from shared structural weights; they decay to 0."""
+        """Residuals of single pairs of slots beside the shared weights; they decay to 0."""
         return []
 
     @abstractmethod
     def encode(self, request: RequestTensors) -> EncodedRequest:
-        """Compute what all lists of a request share."""
+        """Encode the request once for all its lists."""
 
     @abstractmethod
     def score(
         self, encoded: EncodedRequest, slot_encodings: Tensor, slot_valid: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Predict clicks and conversions of lists given by the encodings of their slots.
+        """Predict clicks and conversions of lists from the encodings of their slots.
 
         Args:
-            encoded: of the request.
+            encoded: encoding of the request.
             slot_encodings: (E, B, L, M, Z) float, candidate encodings by slot, or mixtures.
             slot_valid: (B, M) bool.
 
@@ -93,18 +94,18 @@ class Evaluator(nn.Module, ABC):
         """
 
     def user_item_affinity(self, request: RequestTensors) -> Tensor:
-        """(E, B, N) logits of user and candidate by item-scope fields alone.
+        """Logits (E, B, N) of user and candidate by item-scope fields alone.
 
-        Only where `has_user_item_affinity`.
+        Available only where `has_user_item_affinity`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no separate user-item affinity")
 
     def list_effects(
         self, encoded: EncodedRequest, slot_encodings: Tensor, slot_valid: Tensor
     ) -> Tensor:
-        """(E, B, L, M) float: effect of the rest of a list on the click logit of each slot.
+        """Effect (E, B, L, M) of the other slots of a list on each slot's click logit.
 
-        Only where `has_list_effects`.
+        Available only where `has_list_effects`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no list effects")
 

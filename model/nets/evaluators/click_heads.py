@@ -1,7 +1,7 @@
 """Click models: from the logits of a list's slots to click probabilities, one model a member.
 
 Members whose models differ err in different ways on lists that the log does not hold, so their mean
-is safer to search than any of them (docs/explanation/method.md section 8).
+is safer to search than any of them (docs/explanation/method.md#pair-evaluator).
 """
 
 from __future__ import annotations

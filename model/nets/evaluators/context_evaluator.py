@@ -1,7 +1,7 @@
-"""The context evaluator: every slot sees the list around it, and examination stands apart.
+"""The context evaluator: a transformer over the slots of a list, with separate examination.
 
-Built because a search exploits whatever the published net cannot tell apart (METHOD section 7):
-its list embedding does not change when slots are permuted.
+The list embedding of the published net does not change when slots are permuted, and a search
+exploits that. See docs/explanation/method.md#context-evaluator.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from model.nets.request_tensors import RequestTensors
 class ContextEvaluator(Evaluator):
     """p_click_j = examined_j * sigmoid(relevance_j), relevance from a transformer over slots.
 
-    A candidate brings its embeddings, factor products with the user (one a field), and what the
-    user did with similar items (target attention over past items).
+    The inputs of a candidate are its embeddings, its factor products with the user (one per field),
+    and target attention over the user's past items.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ContextEvaluator(Evaluator):
         self.candidate_fields = fields.candidate
 
     def embedding_params(self) -> list[nn.Parameter]:
-        """See `Evaluator.tables`."""
+        """See `Evaluator.embedding_params`."""
         return [self.embedding.weight, self.factor_embedding.weight]
 
     def encode(self, request: RequestTensors) -> EncodedRequest:
@@ -83,7 +83,7 @@ class ContextEvaluator(Evaluator):
         return EncodedRequest(self.item_projection(self.dropout(parts)), context)
 
     def _history(self, x: Tensor, past: UniqueHistory, items: Tensor, valid: Tensor) -> Tensor:
-        """Target attention (E, B, N, D): what the user did with items like this one."""
+        """Target attention (E, B, N, D) of candidates over the user's past items."""
         flat = past.flatten_fields(items)
         key, value = (
             past.expand_to_slots(self.history_key(flat)),
@@ -108,12 +108,12 @@ class ContextEvaluator(Evaluator):
         return p[..., 0] * examined * weight, p[..., 1] * weight
 
     def scale_click_logits(self, factor: float) -> None:
-        """See `Evaluator.sharpen`."""
+        """See `Evaluator.scale_click_logits`."""
         self.output_layer.scale_output_column(0, factor)
 
 
 class SlotTransformerBlock(nn.Module):
-    """One pre-norm transformer block over the slots of a list, with a learned bias a slot pair."""
+    """Pre-norm transformer block over the slots of a list, with a learned bias per slot pair."""
 
     def __init__(self, hidden: int, slots: int, *, members: int) -> None:
         super().__init__()
@@ -129,13 +129,11 @@ class SlotTransformerBlock(nn.Module):
         self.mlp_out = Dense(2 * hidden, hidden, members=members)
 
     def forward(self, tokens: Tensor, slot_valid: Tensor) -> Tensor:
-        """(E, B, L, M, hidden) -> the same; `valid` (B, 1, M) masks slots."""
+        """Transform tokens (E, B, L, M, hidden); `slot_valid` is (B, 1, M) bool."""
         x = self.attention_norm(tokens)
         query, key, value = self.query(x), self.key(x), self.value(x)
         seen = masked_attention(query, key, value, slot_valid, bias=self.slot_pair_bias)
         weight = slot_valid.to(x.dtype)[:, :, None, :]  # (B, 1, 1, M)
-        placed = (
-            self.slot_pair_mixing * weight
-        ) @ value  # weights by slot pair alone: neighbouring slots
+        placed = (self.slot_pair_mixing * weight) @ value  # weights of the slot pair alone
         tokens = tokens + self.attention_projection(torch.cat([seen, placed], dim=-1))
         return tokens + self.mlp_out(torch.relu(self.mlp_in(self.mlp_norm(tokens))))

@@ -1,6 +1,7 @@
-"""NLGR-E, the evaluator as published (METHOD section 2), for E members at once.
+"""NLGR-E, the evaluator as published, for E members at once.
 
 It predicts, for each slot of a list, p_click and p_conversion = P(conversion | click).
+See docs/explanation/method.md#published-evaluator.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ class NlgrEvaluator(Evaluator):
         return EncodedRequest(candidates.unflatten(1, (b, -1)), context)
 
     def _fused_item_projection(self, x: Tensor, requests: int) -> Tensor:
-        """(E, B * N, F * D) -> (E, B, N, Z): fields' own matrices as blocks of one.
+        """Project (E, B * N, F * D) to (E, B, N, Z) by one block-diagonal matrix.
 
-        More arithmetic, most of it with zeros, and a tenth of the nodes.
+        More arithmetic, most of it with zeros, but a tenth of the graph nodes.
         """
         assert self.item_projection.bias is not None
         weight = torch.cat(
@@ -89,7 +90,7 @@ class NlgrEvaluator(Evaluator):
         return p[..., 0], p[..., 1]
 
     def scale_click_logits(self, factor: float) -> None:
-        """See `Evaluator.sharpen`."""
+        """See `Evaluator.scale_click_logits`."""
         self.head.output_layer.scale_output_column(0, factor)
 
     def score_for_export(

@@ -1,8 +1,8 @@
 """The pair evaluator: relevance of each item plus pairwise effects of the other slots.
 
 Lists enter only through sums over pairs of slots, so that predictions generalize to the unseen
-lists that a search visits (METHOD section 8). `encode_pairs_for_export` is the form of `encode` for
-graphs; test_encode_for_export_matches_encode compares the two.
+lists that a search visits; see docs/explanation/method.md#pair-evaluator. `encode_pairs_for_export`
+is the form of `encode` for graphs; test_encode_for_export_matches_encode compares the two.
 """
 
 from __future__ import annotations

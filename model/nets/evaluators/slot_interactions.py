@@ -1,6 +1,6 @@
 """Effects of the items of a list on each other: sums over pairs of slots.
 
-Part of the pair evaluator (docs/explanation/method.md section 8). Because a list enters through
+Part of the pair evaluator (docs/explanation/method.md#pair-evaluator). Because a list enters through
 sums alone, an edit changes them by a known difference, which `local_search` computes for all
 neighbors at once.
 """
