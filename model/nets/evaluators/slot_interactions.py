@@ -1,8 +1,8 @@
 """Effects of the items of a list on each other: sums over pairs of slots.
 
-Part of the pair evaluator (docs/explanation/method.md#pair-evaluator). Because a list enters through
-sums alone, an edit changes them by a known difference, which `local_search` computes for all
-neighbors at once.
+Part of the pair evaluator; see docs/explanation/method.md#pair-evaluator. Because a list enters
+through sums alone, an edit changes them by a known difference, which `local_search` computes for
+all neighbors at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rewards of all M N neighbors of a list at once, from the pair evaluator's sums.
 
-A list enters that net through sums over pairs of slots (docs/explanation/method.md#pair-evaluator), so
-an edit changes the logits of each slot by a difference that is known for every candidate. Written
-for few graph nodes. `best_neighbor_step.py` selects among the neighbors.
+A list enters that net through sums over pairs of slots (docs/explanation/method.md#pair-evaluator),
+so an edit changes the logits of each slot by a difference that is known for every candidate.
+Written for few graph nodes. `best_neighbor_step.py` selects among the neighbors.
 """
 
 from __future__ import annotations
