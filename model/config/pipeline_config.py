@@ -38,6 +38,7 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
 ClickModelName = Literal["position", "choice", "cascade"]
+CLICK_MODELS: tuple[ClickModelName, ...] = ("position", "choice", "cascade")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)
@@ -57,8 +58,7 @@ class EvaluatorConfig:
     factor_width: Count = 32  # width of user, item and similarity factors; "pair" only
     item_interactions: bool = True  # whether items of a list change each other; "pair" only
     traits: Count = 4  # learned messages of an item to the other slots of its list; "pair" only
-    # click models of the members, in turn; "pair" only
-    click_models: tuple[ClickModelName, ...] = ("position", "choice", "cascade")
+    click_models: tuple[ClickModelName, ...] = CLICK_MODELS  # of the members, in turn; "pair" only
 
     def __post_init__(self) -> None:
         if not self.click_models:

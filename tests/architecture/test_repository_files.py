@@ -72,7 +72,7 @@ def test_modules_start_with_a_docstring():
     for path in python_files():
         relative = path.relative_to(ROOT)
         text = path.read_text(encoding="utf-8")
-        if text and relative.parts[0] != "tests" and not text.startswith(('"""', "#!")):
+        if text and relative.parts[0] != "tests" and not text.startswith(('"""', 'r"""', "#!")):
             silent.append(str(relative))
     assert not silent, as_lines(silent)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from model.data.movielens import download
-from model.evaluation.worlds.worlds_page import worlds_page
+from model.evaluation.worlds.worlds_page import render_worlds_page
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
 from tests.relist_command import run_relist
 
@@ -140,6 +140,6 @@ def test_worlds_page_averages_seeds():
 
     rows = [row(0, 0.4, [[1.0, 2.0]]), row(1, 0.6, [[3.0, 1.0]])]
 
-    page = worlds_page(rows, "relist benchmark --worlds choice")
+    page = render_worlds_page(rows, "relist benchmark --worlds choice")
 
     assert "| 0.500 [0.400, 0.600] | 10.0% [5.0%, 20.0%] | 1.20 [0.5, 3.0] |" in page
