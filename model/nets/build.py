@@ -1,4 +1,4 @@
-"""Builders: the only place of this folder that sees a configuration."""
+"""Builders: the only module of this package that reads a configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model.nets.generators.nlgr_generator import NlgrGenerator
 
 
 def build_evaluator(config: EvaluatorConfig, fields: FieldLayout, slots: int) -> Evaluator:
-    """An evaluator of the configured kind with fresh weights."""
+    """Build an evaluator of the configured kind with fresh weights."""
     if config.kind == "nlgr":
         return NlgrEvaluator(
             fields,
@@ -50,9 +50,10 @@ def build_evaluator(config: EvaluatorConfig, fields: FieldLayout, slots: int) ->
 def build_generator(
     config: GeneratorConfig, evaluator: EvaluatorConfig, fields: FieldLayout, slots: int
 ) -> Generator:
-    """A generator with fresh weights, for an evaluator of this configuration.
+    """Build a generator with fresh weights for an evaluator of this configuration.
 
-    The published generator uses the evaluator's embedding width, the guided one its encoding.
+    The published generator uses the evaluator's embedding width, the guided one the widths of its
+    encoding.
     """
     if config.kind == "nlgr":
         return NlgrGenerator(fields, slots=slots, width=evaluator.width, hidden=config.hidden)

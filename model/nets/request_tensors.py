@@ -1,4 +1,4 @@
-"""Inputs of all nets for a batch of requests. Labels are deliberately not among them."""
+"""Inputs of all nets for a batch of requests. Labels are not among them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class RequestTensors(NamedTuple):
 
 
 def restrict_to_shown(request: RequestTensors, shown: Tensor) -> tuple[RequestTensors, Tensor]:
-    """Keep only the candidates of one list, which is all that training on shown lists needs.
+    """Keep only the candidates of one list, for training on shown lists.
 
     Args:
-        request: of the batch.
+        request: the batch.
         shown: (B, M) int64, candidate indices.
 
     Returns:
@@ -41,12 +41,12 @@ def restrict_to_shown(request: RequestTensors, shown: Tensor) -> tuple[RequestTe
     narrowed = request._replace(
         candidates=request.candidates.gather(1, index), cand_valid=request.slot_valid
     )
-    places = torch.arange(shown.shape[1], device=shown.device).expand(shown.shape)
-    return narrowed, places.unsqueeze(1)
+    index_list = torch.arange(shown.shape[1], device=shown.device).expand(shown.shape)
+    return narrowed, index_list.unsqueeze(1)
 
 
 def input_list(request: RequestTensors) -> Tensor:
-    """(B, M) int64: the first candidates, as many as the list has slots; 0 in other slots."""
+    """Input list (B, M) int64: the first candidates in upstream order; 0 in padded slots."""
     slots = request.slot_valid
-    places = torch.arange(slots.shape[1], device=slots.device).expand(slots.shape)
-    return places.masked_fill(~slots, 0)
+    index_list = torch.arange(slots.shape[1], device=slots.device).expand(slots.shape)
+    return index_list.masked_fill(~slots, 0)

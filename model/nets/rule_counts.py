@@ -1,6 +1,6 @@
 """Rules of requests as counts over slots, checked for lists and for edits.
 
-For nets and graphs; `model.contract.rules` compiles the rules of a request.
+For nets and graphs. `model.contract.rules` compiles the rules of a request.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from model.nets.request_tensors import RequestTensors
 
 
 class RuleTensors(NamedTuple):
-    """Rules of a batch of requests as counts (`model.contract.rules.arrays`).
+    """Rules of a batch of requests as counts (`model.contract.rules.rule_arrays`).
 
-    member: (B, R, N) bool; slots: (B, R, M) bool; minimum, maximum: (B, R) float.
+    member: (B, R, N) bool, candidates that rule r counts.
+    slots: (B, R, M) bool, slots in which it counts them.
+    minimum, maximum: (B, R) float, bounds of the count.
     """
 
     member: Tensor
@@ -29,7 +31,9 @@ class RuleTensors(NamedTuple):
 class RuleCounts(NamedTuple):
     """Rules as floats, computed once per request.
 
-    member: (B, 1, R, N); member_by_row: (B * N, R), the same by row; slots: (B, 1, R, M).
+    member: (B, 1, R, N).
+    member_by_row: (B * N, R), the same by row.
+    slots: (B, 1, R, M).
     minimum, maximum: (B, 1, R, 1).
     """
 
@@ -41,7 +45,7 @@ class RuleCounts(NamedTuple):
 
     @classmethod
     def from_rules(cls, rules: RuleTensors, request: RequestTensors) -> RuleCounts:
-        """Convert to floats; padded slots count nothing."""
+        """Convert to floats; padded slots count 0."""
         member = rules.member.to(torch.float32)
         slots = (rules.slots & request.slot_valid.unsqueeze(1)).to(torch.float32)
         return cls(
@@ -54,7 +58,7 @@ class RuleCounts(NamedTuple):
 
 
 def satisfies_rules(counts: RuleCounts, rows: Tensor) -> Tensor:
-    """(B, L) bool, True where a list (B, L, M) of rows keeps every count in its bounds."""
+    """True (B, L) where a list of rows (B, L, M) keeps every count in its bounds."""
     count = _count_rules(counts, rows)[1]
     return ((count >= counts.minimum) & (count <= counts.maximum)).flatten(2).all(dim=-1)
 
@@ -62,10 +66,10 @@ def satisfies_rules(counts: RuleCounts, rows: Tensor) -> Tensor:
 def edit_rule_violations(
     counts: RuleCounts, rows: Tensor, row_offset: Tensor, edited_slot: Tensor
 ) -> Tensor:
-    """(B, K, N) float, by candidate for the edited slot: 0 where all counts keep their bounds.
+    """Violation (B, K, N) of each candidate in the edited slot: 0 where all counts are in bounds.
 
-    Putting k into slot j and, when k stood in slot l, the old item o into l changes count r by
-    (slots_rj - slots_rl) (member_rk - member_ro); without such an l by slots_rj (..).
+    An edit puts candidate k into slot j. If k was in slot l, the old item o moves to l. Count r
+    changes by (slots_rj - slots_rl) (member_rk - member_ro), where slots_rl is 0 without such an l.
 
     Args:
         counts: the rules.

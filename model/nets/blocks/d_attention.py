@@ -1,4 +1,6 @@
-"""D-Attention: how the items of a list relate, one attention map a field (METHOD section 2).
+"""D-Attention: list embedding by attention among the items of a list, one map per field.
+
+Source: docs/explanation/method.md#published-evaluator.
 
 A_f = softmax((X_f Wq_f)(X_f Wk_f)^T / sqrt(D));  A = mean_f A_f;  e_l = mean_j (A X_id Wv)_j
 """
@@ -14,8 +16,9 @@ from torch.nn import functional
 from model.nets.blocks.layers import SlotMasks, masked_mean, masked_softmax
 from model.nets.blocks.unique_history import gather_items
 
-_LIST_CHUNK_SIZE = 250  # lists attended in one piece: it stays in the cache; no power of two, whose
-# strides would fall on the same cache lines
+# Lists per block of `embed_indexed_lists`. A block stays in the CPU cache. Not a power of two,
+# because such strides map to the same cache lines.
+_LIST_CHUNK_SIZE = 250
 
 
 class DAttention(nn.Module):
@@ -36,42 +39,42 @@ class DAttention(nn.Module):
 
     @property
     def projection_width(self) -> int:
-        """Numbers that `project` gives for one item."""
+        """Width of the projection of one item."""
         return (2 * self.fields + 1) * self.width
 
     def project(self, x: Tensor) -> Tensor:
-        """(E?, ..., F, D) embedded items, field 0 the item id -> (E?, ..., size)."""
+        """Project embedded items (E?, ..., F, D), field 0 the item id, to (E?, ..., size)."""
         query = _per_field(x, self.query, self.members)
         key = _per_field(x, self.key, self.members)
         value = _per_field(x[..., :1, :], self.value.unsqueeze(-3), self.members)
         return torch.cat([query, key, value], dim=-2).flatten(-2)
 
     def block_diagonal_projection(self) -> Tensor:
-        """(E?, F * D, size): `project` as one matrix, zero between fields."""
-        apart = torch.eye(self.fields, device=self.query.device)
+        """`project` as one matrix (E?, F * D, size), zero between fields."""
+        identity = torch.eye(self.fields, device=self.query.device)
         query, key = (
-            torch.einsum("...fde,fg->...fdge", weight, apart).flatten(-2).flatten(-3, -2)
+            torch.einsum("...fde,fg->...fdge", weight, identity).flatten(-2).flatten(-3, -2)
             for weight in (self.query, self.key)
         )
         below = (self.fields - 1) * self.width
         return torch.cat([query, key, functional.pad(self.value, (0, 0, 0, below))], dim=-1)
 
     def scaled_query_key(self, x: Tensor) -> Tensor:
-        """(E?, F, R, D) embedded items, fields first -> (E?, F, R, 2D): scaled queries and keys."""
+        """Scaled queries and keys (E?, F, R, 2D) of embedded items (E?, F, R, D), fields first."""
         both = torch.cat([self.query / math.sqrt(self.width), self.key], dim=-1)
         return x @ both
 
     @staticmethod
     def value_weights(query: Tensor, key: Tensor, masks: SlotMasks) -> Tensor:
-        """How much of each slot's value is in the list embedding, fields first.
+        """Weight of each slot's value in the list embedding, fields first.
 
         Args:
-            query, key: (..., F, B, L, M, D), of the items by slot, queries scaled.
-            masks: of the slots, (B, 1, M).
+            query, key: (..., F, B, L, M, D), by slot; queries are scaled.
+            masks: masks of the slots, (B, 1, M).
 
         Returns:
-            (..., B, L, 1, M); its product with the values (..., M, D) is F times e_l: dividing by
-            F is applied where the value weights are kept, which costs nothing.
+            (..., B, L, 1, M). The product with the values (..., M, D) is F times e_l. The caller
+            divides the value weights by F once, which adds no graph node.
         """
         logits = query @ key.transpose(-1, -2) + masks.logit_bias
         return masks.mean_weight @ torch.softmax(logits, dim=-1).sum(dim=-5)
@@ -96,14 +99,14 @@ class DAttention(nn.Module):
         return masked_mean(attention @ split[..., 2 * f, :, :], valid)
 
     def embed_indexed_lists(self, projected: Tensor, item_index: Tensor, valid: Tensor) -> Tensor:
-        """Embed many lists of few items: `embed_lists` with the lists along the innermost axis.
+        """`embed_lists` for many lists of few items, with the lists along the innermost axis.
 
-        Maps of a few slots are too small for matrix products; along the lists every operation is
-        wide. Several times cheaper in a training batch, and the same numbers.
+        Attention maps of a few slots are too small for matrix products, but operations along the
+        lists are wide. The result is the same at a fraction of the time in a training batch.
 
         Args:
-            projected: (E?, U, size), projections of the different items.
-            place: (R, M) int64, which item stands in a slot.
+            projected: (E?, U, size), projections of the unique items.
+            item_index: (R, M) int64, index of the item in each slot.
             valid: (R, M) bool.
 
         Returns:
@@ -114,29 +117,29 @@ class DAttention(nn.Module):
             projected.reshape(lead, -1, self.projection_width).movedim(0, 1).flatten(1)
         )  # (U, E * size)
         parts = [
-            self._attend(gather_items(wide, places).flatten(1).t().contiguous(), there.t())
-            for places, there in zip(
+            self._attend(gather_items(wide, index).flatten(1).t().contiguous(), chunk_valid.t())
+            for index, chunk_valid in zip(
                 item_index.split(_LIST_CHUNK_SIZE), valid.split(_LIST_CHUNK_SIZE), strict=True
             )
         ]
         lists = torch.cat(parts, dim=-1).transpose(-1, -2)  # (E, R, D)
         return lists.squeeze(0) if self.members is None else lists
 
-    def _attend(self, looked: Tensor, valid: Tensor) -> Tensor:
-        """(M * E * size, R) projections by slot and (M, R) bool -> e_l (E, D, R)."""
+    def _attend(self, projected: Tensor, valid: Tensor) -> Tensor:
+        """e_l (E, D, R) from projections by slot (M * E * size, R) and `valid` (M, R)."""
         f, d = self.fields, self.width
         m, r = valid.shape
-        split = looked.view(m, -1, 2 * f + 1, d, r)
+        split = projected.view(m, -1, 2 * f + 1, d, r)
         query, key, value = split.split((f, f, 1), dim=2)  # (M, E, F or 1, D, R)
-        there = valid.to(looked.dtype)
-        floor = (~valid * torch.finfo(looked.dtype).min).view(m, 1, 1, r)
-        share = there / (there.sum(dim=0).clamp(min=1.0) * f)  # (M, R) of a slot in the mean
-        weight = looked.new_zeros(())
-        for slot, one in enumerate((query / math.sqrt(d)).unbind(0)):
-            logits = (one * key).sum(dim=-2) + floor  # (M, E, F, R)
-            weight = weight + torch.softmax(logits, dim=0) * share[slot]
-        seen = weight.sum(dim=2) * there.unsqueeze(1)  # (M, E, R)
-        return (seen.unsqueeze(2) * value.squeeze(2)).sum(dim=0)
+        real = valid.to(projected.dtype)
+        logit_bias = (~valid * torch.finfo(projected.dtype).min).view(m, 1, 1, r)
+        mean_weight = real / (real.sum(dim=0).clamp(min=1.0) * f)  # (M, R) of a slot in the mean
+        weight = projected.new_zeros(())
+        for slot, slot_query in enumerate((query / math.sqrt(d)).unbind(0)):
+            logits = (slot_query * key).sum(dim=-2) + logit_bias  # (M, E, F, R)
+            weight = weight + torch.softmax(logits, dim=0) * mean_weight[slot]
+        value_weight = weight.sum(dim=2) * real.unsqueeze(1)  # (M, E, R)
+        return (value_weight.unsqueeze(2) * value.squeeze(2)).sum(dim=0)
 
 
 def _per_field(x: Tensor, weight: Tensor, members: int | None) -> Tensor:

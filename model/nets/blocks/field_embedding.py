@@ -1,4 +1,4 @@
-"""The embedding table: encoded columns -> one vector a field. No feature name is known here."""
+"""The embedding table: one vector per field from encoded columns, without feature names."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from torch.nn import functional
 from model.contract.schema.fitted import PADDING_INDEX
 from model.nets.field_layout import ColumnSpan
 
-ColumnSpans = tuple[ColumnSpan, ...]  # (first column, width) of each field; they follow each other
+ColumnSpans = tuple[ColumnSpan, ...]  # (first column, width) of each field, contiguous
 
 
 class FieldEmbedding(nn.Module):
-    """One table for all fields, shared by all readers of the same kind of rows.
+    """One embedding table for all fields.
 
-    A padding row gives the zero vector, and no gradient reaches it: the mask is taken from the
-    rows themselves.
+    A padding row gives the zero vector and gets no gradient: the mask is derived from the rows.
     """
 
     def __init__(
@@ -35,11 +34,11 @@ class FieldEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.randn(num_embeddings, width * (members or 1)) * init_scale)
 
     def forward(self, rows: Tensor, spans: ColumnSpans) -> Tensor:
-        """Look fields up; a multi-valued field is the mean of its values.
+        """Embed fields; a multi-valued field is the mean of its values.
 
         Args:
-            rows: (..., C) int, columns of rows.
-            spans: which columns belong to a field.
+            rows: (..., C) int, rows of the table by column.
+            spans: columns of each field.
 
         Returns:
             (..., F, D), or (E, ..., F, D) with members.
@@ -52,64 +51,64 @@ class FieldEmbedding(nn.Module):
         )
 
     def weighted_columns(self, rows: Tensor, pooling_weight: Tensor) -> Tensor:
-        """(..., C, E * D): what each column adds to its field's mean; share from `shares`."""
+        """Embeddings (..., C, E * D) times `pooling_weights`: each column's part of a mean."""
         return functional.embedding(rows, self.weight) * pooling_weight.unsqueeze(-1)
 
     def forward_for_export(self, rows: Tensor, spans: ColumnSpans) -> Tensor:
-        """(..., C) -> (E, F, R, D), R all rows of columns: see `pooled_embedding_for_export`."""
+        """Embed (..., C) as (E, F, R, D), R rows in all; see `pooled_embedding_for_export`."""
         means = pooled_embedding_for_export(self.weight, rows, spans)
         return means.unflatten(-1, (self.members or 1, self.width)).movedim(-2, 0)
 
     def split_members(self, stacked: Tensor) -> Tensor:
-        """(..., E * D) -> (E, ..., D); as it is without members."""
+        """Reshape (..., E * D) to (E, ..., D); unchanged without members."""
         if self.members is None:
             return stacked
         return stacked.unflatten(-1, (self.members, self.width)).movedim(-2, 0)
 
 
 def pooled_embedding_for_export(weight: Tensor, rows: Tensor, spans: ColumnSpans) -> Tensor:
-    """(..., C) rows of a table (.., Z) -> (F, R, Z): means of fields by the fewest nodes.
+    """Field means (F, R, Z) of rows (..., C) of a table (.., Z), with few graph nodes.
 
-    The padding row is zero in the table itself, a column of ones in it counts values, and fields
-    come first, so that a mean is one wide product: a sixth of the time of many small. Every look-up
-    takes this same table, which a graph therefore holds once.
+    The padding row of the table is zero and an added column of ones counts values. Fields are the
+    first axis, so that a mean is one wide product, in a sixth of the time of many small ones. All
+    look-ups use the same table, which the graph therefore stores once.
     """
-    there = torch.arange(weight.shape[0], device=weight.device) != PADDING_INDEX
-    counted = torch.cat([weight, torch.ones_like(weight[:, :1])], dim=1) * there.unsqueeze(1)
-    looked = functional.embedding(rows.flatten(0, -2).t(), counted)  # (C, R, Z + 1)
+    is_real = torch.arange(weight.shape[0], device=weight.device) != PADDING_INDEX
+    counted = torch.cat([weight, torch.ones_like(weight[:, :1])], dim=1) * is_real.unsqueeze(1)
+    embedded = functional.embedding(rows.flatten(0, -2).t(), counted)  # (C, R, Z + 1)
     if all(width == 1 for _, width in spans):
-        return looked[..., :-1]
+        return embedded[..., :-1]
     owner = [field for field, (_, width) in enumerate(spans) for _ in range(width)]
     pool = torch.eye(len(spans), device=rows.device)[:, owner]  # (F, C)
-    total = (pool @ looked.flatten(1)).unflatten(1, (-1, counted.shape[1]))
+    total = (pool @ embedded.flatten(1)).unflatten(1, (-1, counted.shape[1]))
     summed, values = total.split((weight.shape[1], 1), dim=-1)
     return summed / values.clamp(min=1.0)
 
 
 def pooling_weights(rows: Tensor, spans: ColumnSpans) -> Tensor:
-    """(..., C) float: 1 / values of the column's field, 0 in padding."""
-    there = (rows != PADDING_INDEX).to(torch.float32)
+    """Weights (..., C): 1 / (number of values of the column's field), 0 in padding."""
+    is_real = (rows != PADDING_INDEX).to(torch.float32)
     return _by_field(
-        there, spans, lambda several: several / several.sum(dim=-1, keepdim=True).clamp(min=1.0)
+        is_real, spans, lambda values: values / values.sum(dim=-1, keepdim=True).clamp(min=1.0)
     )
 
 
 def pool_fields(columns: Tensor, spans: ColumnSpans) -> Tensor:
-    """Sum (..., C, Z) over the columns of each field: (..., F, Z)."""
-    return _by_field(columns, spans, lambda several: several.sum(dim=-2, keepdim=True), axis=-2)
+    """Sum (..., C, Z) over the columns of each field, giving (..., F, Z)."""
+    return _by_field(columns, spans, lambda values: values.sum(dim=-2, keepdim=True), axis=-2)
 
 
 def _by_field(
-    x: Tensor, spans: ColumnSpans, several: Callable[[Tensor], Tensor], axis: int = -1
+    x: Tensor, spans: ColumnSpans, pool: Callable[[Tensor], Tensor], axis: int = -1
 ) -> Tensor:
-    """Apply a function to the columns of each multi-valued field; the others stay as they are."""
+    """Apply a function to the columns of each multi-valued field; other columns are unchanged."""
     if all(width == 1 for _, width in spans):
         return x
     parts = []
-    for wide, run in groupby(spans, key=lambda span: span[1] > 1):
+    for multi_valued, run in groupby(spans, key=lambda span: span[1] > 1):
         fields = list(run)
-        if wide:
-            parts += [several(x.narrow(axis, at, width)) for at, width in fields]
+        if multi_valued:
+            parts += [pool(x.narrow(axis, first, width)) for first, width in fields]
         else:
             parts.append(x.narrow(axis, fields[0][0], len(fields)))
     return torch.cat(parts, dim=axis)

@@ -45,10 +45,10 @@ class Dense(nn.Module):
         return y if x.dim() == 3 else y.reshape(*x.shape[:-1], y.shape[-1])
 
     def project_requests(self, x: Tensor) -> Tensor:
-        """(E, B, n_in) -> (E, B, 1, n_out), without bias; in graphs a product a request.
+        """Project (E, B, n_in) to (E, B, 1, n_out), without bias.
 
-        One row's product is summed in another order than several rows': as one product of all a
-        request's last digits would hang on how many share its run.
+        A graph computes one product per request. A single product of all rows sums in another
+        order, so that a request's last digits would depend on the batch size.
         """
         if torch.compiler.is_compiling():
             return x.unsqueeze(2) @ self.weight.unsqueeze(1)
@@ -56,17 +56,17 @@ class Dense(nn.Module):
 
     @torch.no_grad()
     def scale_output_column(self, output_index: int, factor: float) -> None:
-        """Multiply one number of the output, for every member."""
+        """Multiply one output column of every member by a factor."""
         self.weight[..., output_index] *= factor
         if self.bias is not None:
             self.bias[..., output_index] *= factor
 
 
 class SummedInputMlp(nn.Module):
-    """The rest of an MLP whose first layer was summed from parts: ReLU - hidden - ReLU - out.
+    """MLP after its first layer, which is a sum of parts: ReLU - hidden - ReLU - out.
 
-    METHOD section 4: MLP(a | b | ..) has first layer W_a a + W_b b + ..; whatever does not change
-    is computed once, and this block takes the sum.
+    The first layer of MLP(a | b | ..) is W_a a + W_b b + ... Constant parts are computed once, and
+    this block takes the sum. See docs/explanation/method.md#sums-instead-of-concatenations.
     """
 
     def __init__(self, hidden: int, n_out: int, *, members: int | None = None) -> None:
@@ -75,27 +75,27 @@ class SummedInputMlp(nn.Module):
         self.output_layer = Dense(hidden, n_out, members=members)
 
     def forward(self, summed_input: Tensor) -> Tensor:
-        """(..., hidden) summed first layer -> (..., n_out) logits."""
+        """Logits (..., n_out) from the summed first layer (..., hidden)."""
         return self.output_layer(torch.relu(self.hidden_layer(torch.relu(summed_input))))
 
     def single_logit(self, summed_input: Tensor) -> Tensor:
-        """(..., hidden) -> (...), for a head with one logit and no members.
+        """Logit (...) from (..., hidden), for a head with one logit and no members.
 
-        As rows: a product of two axes takes its bias and its ReLU along in one node of a graph.
-        And a request's logits as one row, which is twice as fast as one column; all requests' as
-        one row would hang by their last digits on where in it they stand.
+        Flat rows let the runtime fuse product, bias and ReLU into one node. The logits of a request
+        are one row, which is twice as fast as a column. One row for all requests would make a
+        logit's last digits depend on its position in the batch.
         """
         rows = torch.relu(self.hidden_layer(torch.relu(summed_input).flatten(0, -2)))
         by_request = rows.unflatten(0, (summed_input.shape[0], -1)).transpose(-1, -2)
         assert self.output_layer.bias is not None
         row = self.output_layer.weight.t() @ by_request  # (B, 1, rows)
-        if not torch.compiler.is_compiling():  # no choice hangs on what is added to all
+        if not torch.compiler.is_compiling():  # a constant changes no argmax, so graphs omit it
             row = row + self.output_layer.bias
         return row.view(summed_input.shape[:-1])
 
 
 class EnsembleLayerNorm(nn.Module):
-    """Layer normalisation over the last axis, with weights of its own for each member."""
+    """Layer normalization over the last axis, with separate weights for each member."""
 
     def __init__(self, width: int, *, members: int) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class EnsembleLayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(members, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(E, ..., width) -> the same shape."""
+        """Normalize (E, ..., width)."""
         free = (1,) * (x.dim() - 2)
         normal = functional.layer_norm(x, x.shape[-1:])
         gain, shift = (p.view(p.shape[0], *free, p.shape[1]) for p in (self.weight, self.bias))
@@ -114,16 +114,16 @@ _MASKED_LOGIT = 1e30  # larger than any logit
 
 
 def key_mask_bias(valid: Tensor) -> Tensor:
-    """(..., S) bool -> (..., 1, S), to be added to logits: far below any where no key is."""
+    """Logit bias (..., 1, S) of keys: 0 where valid, else far below any logit."""
     return torch.where(valid.unsqueeze(-2), 0.0, -_MASKED_LOGIT)
 
 
 class SlotMasks(NamedTuple):
-    """What attention among slots adds and weighs, so that each use is one sum or product.
+    """Masks for attention among slots, each applied by one sum or product.
 
-    floor: (..., M, M), added to logits: 0, or far below any logit where the key is absent.
-    share: (..., 1, M), of a slot in the mean over slots, 0 where it is absent.
-    real: (..., 1, 1), how many exist.
+    logit_bias: (..., M, M), added to logits: 0, or far below any logit where the key is padded.
+    mean_weight: (..., 1, M), weight of a slot in the mean over slots, 0 where it is padded.
+    num_valid: (..., 1, 1), number of valid slots.
     """
 
     logit_bias: Tensor
@@ -132,19 +132,23 @@ class SlotMasks(NamedTuple):
 
     @classmethod
     def from_valid(cls, valid: Tensor) -> SlotMasks:
-        """From (..., M) bool, slots that exist."""
-        there, m = valid.unsqueeze(-2), valid.shape[-1]
-        floor = torch.where(there, torch.zeros(m, m, device=valid.device), -_MASKED_LOGIT)
-        weight = there.to(torch.float32)
-        real = weight.sum(dim=-1, keepdim=True)
-        return cls(floor, weight / real.clamp(min=1.0), real)
+        """Build from (..., M) bool, True for a real slot."""
+        key_valid, m = valid.unsqueeze(-2), valid.shape[-1]
+        bias = torch.where(key_valid, torch.zeros(m, m, device=valid.device), -_MASKED_LOGIT)
+        weight = key_valid.to(torch.float32)
+        num_valid = weight.sum(dim=-1, keepdim=True)
+        return cls(bias, weight / num_valid.clamp(min=1.0), num_valid)
 
 
 def candidate_pooling_masks(valid: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, N) bool -> floor (B, N, 1) of a maximum, share (B, 1, N) of a mean over candidates."""
-    there = valid.unsqueeze(1).to(torch.float32)
-    share = there / there.sum(dim=-1, keepdim=True).clamp(min=1.0)
-    return torch.where(valid.unsqueeze(-1), 0.0, -_MASKED_LOGIT), share
+    """Masks for pooling over candidates, from (B, N) bool.
+
+    Returns:
+        (B, N, 1), added before a maximum; (B, 1, N), weights of a mean.
+    """
+    real = valid.unsqueeze(1).to(torch.float32)
+    mean_weight = real / real.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    return torch.where(valid.unsqueeze(-1), 0.0, -_MASKED_LOGIT), mean_weight
 
 
 def masked_mean(x: Tensor, valid: Tensor) -> Tensor:
@@ -179,8 +183,10 @@ def masked_attention(
     """Scaled dot-product attention with one head.
 
     Args:
-        query: (..., S, D); key: (..., S', D); value: (..., S', D').
-        valid: (..., S') bool, keys that exist; broadcast over queries.
+        query: (..., S, D) float.
+        key: (..., S', D) float.
+        value: (..., S', D') float.
+        valid: (..., S') bool, real keys; broadcast over queries.
         bias: broadcastable to (..., S, S'), added to the logits.
 
     Returns:
@@ -193,11 +199,11 @@ def masked_attention(
 
 
 def gather_lists(per_candidate: Tensor, lists: Tensor) -> Tensor:
-    """Pick what lists show.
+    """Gather the candidates of lists.
 
     Args:
         per_candidate: (..., B, N, Z), with at most one leading axis.
-        lists: (B, L, M) int, places in the candidates.
+        lists: (B, L, M) int, candidate indices.
 
     Returns:
         (..., B, L, M, Z).

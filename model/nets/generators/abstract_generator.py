@@ -1,7 +1,8 @@
-"""Interface of generators (METHOD section 3): the PDU picks a slot, the CRU its new item.
+"""Interface of generators: the PDU picks a slot, the CRU picks its new item.
 
 `nlgr_generator.py` is the published net, `guided_generator.py` is ours. Decisions are returned as
-logits: `list_editing.py` samples them, `model.training.losses` trains them.
+logits: `list_editing.py` samples them, `model.training.losses` trains them. See
+docs/explanation/method.md#published-generator.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ TensorTuple = tuple[Tensor, ...]
 class GeneratorState(NamedTuple):
     """A request's encoding by the generator, computed once for all its lists and edits.
 
-    Lists are given as rows of flat tables: candidate n of request b is row b * N + n.
+    Lists are rows of flat tables: candidate n of request b is row b * N + n.
 
     row_offset: (B, 1, 1) int64, the row of a request's candidate 0.
     slot_tables: (B * N, ..) each, contributions of a candidate that is in the list.
@@ -36,38 +37,38 @@ class GeneratorState(NamedTuple):
 
 
 def row_offsets(valid: Tensor) -> Tensor:
-    """(B, N) bool -> (B, 1, 1) int64: the first row of each request in a flat table."""
+    """First row of each request in a flat table, (B, 1, 1) int64, from `valid` (B, N)."""
     b, n = valid.shape
     return torch.arange(b, device=valid.device).view(b, 1, 1) * n
 
 
 class Generator(nn.Module, ABC):
-    """Both decision units. Nothing of a list enters `encode`, so it runs once a request.
+    """Both decision units. `encode` does not depend on lists, so it runs once per request.
 
-    starts_from_relevance_order: lists start in the order of `relevance_scores`, else at the input
-        list.
+    starts_from_relevance_order: True where lists start in the order of `relevance_scores`, False
+        where they start at the input list.
     """
 
     starts_from_relevance_order = False
 
     @abstractmethod
     def encode(self, request: RequestTensors, evaluator_encoding: EncodedRequest) -> GeneratorState:
-        """Compute what all lists and edits of a request share.
+        """Encode the request once for all its lists and edits.
 
         Args:
             request: the batch.
-            evaluator_encoding: of the same batch, from the evaluator that scores the lists.
+            evaluator_encoding: encoding of the same batch by the evaluator that scores the lists.
         """
 
     def relevance_scores(
         self, evaluator_encoding: EncodedRequest, click_weight: Tensor, conversion_weight: Tensor
     ) -> Tensor | None:
-        """(B, N) float, expected reward of each candidate alone, by which lists start.
+        """Expected reward (B, N) of each candidate alone, which orders the start lists.
 
         None for generators whose lists start at the input list.
 
         Args:
-            evaluator_encoding: of the batch.
+            evaluator_encoding: encoding of the batch.
             click_weight: (B, 1) float, reward of a click.
             conversion_weight: (B, N) float, reward of a conversion of each candidate.
         """
@@ -79,10 +80,10 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def slot_logits(self, state: GeneratorState, list_encoding: TensorTuple) -> Tensor:
-        """PDU: logits (B, L, M) of the slot to replace. The caller masks them.
+        """Logits (B, L, M) of the PDU: the slot to replace. The caller masks them.
 
         Args:
-            state: of the request.
+            state: encoded request.
             list_encoding: from `encode_lists`.
         """
 
@@ -90,10 +91,10 @@ class Generator(nn.Module, ABC):
     def item_logits(
         self, state: GeneratorState, list_encoding: TensorTuple, rows: Tensor, edited_slot: Tensor
     ) -> Tensor:
-        """CRU: logits (B, L, N) of the candidate for the slot. The caller masks them.
+        """Logits (B, L, N) of the CRU: the candidate for the slot. The caller masks them.
 
         Args:
-            state: of the request.
+            state: encoded request.
             list_encoding: from `encode_lists`; one list may broadcast over several edited slots.
             rows: (B, L, M) int64, the row of each slot's item.
             edited_slot: (B, L, 1) int64, the slot to fill.

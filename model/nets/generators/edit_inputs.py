@@ -19,12 +19,13 @@ FORBIDDEN_PENALTY = 1e12  # larger than any logit
 
 
 class EditInputs(NamedTuple):
-    """Start of editing, and the noise that makes lists differ.
+    """Start lists of editing, and the noise by which the lists differ.
 
     input_list: (B, M) int, candidate indices without repetition.
     editable: (B, M) bool, slots that an edit may change.
-    noise_slot: (B, K, T, M) float; noise_item: (B, K, T, N) float; already scaled.
-    relevance_scores: (B, N) float, of `Generator.relevance_scores`; None where all K lists start
+    noise_slot: (B, K, T, M) float, already scaled.
+    noise_item: (B, K, T, N) float, already scaled.
+    relevance_scores: (B, N) float, from `Generator.relevance_scores`; None where all K lists start
         at the input list.
     """
 
@@ -36,18 +37,18 @@ class EditInputs(NamedTuple):
 
 
 def fill_by_score(scores: Tensor, lists: Tensor, open_slots: Tensor) -> Tensor:
-    """(B, M) int64: open slots take the candidates of the highest scores, others stay.
+    """Fill the open slots of lists with the best candidates by score; returns (B, M) int64.
 
     Ties go to the lower index, which is the upstream order.
 
     Args:
-        scores: (B, N) float, far below the others for candidates that may not be taken.
+        scores: (B, N) float, far below the others for forbidden candidates.
         lists: (B, M) int64.
-        open_slots: (B, M) bool, no more than there are candidates that may be taken.
+        open_slots: (B, M) bool, at most as many as there are allowed candidates.
     """
     slots = lists.shape[1]
     padded = functional.pad(scores, (0, slots), value=-FORBIDDEN_PENALTY)  # N may be less than M
-    if torch.compiler.is_compiling():  # on ties the runtime takes the lower index, torch any
+    if torch.compiler.is_compiling():  # ties: the runtime takes the lower index, torch any index
         best = padded.topk(slots, dim=-1).indices
     else:
         best = padded.sort(dim=-1, descending=True, stable=True).indices[..., :slots]
@@ -62,14 +63,14 @@ def initial_lists(
     candidate_penalty: Tensor,
     counts: RuleCounts | None = None,
 ) -> Tensor:
-    """(B, M) int64, the list from which all K lists of a request start.
+    """Lists (B, M) int64 from which all K lists of a request start.
 
-    In relevance order, with pinned items in place. Without scores, or where that list breaks a
-    rule, it is the input list, which satisfies the rules.
+    Candidates are in relevance order, with pinned items in place. Without scores, or where that
+    list breaks a rule, the start is the input list, which satisfies the rules.
 
     Args:
         request, start: the batch.
-        candidate_penalty: (B, N) float, of the function of that name.
+        candidate_penalty: (B, N) float, from the function of that name.
         counts: the rules.
     """
     input_lists = start.input_list.long()
@@ -87,7 +88,7 @@ def initial_lists(
 
 
 def candidate_penalty(request: RequestTensors, start: EditInputs) -> Tensor:
-    """(B, N) float, added to the noise: rules out padded candidates and pinned items."""
+    """Penalty (B, N), added to the noise, that excludes padded candidates and pinned items."""
     pinned = request.slot_valid & ~start.editable
     penalty = torch.where(pinned, -FORBIDDEN_PENALTY, 0.0)
     return mask_to_penalty(request.cand_valid).scatter_add(-1, start.input_list.long(), penalty)

@@ -1,7 +1,7 @@
-"""Editing lists with the generator: T unrolled edits that keep every list free of duplicates.
+"""List editing by the generator: T unrolled edits that keep every list free of duplicates.
 
 The exported graph runs `encode_and_edit`. An edit puts candidate k into slot j; if slot l holds k,
-the two items are swapped. Choosing the present item changes nothing and closes the slot for the
+the two items are swapped. Choosing the present item changes nothing and freezes the slot for the
 later edits of the list.
 """
 
@@ -40,8 +40,8 @@ def encode_and_edit(
 
     Args:
         net, request: the generator and the batch.
-        evaluator_encoding: of the batch.
-        start: where editing begins.
+        evaluator_encoding: encoding of the batch.
+        start: start lists and noise.
         rules: counts that no edit may break; None when there are none.
         stop_on_no_change: the paper's stopping rule.
     """
@@ -58,7 +58,7 @@ def edit_lists(
     *,
     stop_on_no_change: bool = False,
 ) -> Tensor:
-    """`encode_and_edit` for a request that the generator has encoded."""
+    """`encode_and_edit` for a request that is already encoded by the generator."""
     counts = None if rules is None else RuleCounts.from_rules(rules, request)
     # Forbidden candidates are the same for all edits, so their noise is lowered once.
     penalty = candidate_penalty(request, start)
@@ -79,7 +79,7 @@ def edit_lists(
 
 
 def left_to_right_noise(edits: int, slots: int) -> Tensor:
-    """(T, M) float, noise that makes edit t take slot t mod M, whatever other noise is added."""
+    """Noise (T, M) that makes edit t take slot t mod M, regardless of other noise."""
     chosen = functional.one_hot(torch.arange(edits) % slots, slots)
     return (chosen - 1.0) * FORCED_SLOT_PENALTY
 
@@ -96,13 +96,13 @@ class EditState(NamedTuple):
 
 
 def initial_edit_state(request: RequestTensors, lists: Tensor, editable: Tensor) -> EditState:
-    """State before the first edit of lists (B, M) of indices; editable: (B, M) bool."""
+    """State before the first edit of index lists (B, M), with editable slots (B, M)."""
     frozen = ~(editable & request.slot_valid).unsqueeze(1)
     return EditState(lists.long().unsqueeze(1) + row_offsets(request.cand_valid), frozen)
 
 
 def to_candidate_indices(request: RequestTensors, edited: EditState) -> Tensor:
-    """(B, L, M) int64, lists as candidate indices; 0 in padded slots."""
+    """Lists as candidate indices (B, L, M) int64; 0 in padded slots."""
     valid = request.slot_valid.unsqueeze(1)
     return torch.where(valid, edited.rows - row_offsets(request.cand_valid), 0)
 
@@ -119,7 +119,7 @@ def edit_step(
 ) -> EditState:
     """Edit each list once by a decision of PDU and CRU.
 
-    A list without an open slot stays as it is.
+    A list without an open slot is unchanged.
 
     Args:
         net, state: the generator and the encoded request.
@@ -127,7 +127,7 @@ def edit_step(
         rules: counts that no edit may break; None when there are none.
         slot_noise: (B, K, M) float.
         item_noise: (B, K, N) float, with the penalty of forbidden candidates.
-        stop_on_no_change: "no change" freezes the whole list, not only the slot.
+        stop_on_no_change: freeze the whole list, not only the slot, where an edit changes nothing.
     """
     list_encoding = net.encode_lists(state, edited.rows)
     h = (net.slot_logits(state, list_encoding) + slot_noise).masked_fill(

@@ -1,4 +1,7 @@
-"""NLGR-G, the published generator (METHOD section 3): with its own embeddings and user encoder."""
+"""NLGR-G, the published generator, with its own embeddings and user encoder.
+
+Source: docs/explanation/method.md#published-generator.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +63,15 @@ class NlgrGenerator(Generator):
     def encode_embedded(self, request: RequestTensors, x: Tensor, user: Tensor) -> GeneratorState:
         """Encode from embedded candidates (B * N, F, D) and the encoded users (B, size).
 
-        One product gives the inputs of both units for a candidate, the user's part included.
+        One matrix product computes the inputs of both units, with the user's part, per candidate.
         """
         items, offset, users = self._fused_projections()
-        made = (x.flatten(1) @ items).unflatten(0, (user.shape[0], -1))  # (B, N, Z)
-        made = made + torch.addmm(offset, user, users).unsqueeze(1)
-        pdu, cru, offer = made.split((2 * self.hidden, self.width + self.hidden, self.hidden), -1)
-        by_slot = items[:, 2 * self.hidden : -self.hidden]  # of an item, or of a slot position
+        projected = (x.flatten(1) @ items).unflatten(0, (user.shape[0], -1))  # (B, N, Z)
+        projected = projected + torch.addmm(offset, user, users).unsqueeze(1)
+        pdu, cru, cru_item = projected.split(
+            (2 * self.hidden, self.width + self.hidden, self.hidden), -1
+        )
+        by_slot = items[:, 2 * self.hidden : -self.hidden]  # for an item or a slot position
         masked = (self.mask_token @ by_slot).unsqueeze(0)
         query = (
             (self.mask_token + self.slot_embedding) @ self.cru_query.weight / math.sqrt(self.width)
@@ -78,7 +83,7 @@ class NlgrGenerator(Generator):
         return GeneratorState(
             row_offsets(request.cand_valid),
             (pairs, pdu.flatten(0, 1), cru),
-            (offer.unsqueeze(1),),  # (B, 1, N, hidden)
+            (cru_item.unsqueeze(1),),  # (B, 1, N, hidden)
             (
                 *SlotMasks.from_valid(request.slot_valid.unsqueeze(1)),
                 self.slot_embedding @ by_slot,  # (M, D + hidden)
@@ -90,23 +95,23 @@ class NlgrGenerator(Generator):
     def _fused_projections(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weights (F * D, Z), bias (Z,) and user weights (output_width, Z) for one candidate.
 
-        Z: PDU item | PDU value | CRU key | CRU value | CRU item. The projections that read values
-        are linear, so they are applied here, before attention sums over the list.
+        Z: PDU item | PDU value | CRU key | CRU value | CRU item. The projections of values are
+        linear, so they are applied before the attention sums over the list.
         """
-        item, offer = self.pdu_item_projection, self.cru_item_projection
+        pdu_item, cru_item = self.pdu_item_projection, self.cru_item_projection
         value = self.d_attention.value @ self.pdu_list_projection.weight / self.d_attention.fields
         surround = self.cru_value.weight @ self.cru_list_projection.weight
-        rest = item.weight.shape[0] - self.width
-        weights = [item.weight, functional.pad(value, (0, 0, 0, rest)), self.cru_key.weight]
-        items = torch.cat([*weights, surround, offer.weight], dim=-1)
-        assert item.bias is not None and offer.bias is not None  # noqa: PT018
+        rest = pdu_item.weight.shape[0] - self.width
+        weights = [pdu_item.weight, functional.pad(value, (0, 0, 0, rest)), self.cru_key.weight]
+        items = torch.cat([*weights, surround, cru_item.weight], dim=-1)
+        assert pdu_item.bias is not None and cru_item.bias is not None  # noqa: PT018
         between = 2 * self.hidden + self.width
-        offset = torch.cat([functional.pad(item.bias, (0, between)), offer.bias])
+        offset = torch.cat([functional.pad(pdu_item.bias, (0, between)), cru_item.bias])
         user = functional.pad(self.pdu_user_projection.weight, (0, between))
         return items, offset, torch.cat([user, self.cru_user_projection.weight], dim=-1)
 
     def encode_lists(self, state: GeneratorState, rows: Tensor) -> TensorTuple:
-        """Of each slot's item: queries and keys (F, B, L, M, 2D), PDU inputs (B, L, M, ..)."""
+        """Return queries and keys (F, B, L, M, 2D) and PDU inputs (B, L, M, ..) by slot."""
         pairs, pdu, _ = state.slot_tables
         fields = torch.arange(self.d_attention.fields, device=rows.device).view(-1, 1, 1, 1)
         by_field = rows + fields * pdu.shape[0]
@@ -126,15 +131,14 @@ class NlgrGenerator(Generator):
         self, state: GeneratorState, list_encoding: TensorTuple, rows: Tensor, edited_slot: Tensor
     ) -> Tensor:
         """See `Generator.item_logits`; a learned token fills the edited slot."""
-        floor, _, _, by_place, by_chosen, masked = state.list_constants
+        logit_bias, _, _, by_slot, by_edited_slot, masked = state.list_constants
         hidden = rows.scatter(-1, edited_slot, masked.expand(edited_slot.shape))
-        gathered = (
-            functional.embedding(hidden, state.slot_tables[2]) + by_place
-        )  # (B, L, M, D + hidden)
+        looked_up = functional.embedding(hidden, state.slot_tables[2])
+        gathered = looked_up + by_slot  # (B, L, M, D + hidden)
         key, value = gathered.split((self.width, self.hidden), dim=-1)
-        query, place = functional.embedding(edited_slot, by_chosen).split(
+        query, position = functional.embedding(edited_slot, by_edited_slot).split(
             (self.width, self.hidden), -1
         )
-        weight = torch.softmax(query @ key.transpose(-1, -2) + floor[..., :1, :], dim=-1)
-        first = weight @ value + place  # (B, L, 1, hidden)
+        weight = torch.softmax(query @ key.transpose(-1, -2) + logit_bias[..., :1, :], dim=-1)
+        first = weight @ value + position  # (B, L, 1, hidden)
         return self.cru_head.single_logit(state.candidate_tables[0] + first)

@@ -1,8 +1,8 @@
 """One encoder for both published nets. For exported graphs, not for training.
 
-Embeddings and user encoder of the generator have the evaluator's shapes (METHOD section 3), so the
-generator is one more ensemble member. Equality with the separate encoders is tested in
-tests/model/nets/generators/test_nlgr_joint_encoder.py.
+Embeddings and user encoder of the generator have the evaluator's shapes, so the generator is one
+more ensemble member. A test compares it with the separate encoders. See
+docs/explanation/method.md#published-generator.
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ class SlotChoices(NamedTuple):
 
 
 class SamplingNoise(NamedTuple):
-    """How the replacement of every slot is sampled.
+    """Noise and prior by which the replacement of every slot is sampled.
 
     noise: (B, M, N) float, scaled; argmax(item_logits + noise) is a sample of the CRU.
     ignores_policy: (B, M) bool, slots that take argmax(prior_log_weights + noise) instead.
-    prior_log_weights: (B, N) float, log weights of the candidates there; None samples uniformly.
+    prior_log_weights: (B, N) float, log weights of the candidates in those slots; None: uniform.
     """
 
     noise: Tensor
@@ -60,26 +60,25 @@ def sample_replacements(
     Args:
         net, state, request: the generator and the encoded batch.
         lists: (B, M) int.
-        noise: of the samples, and slots that do not use the CRU.
+        noise: noise of the samples, and slots that ignore the CRU.
     """
     b, m = lists.shape
     rows = lists.unsqueeze(1) + state.row_offset  # (B, 1, M)
     list_encoding = net.encode_lists(state, rows)
     h = net.slot_logits(state, list_encoding).squeeze(1)
-    floor = torch.finfo(h.dtype).min
-    log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, floor), dim=-1)
+    lowest = torch.finfo(h.dtype).min
+    log_p = torch.log_softmax(h.masked_fill(~request.slot_valid, lowest), dim=-1)
     slots = torch.arange(m, device=lists.device).view(m, 1).expand(b, m, 1)
-    g = net.item_logits(
-        state, list_encoding, rows.expand(b, m, m), slots
-    )  # one list, each of its slots
+    every_slot = rows.expand(b, m, m)  # the same list once for each of its slots
+    g = net.item_logits(state, list_encoding, every_slot, slots)
     allowed = request.cand_valid.unsqueeze(1)
-    g = g.masked_fill(~allowed, floor)
-    noisy = (g + noise.noise).masked_fill(~allowed, floor)
-    blind = (
+    g = g.masked_fill(~allowed, lowest)
+    noisy = (g + noise.noise).masked_fill(~allowed, lowest)
+    prior = (
         noise.noise
         if noise.prior_log_weights is None
         else noise.noise + noise.prior_log_weights.unsqueeze(1)
     )
-    blind = blind.masked_fill(~allowed, floor)
-    items = torch.where(noise.ignores_policy.unsqueeze(-1), blind, noisy).argmax(dim=-1)
+    prior = prior.masked_fill(~allowed, lowest)
+    items = torch.where(noise.ignores_policy.unsqueeze(-1), prior, noisy).argmax(dim=-1)
     return SlotChoices(log_p, g, noisy, items)
