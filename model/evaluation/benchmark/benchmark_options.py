@@ -88,12 +88,13 @@ def _with_selected_parts(scenario: Scenario, options: BenchmarkOptions) -> Scena
     seeds = (
         scenario.seeds
         if options.seeds is None
-        else _parsed_seeds(options.seeds)[: len(scenario.seeds)]
+        else parse_seeds(options.seeds)[: len(scenario.seeds)]
     )
     return replace(scenario, methods=methods, experiments=experiments, seeds=seeds)
 
 
-def _parsed_seeds(seeds: Sequence[str]) -> tuple[int, ...]:
+def parse_seeds(seeds: Sequence[str]) -> tuple[int, ...]:
+    """Seeds of the command line; raises ConfigError."""
     if not seeds or not all(seed.isdecimal() for seed in seeds):
         raise ConfigError(f"--seeds {','.join(seeds)}: is no list of whole numbers, like 0,1,2")
     return tuple(int(seed) for seed in seeds)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.data.simulation.ground_truth import ClickWorld
 from model.data.simulation.world_family import FamilyWorld
-from model.data.tables.log_tables import LogTables
 from model.evaluation.list_quality import TRUE_VALUE_TOLERANCE
-from model.evaluation.worlds.reference_lists import measure_reference_lists
 from model.metrics import value_ratio
 
 DESCRIBED_LISTS = 4_000  # training lists of a described log; its test part has 500 requests
@@ -36,18 +35,17 @@ class WorldDescription:
     taste_worse: float
 
 
-def describe_world(world: ClickWorld, tables: LogTables, part: int) -> WorldDescription:
-    """Measures on the first requests of a part of a log."""
-    rows = tables.part_rows(part)[:DESCRIBED_REQUESTS]
-    lists = measure_reference_lists(world, tables, rows)
-    known = np.isfinite(lists.best)
-    inputs, best = lists.input[known], lists.best[known]
+def describe_world(reference: Mapping[str, NDArray[Any]], slots: int) -> WorldDescription:
+    """Measures from true values (R,): `true_input`, `true_taste`, `true_best` (NaN: unknown)."""
+    inputs, taste, best = (reference[f"true_{kind}"] for kind in ("input", "taste", "best"))
+    known = np.isfinite(best)
+    room = float((best - inputs)[known].sum())
     return WorldDescription(
-        click_rate=float(lists.input.mean() / tables.slots),
-        clicks=float(lists.input.mean()),
-        headroom=float(best.mean() / inputs.mean() - 1.0) if len(best) else float("nan"),
-        taste_share=value_ratio(lists.taste[known], inputs, best) if len(best) else float("nan"),
-        taste_worse=float((lists.taste < lists.input - TRUE_VALUE_TOLERANCE).mean()),
+        click_rate=float(inputs.mean() / slots),
+        clicks=float(inputs.mean()),
+        headroom=room / float(inputs[known].sum()) if known.any() else float("nan"),
+        taste_share=value_ratio(taste[known], inputs[known], best[known]),
+        taste_worse=float((taste < inputs - TRUE_VALUE_TOLERANCE).mean()),
     )
 
 

@@ -24,7 +24,7 @@ def test_family_covers_the_logs_asked_for():
     configs = [world.config for world in FAMILY.values()]
 
     assert any(c.exploration == 0.0 and c.candidates == 12 for c in configs)
-    assert {25, 100} <= {c.slots for c in configs}
+    assert {25, 50} <= {c.slots for c in configs}
     assert any(c.fresh_items_per_day for c in configs)
     assert any(c.upstream_bias_share > 0.5 for c in configs)
     assert (min(c.lists for c in configs), max(c.lists for c in configs)) == (2_000, 200_000)
