@@ -31,7 +31,7 @@ from model.evaluation.worlds.world_jobs import (
     WorldLogJob,
     WorldRowJob,
 )
-from model.evaluation.worlds.worlds_page import render_worlds_page
+from model.evaluation.worlds.worlds_page import format_worlds_page
 
 ROWS_JSONL, PAGE, DESCRIPTION_PAGE = "worlds.jsonl", "worlds.md", "worlds_described.md"
 DEFAULT_CONFIG_NAME = "default"
@@ -74,7 +74,7 @@ def run_worlds(options: WorldsOptions) -> Path:
         finished = [job.read_row(cache) for job in jobs if cache.is_complete(job)]
         rows = merge_rows(options.out / ROWS_JSONL, finished)
         page = options.out / PAGE
-        page.write_text(render_worlds_page(rows, options.command), encoding="utf-8")
+        page.write_text(format_worlds_page(rows, options.command), encoding="utf-8")
     return page
 
 

@@ -31,7 +31,7 @@ Brackets are 95 % intervals over users. Several seeds: means, also of the ends o
 """
 
 
-def render_worlds_page(rows: Sequence[Row], command: str) -> str:
+def format_worlds_page(rows: Sequence[Row], command: str) -> str:
     """The page: one table of all worlds, then one table for each world."""
     groups = _by_world(rows)
     parts = [_INTRODUCTION, f"`{command}`\n", _overview(groups)]

@@ -4,12 +4,11 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from model.data.movielens import download
-from model.evaluation.worlds.worlds_page import render_worlds_page
+from model.evaluation.worlds.worlds_page import format_worlds_page
 from tests.model.data.movielens.ratings_wheel import write_ratings_wheel
 from tests.relist_command import run_relist
 
@@ -51,12 +50,12 @@ def _run(folder: Path, worlds: str, *more: str) -> int:
 
 
 def _train(folder: Path, worlds: str, *more: str) -> int:
-    config = str(folder / "tiny.toml")
-    sizes = ("--config", config, "--lists", "400", "--requests", "40", "--methods", "prm")
+    sizes = ("--config", str(folder / "tiny.toml"), "--lists", "400", "--requests", "40")
+    sizes += ("--methods", "prm")
     return _run(folder, worlds, *sizes, *more)
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def _rows(folder: Path) -> list[dict]:
     lines = (folder / "out" / "worlds.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -83,7 +82,7 @@ def test_worlds_benchmark_resumes_and_adds_rows(folder: Path, capsys: pytest.Cap
     assert "LightGBM lambdarank, in-list context" in page
 
 
-def _check_row(row: dict[str, Any]) -> None:
+def _check_row(row: dict) -> None:
     lists = row["lists"]
     assert set(lists) == {
         *("served", "single", "input", "relevance", "exact", "taste", "in_list_trees", "prm"),
@@ -124,7 +123,7 @@ def test_worlds_with_wrong_option_exit_2(
 
 
 def test_worlds_page_averages_seeds():
-    def row(seed: int, share: float, deciles: list[list[float]]) -> dict[str, Any]:
+    def row(seed: int, share: float, deciles: list[list[float]]) -> dict:
         served = {
             "true_share": [share, share - 0.1, share + 0.1],
             "truly_worse": [0.1, 0.05, 0.2],
@@ -140,6 +139,6 @@ def test_worlds_page_averages_seeds():
 
     rows = [row(0, 0.4, [[1.0, 2.0]]), row(1, 0.6, [[3.0, 1.0]])]
 
-    page = render_worlds_page(rows, "relist benchmark --worlds choice")
+    page = format_worlds_page(rows, "relist benchmark --worlds choice")
 
     assert "| 0.500 [0.400, 0.600] | 10.0% [5.0%, 20.0%] | 1.20 [0.5, 3.0] |" in page
