@@ -27,9 +27,14 @@ def test_described_world_matches_brute_force(tmp_path: Path):
         inputs.append(world.expected_clicks(user, items[None, :SLOTS])[0])
         tastes.append(world.expected_clicks(user, by_taste[None, :SLOTS])[0])
 
-    lists = measure_reference_lists(world, tables, rows)
+    reference = measure_reference_lists(world, tables, rows)
     found = describe_world(
-        {"true_input": lists.input, "true_taste": lists.taste, "true_best": lists.best}, SLOTS
+        {
+            "true_input": reference.input,
+            "true_taste": reference.taste,
+            "true_best": reference.best,
+        },
+        SLOTS,
     )
 
     gain = sum(bests) - sum(inputs)

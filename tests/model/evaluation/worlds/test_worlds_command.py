@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,12 @@ def _run(folder: Path, worlds: str, *more: str) -> int:
 
 
 def _train(folder: Path, worlds: str, *more: str) -> int:
-    sizes = ("--config", str(folder / "tiny.toml"), "--lists", "400", "--requests", "40")
-    sizes += ("--methods", "prm")
+    config = str(folder / "tiny.toml")
+    sizes = ("--config", config, "--lists", "400", "--requests", "40", "--methods", "prm")
     return _run(folder, worlds, *sizes, *more)
 
 
-def _rows(folder: Path) -> list[dict]:
+def _rows(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "out" / "worlds.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -82,7 +83,7 @@ def test_worlds_benchmark_resumes_and_adds_rows(folder: Path, capsys: pytest.Cap
     assert "LightGBM lambdarank, in-list context" in page
 
 
-def _check_row(row: dict) -> None:
+def _check_row(row: dict[str, Any]) -> None:
     lists = row["lists"]
     assert set(lists) == {
         *("served", "single", "input", "relevance", "exact", "taste", "in_list_trees", "prm"),
@@ -123,7 +124,7 @@ def test_worlds_with_wrong_option_exit_2(
 
 
 def test_worlds_page_averages_seeds():
-    def row(seed: int, share: float, deciles: list[list[float]]) -> dict:
+    def row(seed: int, share: float, deciles: list[list[float]]) -> dict[str, Any]:
         served = {
             "true_share": [share, share - 0.1, share + 0.1],
             "truly_worse": [0.1, 0.05, 0.2],
