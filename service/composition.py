@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 
+from model.contract.artifact.manifest import Manifest
 from model.contract.kernels.compilation import KernelImplementation, select_implementation
 from service.api.app import AddRoutes, Customize, build_app
 from service.api.auth import BearerAuth
@@ -28,6 +28,7 @@ from service.api.routes.info import ServerInfo, info_routes
 from service.api.routes.playground import playground_routes
 from service.api.routes.prometheus import metrics_routes
 from service.api.routes.rerank import RerankDependencies, add_rerank_route
+from service.artifacts.request_compatibility import find_incompatibilities
 from service.artifacts.rollout import ArtifactRollout
 from service.artifacts.stores import (
     RedisLocation,
@@ -99,16 +100,18 @@ def build_service(settings: Settings, index: int, customize: Customize | None = 
     service_metrics.declare_error_codes(error_codes())
     models, limits = ArtifactSlot(), _limits(settings)
     worker = ThreadExecutor(settings.max_batch_size)
-    trial, canary_rollout = _trial(settings, limits)
+    trial, canary_rollout = _trial(settings, limits, models)
     reranker = Reranker(models, worker, limits, trial)
-    rollout = _rollout(settings, settings.artifact_dir, models, "current")
+    rollout = _rollout(settings, models, canary_rollout)
     readiness = Readiness(models)
     examples = ExampleRequests(settings.requests_file, playground=settings.playground)
     traces = open_request_tracer(settings.otel_endpoint)
     side = _side_routes(settings, index, rollout)
     kernels = select_implementation(settings.kernels)
     routers = [
-        *_public_routes(settings, reranker, readiness, examples, kernels),
+        *_public_routes(
+            settings, reranker, readiness, examples, kernels=kernels, canary_rollout=canary_rollout
+        ),
         *(router for port, router in side if port is None),
     ]
     app = build_app(
@@ -158,16 +161,23 @@ def _limits(settings: Settings) -> RequestLimits:
 
 
 def _rollout(
-    settings: Settings, folder: Path, models: ArtifactSlot, role: service_metrics.ArtifactRole
+    settings: Settings, models: ArtifactSlot, canary_rollout: ArtifactRollout | None
 ) -> ArtifactRollout:
+    """The rollout of the current artifact; each change of it checks the canary anew."""
     return ArtifactRollout(
-        folder,
+        settings.artifact_dir,
         models,
         _store_factories(settings),
         max_candidates=settings.max_candidates,
-        close_delay_s=settings.max_budget_ms / 1e3 + 1.0,
-        role=role,
+        close_delay_s=_close_delay_s(settings),
+        on_change=lambda: (
+            None if canary_rollout is None else canary_rollout.withdraw_incompatible()
+        ),
     )
+
+
+def _close_delay_s(settings: Settings) -> float:
+    return settings.max_budget_ms / 1e3 + 1.0
 
 
 def _store_factories(settings: Settings) -> StoreFactories:
@@ -184,7 +194,7 @@ def _store_factories(settings: Settings) -> StoreFactories:
 
 
 def _trial(
-    settings: Settings, limits: RequestLimits
+    settings: Settings, limits: RequestLimits, current: ArtifactSlot
 ) -> tuple[CanaryRollout | None, ArtifactRollout | None]:
     if settings.canary_dir is None:
         return None, None
@@ -196,7 +206,25 @@ def _trial(
         shadow=settings.canary_shadow,
         clock=time.monotonic,
     )
-    return trial, _rollout(settings, settings.canary_dir, models, "canary")
+
+    def find_canary_incompatibilities(canary: Manifest) -> list[str]:
+        """Nothing in shadow only: no caller sees the canary's answers."""
+        if current.current is None or not settings.canary_share:
+            return []
+        return find_incompatibilities(
+            current.current.manifest, canary, max_candidates=settings.max_candidates
+        )
+
+    rollout = ArtifactRollout(
+        settings.canary_dir,
+        models,
+        _store_factories(settings),
+        max_candidates=settings.max_candidates,
+        close_delay_s=_close_delay_s(settings),
+        role="canary",
+        find_incompatibilities=find_canary_incompatibilities,
+    )
+    return trial, rollout
 
 
 def _rerank_route(
@@ -220,7 +248,9 @@ def _public_routes(
     reranker: Reranker,
     readiness: Readiness,
     examples: ExampleRequests,
+    *,
     kernels: KernelImplementation,
+    canary_rollout: ArtifactRollout | None,
 ) -> list[APIRouter]:
     """Routes of the public port beside POST /rerank."""
     server = ServerInfo(
@@ -233,7 +263,7 @@ def _public_routes(
     routers = [
         home_routes(playground=settings.playground),
         health_routes(readiness),
-        info_routes(reranker.artifact_slot, server),
+        info_routes(reranker.artifact_slot, server, canary_rollout),
     ]
     if settings.playground:
         auth = _api_auth(settings)

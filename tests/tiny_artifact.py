@@ -22,7 +22,7 @@ from model.data.serving_bundle import write_serving_bundle
 from model.data.tables.table_cache import load_log_tables
 from model.nets.build import build_evaluator, build_generator, init_from_evaluator
 from model.nets.field_layout import FieldLayout
-from tests.toy_log import enable_raw_scores, write_toy_log
+from tests.toy_log import enable_raw_scores, omit_fields, write_toy_log
 
 ROOT = Path(__file__).parents[1]
 CACHE_DIR = ROOT / ".pytest_cache" / "tiny-artifacts"
@@ -31,13 +31,14 @@ DIGEST_SOURCES = (
     *("export", "tests/toy_log.py", __file__),
 )
 TINY_EDITS, NOISE_SCALE, MAX_CANDIDATES = 2, 1.0, 500
-NET_CONFIGS: dict[
-    str, dict[str, dict[str, object]]
-] = {  # the published nets, and ours with raw scores
-    "nlgr": {
-        "evaluator": {"kind": "nlgr", "hidden": 8, "members": 2},
-        "generator": {"kind": "nlgr", "hidden": 8},
-    },
+_NLGR: dict[str, dict[str, object]] = {
+    "evaluator": {"kind": "nlgr", "hidden": 8, "members": 2},
+    "generator": {"kind": "nlgr", "hidden": 8},
+}
+# The published nets, the same without some fields of a request, and ours with raw scores.
+NET_CONFIGS: dict[str, dict[str, dict[str, object]]] = {
+    "nlgr": _NLGR,
+    "narrow": _NLGR,
     "pair": {
         "evaluator": {"kind": "pair", "hidden": 8, "members": 2},
         "generator": {"kind": "guided", "hidden": 8},
@@ -83,6 +84,8 @@ def build_tiny_models(folder: Path, kind: str = "nlgr") -> TrainedModels:
     log = write_toy_log(folder / "log", requests=400, users=30)
     if kind == "pair":
         enable_raw_scores(log)
+    if kind == "narrow":
+        omit_fields(log, "device", "distance")
     tables = load_log_tables(log)
     torch.manual_seed(0)
     fields = FieldLayout.from_schema(tables.schema)

@@ -198,3 +198,12 @@ def enable_raw_scores(folder: Path) -> None:
     schema = folder / "schema.toml"
     offered = 'upstream = ["score", "rank", "raw_score"]\n'
     schema.write_text(offered + schema.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def omit_fields(folder: Path, *names: str) -> None:
+    """Take fields out of the schema of a toy log; their columns stay in its files."""
+    schema = folder / "schema.toml"
+    head, *fields = schema.read_text(encoding="utf-8").split("[[field]]\n")
+    kept = [field for field in fields if not any(f'name = "{name}"' in field for name in names)]
+    display = "" if fields[-1] in kept else "[display]" + fields[-1].partition("[display]")[2]
+    schema.write_text("[[field]]\n".join([head, *kept]) + display, encoding="utf-8")

@@ -6,10 +6,12 @@ A broken artifact is refused and the present one keeps serving. The previous one
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.contract.artifact.manifest import Manifest
 from model.contract.encoding.encoder import FeatureEncoder
 from model.contract.errors import ManifestError
 from service.artifacts.stores import StoreFactories
@@ -23,6 +25,11 @@ from service.rerank.warmup import measure_search_latency
 from service.telemetry import service_metrics
 from service.telemetry.structured_logs import log_event
 
+# What /info shows of other refusals: their reasons may hold paths, which stay in the log.
+_FAILED_CHECKS = "failed its checks; artifact_rejected in the log has the reason"
+
+FindIncompatibilities = Callable[[Manifest], Sequence[str]]
+
 
 @dataclass(frozen=True, slots=True)
 class VerifiedArtifact:
@@ -34,7 +41,10 @@ class VerifiedArtifact:
 
 
 class ArtifactRollout:
-    """Makes one change at a time; the traffic never waits for it."""
+    """Makes one change at a time; the traffic never waits for it.
+
+    rejection: why the last change was refused or undone; None after one that took effect.
+    """
 
     def __init__(
         self,
@@ -45,7 +55,23 @@ class ArtifactRollout:
         max_candidates: int,
         close_delay_s: float,
         role: service_metrics.ArtifactRole = "current",
+        find_incompatibilities: FindIncompatibilities = lambda _: (),
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """Build a rollout; nothing is loaded yet.
+
+        Args:
+            folder: artifact folder, or one with a `current` link to it.
+            models: the slot whose artifact this rollout changes.
+            stores: how to reach users and items.
+            max_candidates: limit of the process.
+            close_delay_s: after this long no request reads a replaced model any more.
+            role: of the slot, for logs and metrics.
+            find_incompatibilities: reasons why an artifact may not serve in this slot.
+            on_change: called in the same step of the event loop as each change of the slot.
+        """
+        self._find_incompatibilities, self._on_change = find_incompatibilities, on_change
+        self.rejection: str | None = None
         self._role: service_metrics.ArtifactRole = role
         self._folder, self._models = folder, models
         self._open_store, self._refresh_items = stores.open_store, stores.refresh_items
@@ -85,7 +111,24 @@ class ArtifactRollout:
             raise ReloadInProgress
         if not self._models.roll_back():
             raise NoPreviousArtifact
+        self._on_change()
         self._announce("rolled_back")
+
+    def withdraw_incompatible(self) -> None:
+        """Empty the slot if its artifact may not serve any more, and say why."""
+        model = self._models.current
+        reasons = [] if model is None else self._find_incompatibilities(model.manifest)
+        if model is None or not reasons:
+            return
+        self.rejection = _refusal_text(reasons)
+        service_metrics.ARTIFACT_RELOADS.labels(self._role, "withdrawn").inc()
+        service_metrics.clear_artifact_info(self._role)
+        name = model.manifest.artifact
+        log_event(
+            "warning", "artifact_withdrawn", artifact=name, role=self._role, reason=self.rejection
+        )
+        for dropped in self._models.clear():
+            self._retire(dropped)
 
     def names(self) -> tuple[str, str | None]:
         """The current and the previous artifact."""
@@ -104,17 +147,30 @@ class ArtifactRollout:
                 await model.store.close()
 
     async def _load(self) -> None:
+        self.rejection = None
         try:
             verified = await asyncio.get_running_loop().run_in_executor(self._thread, self._verify)
+            await self._require_compatible(verified)
         except ManifestError as error:
+            self.rejection = self.rejection or _FAILED_CHECKS
             service_metrics.ARTIFACT_RELOADS.labels(self._role, "rejected").inc()
-            log_event("error", "artifact_rejected", reason=str(error))
+            log_event("error", "artifact_rejected", role=self._role, reason=str(error))
             raise
-        model = self._build_model(verified)
-        dropped = self._models.swap(model)
+        dropped = self._models.swap(self._build_model(verified))
+        self._on_change()
         self._announce("swapped")
         if dropped is not None:
             self._retire(dropped)
+
+    async def _require_compatible(self, verified: VerifiedArtifact) -> None:
+        """Raise ManifestError for an artifact that may not serve in this slot."""
+        manifest = verified.artifact.manifest
+        reasons = self._find_incompatibilities(manifest)
+        if not reasons:
+            return  # without a suspension: the slot is swapped in the same step
+        await verified.store.close()
+        self.rejection = _refusal_text(reasons)
+        raise ManifestError(artifact=manifest.artifact, reason=self.rejection)
 
     def _verify(self) -> VerifiedArtifact:
         """Read, verify and warm up; runs on the rollout's thread."""
@@ -174,6 +230,10 @@ class ArtifactRollout:
         task = asyncio.ensure_future(close_later())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _refusal_text(reasons: Sequence[str]) -> str:
+    return f"requests that the current artifact accepts would be refused: {'; '.join(reasons)}"
 
 
 def _log_refresher_end(refresher: asyncio.Task[None]) -> None:

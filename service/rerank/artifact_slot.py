@@ -40,6 +40,12 @@ class ArtifactSlot:
         dropped, self.previous, self.current = self.previous, self.current, model
         return dropped
 
+    def clear(self) -> list[ServingModel]:
+        """Serve none of the models any more. Return those that left the slot."""
+        dropped = [model for model in (self.current, self.previous) if model is not None]
+        self.current = self.previous = None
+        return dropped
+
     def roll_back(self) -> bool:
         """Swap the current and the previous model. Return False without a previous model."""
         if self.previous is None:

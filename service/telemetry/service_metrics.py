@@ -24,7 +24,7 @@ ArtifactLabel = Literal["current", "canary", "none"]  # none: ended before one w
 RequestState = Literal["in_flight", "waiting"]
 ShadowOutcome = Literal["done", "skipped", "failed"]
 ItemRefreshOutcome = Literal["swapped", "unchanged", "absent", "rejected", "unavailable", "failed"]
-ReloadOutcome = Literal["swapped", "rejected", "rolled_back"]
+ReloadOutcome = Literal["swapped", "rejected", "rolled_back", "withdrawn"]
 
 # `_created` series are unused and would be a third of all series.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
@@ -147,7 +147,7 @@ KERNELS_INFO = Gauge(
 )
 ARTIFACT_RELOADS = Counter(
     "rerank_artifact_reloads_total",
-    "Artifact changes by role, rejected ones included",
+    "Artifact changes by role, rejected and withdrawn artifacts included",
     ("artifact", "outcome"),
 )
 ITEM_REFRESHES = Counter(
@@ -192,7 +192,12 @@ def declare_error_codes(codes: list[str]) -> None:
 
 def set_artifact_info(role: ArtifactRole, name: str, schema_hash: str) -> None:
     """Set the artifact of a role; removes the previous artifact's series."""
+    clear_artifact_info(role)
+    ARTIFACT_INFO.labels(role, name, schema_hash).set(1)
+
+
+def clear_artifact_info(role: ArtifactRole) -> None:
+    """Remove the series of the artifact of a role."""
     for labels in [s.labels for metric in ARTIFACT_INFO.collect() for s in metric.samples]:
         if labels["artifact"] == role:
             ARTIFACT_INFO.remove(role, labels["name"], labels["schema_hash"])
-    ARTIFACT_INFO.labels(role, name, schema_hash).set(1)

@@ -29,6 +29,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return read_artifact(tiny_artifact(tmp_path_factory.mktemp("pair"), "pair"))
 
 
+@pytest.fixture(scope="session")
+def narrow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact of the same log without the fields `device` and `distance`."""
+    return tiny_artifact(tmp_path_factory.mktemp("narrow"), "narrow")
+
+
 @pytest.fixture
 def executor() -> Iterator[ThreadExecutor]:
     """An executor whose thread ends with the test."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import APIRouter
 
@@ -27,8 +27,20 @@ class ServerInfo:
     kernels: KernelImplementation
 
 
-def info_routes(models: ArtifactSlot, server: ServerInfo) -> APIRouter:
-    """GET /info."""
+class CanaryStatus(Protocol):
+    """What GET /info reports about the canary."""
+
+    rejection: str | None
+
+    def names(self) -> tuple[str, str | None]:
+        """The current and the previous artifact; an empty text for none."""
+        ...
+
+
+def info_routes(
+    models: ArtifactSlot, server: ServerInfo, canary: CanaryStatus | None = None
+) -> APIRouter:
+    """GET /info; `canary` is None where no canary is set."""
     router = APIRouter(tags=["info"])
 
     @router.get("/info", responses={503: error_response([NotReady])})
@@ -45,6 +57,7 @@ def info_routes(models: ArtifactSlot, server: ServerInfo) -> APIRouter:
             **_manifest_facts(model.manifest),
             "limits": _limits(server, model.manifest),
             "kernels": server.kernels,
+            "canary": None if canary is None else _canary_facts(canary),
         }
 
     return router
@@ -66,6 +79,11 @@ def _manifest_facts(manifest: Manifest) -> dict[str, Any]:
         "lengths": manifest.lengths.model_dump(),
         "metrics": manifest.metrics,
     }
+
+
+def _canary_facts(canary: CanaryStatus) -> dict[str, Any]:
+    """The canary that serves, and why the last one that was loaded does not."""
+    return {"artifact": canary.names()[0] or None, "rejection": canary.rejection}
 
 
 def _limits(server: ServerInfo, manifest: Manifest) -> dict[str, Any]:
