@@ -6,6 +6,8 @@ export function useToken(given) {
   token = given.trim();
 }
 
+export const hasToken = () => token !== "";
+
 /** What the service refused, or `status` 0 when there was no answer at all. */
 export class Refused extends Error {
   constructor(status, code, message, details = {}, retryAfter = null) {

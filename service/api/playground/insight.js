@@ -12,9 +12,10 @@ const WITHOUT = {
   explanation: "The explanation did not fit into the budget.",
 };
 
-export function drawScore(answer) {
+/** `discount`: of lower slots in the reward; above 0, a reward of clicks is no number of clicks. */
+export function drawScore(answer, discount) {
   const { reward, input_reward: base, objective, items } = answer;
-  const unit = objective.conversion || objective.value ? "predicted reward" : "predicted clicks";
+  const unit = objective.conversion || objective.value ? "reward" : "clicks";
   const most = Math.max(reward ?? 0, base ?? 0, 1e-9);
   const changed = items.filter((item) => item.slot !== item.input_slot).length;
   const gain = reward === null || !base ? null : (reward / base - 1) * 100;
@@ -23,7 +24,9 @@ export function drawScore(answer) {
       "div",
       { class: "headline" },
       el("strong", { class: gain > 0 ? "gain" : "" }, gain === null ? "–" : `${signed(gain, 1)} %`),
-      el("span", {}, `${unit} over the input list`),
+      el("span", {}, `predicted gain in ${unit} over the input list`),
+      discount > 0 ? el("span", {}, "(upper slots count more)") : null,
+      el("span", { class: "caveat" }, "The model's prediction, not a measurement."),
     ),
     el(
       "dl",
@@ -36,7 +39,7 @@ export function drawScore(answer) {
     el(
       "dl",
       { class: "facts" },
-      fact(`${changed}`, `of ${items.length} slots changed`),
+      fact(`${changed}`, `of ${items.length} changed`),
       fact(`${answer.lists_evaluated}`, "lists compared"),
       fact(spent(answer.timings_ms).toFixed(1), "ms for the list"),
     ),
@@ -58,13 +61,13 @@ export function drawWhy(answer) {
     );
     return;
   }
-  const { slot, item_id: id, p_click: p, input_item_id: input, gain_over_input_item: gain, neighbors } =
-    slots[state.selected];
+  const { slot, item_id: id, neighbors } = slots[state.selected];
+  const conversion = answer.items[slot].p_conversion ?? null;
   const widest = Math.max(1e-9, ...neighbors.map((n) => Math.abs(n.gain)));
   $("why").replaceChildren(
     el("h2", {}, `Why slot ${slot + 1}`),
     el("p", { class: "subject" }, title(id)),
-    el("p", { class: "sentence" }, sentence(id, input, gain, p)),
+    el("p", { class: "sentence" }, sentence(slots[slot], conversion)),
     neighbors.length
       ? el("h3", {}, "Best of the others tried here")
       : el("p", { class: "hint" }, "The rules leave nothing else to try here."),
@@ -85,8 +88,9 @@ export function drawWhy(answer) {
   );
 }
 
-function sentence(id, input, gain, p) {
-  const chance = `Its chance of a click here is ${number(p, 2)}.`;
+function sentence({ item_id: id, p_click: p, input_item_id: input, gain_over_input_item: gain }, conversion) {
+  const after = conversion === null ? "" : `, of a conversion after a click ${number(conversion, 2)}`;
+  const chance = `Its predicted chance of a click here is ${number(p, 2)}${after}.`;
   if (id === input) return `${chance} It stands where it came in.`;
   if (gain === null) return `${chance} The rules do not allow the input's item back here.`;
   const verb = gain >= 0 ? "lose" : "gain";
@@ -96,8 +100,8 @@ function sentence(id, input, gain, p) {
 export function drawCompared(answer) {
   const lists = answer.explanation?.lists ?? [];
   const input = inputIds();
-  const rewards = lists.map((list) => list.reward);
-  const [low, high] = [Math.min(...rewards), Math.max(...rewards)];
+  const scores = lists.map((list) => list.score);
+  const [low, high] = [Math.min(...scores), Math.max(...scores)];
   const rows = lists
     .map((list, at) => ({ ...list, name: NAMES[list.source] ?? `List ${at + 1}` }))
     .sort((a, b) => b.score - a.score)
@@ -109,8 +113,8 @@ export function drawCompared(answer) {
         { class: kind },
         el("span", { class: "title" }, list.name, list.served ? el("span", { class: "unseen" }, ", served") : null),
         el("span", { class: "how" }, list.source === "input" ? "" : `${changed} changed`),
-        bar(0.08 + (0.92 * (list.reward - low)) / (high - low || 1), list.served ? "strong" : "quiet"),
-        el("span", { class: "value" }, number(list.reward)),
+        bar(0.08 + (0.92 * (list.score - low)) / (high - low || 1), list.served ? "strong" : "quiet"),
+        el("span", { class: "value" }, signed(list.score)),
       );
     });
   $("compared").replaceChildren(
@@ -119,21 +123,21 @@ export function drawCompared(answer) {
       "p",
       { class: "hint" },
       rows.length
-        ? "By gain over the input, doubt deducted."
+        ? "Predicted gain over the input list, less the model's doubt. The highest is served."
         : "They come with the explanation.",
     ),
     el("ol", { class: "tried ranked" }, rows),
   );
 }
 
+/** The stages add up to the headline's milliseconds; the explanation is time of this page only. */
 export function drawTimes(answer) {
   const times = answer.timings_ms;
-  const known = STAGES.map((stage) => [stage, times[stage]]);
-  const parts = [...known, ["explain", Math.max(0, times.total - spent(times))]];
+  const more = Math.max(0, times.total - spent(times));
   const strip = el("div", { class: "strip", "aria-hidden": "true" });
-  for (const [stage, ms] of parts) {
+  for (const stage of STAGES) {
     const part = el("span", { class: `part ${stage}` });
-    part.style.flexGrow = ms / (times.total || 1);
+    part.style.flexGrow = times[stage] / (spent(times) || 1);
     strip.append(part);
   }
   $("times").replaceChildren(
@@ -142,7 +146,13 @@ export function drawTimes(answer) {
     el(
       "dl",
       { class: "legend" },
-      parts.map(([stage, ms]) => el("div", {}, el("dt", { class: stage }, stage), el("dd", {}, `${ms.toFixed(2)} ms`))),
+      STAGES.map((stage) => el("div", {}, el("dt", { class: stage }, stage), el("dd", {}, `${times[stage].toFixed(2)} ms`))),
+    ),
+    el(
+      "p",
+      { class: "hint" },
+      `${spent(times).toFixed(1)} ms for the list. `,
+      answer.explanation ? `Explaining it to this page took ${more.toFixed(1)} ms more; other callers do not pay for that.` : null,
     ),
   );
 }

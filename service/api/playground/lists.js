@@ -6,10 +6,10 @@ import { inputIds, state, title } from "./state.js";
 /** Draw both lists; `act` holds what the buttons of a row do. */
 export function drawLists(before, answer, act) {
   const size = answer.items.length;
-  const chances = new Map(
-    [...(before?.items ?? []), ...answer.items].map((item) => [item, item.p_click]),
-  );
-  const most = Math.max(0.01, ...[...chances.values()].map((p) => p ?? 0));
+  const most = Math.max(0.01, ...[...(before?.items ?? []), ...answer.items].map((item) => item.p_click ?? 0));
+  const converts = answer.items.some((item) => (item.p_conversion ?? null) !== null);
+  for (const unit of document.querySelectorAll("[data-unit]"))
+    unit.textContent = converts ? "chance of a click, of a conversion" : "chance of a click";
   const served = new Map(answer.items.map((item) => [item.item_id, item.slot]));
   const input = inputIds().slice(0, size);
   $("before").replaceChildren(
@@ -17,7 +17,18 @@ export function drawLists(before, answer, act) {
   );
   $("after").replaceChildren(...answer.items.map((item) => servedRow(item, size, most, act)));
   drawRest(served, size, act);
+  alignRows();
   drawLines();
+}
+
+/** Rows of one slot get one height, whichever title is the longer. */
+export function alignRows() {
+  const [before, after] = ["before", "after"].map((id) => [...$(id).children]);
+  for (const row of [...before, ...after]) row.style.minHeight = "";
+  const heights = before.map((row, slot) => Math.max(row.offsetHeight, after[slot]?.offsetHeight ?? 0));
+  heights.forEach((height, slot) => {
+    for (const row of [before[slot], after[slot]]) if (row) row.style.minHeight = `${height}px`;
+  });
 }
 
 function inputRow(id, slot, judged, served, most) {
@@ -29,9 +40,8 @@ function inputRow(id, slot, judged, served, most) {
       "div",
       { class: "body" },
       el("span", { class: "slot" }, `${slot + 1}`),
-      named(id),
-      out ? el("span", { class: "move gone" }, "out") : null,
-      chance(judged?.p_click ?? null, most, "quiet"),
+      named(id, out ? el("span", { class: "move gone" }, "out") : null),
+      chances(judged, most, "quiet"),
     ),
   );
 }
@@ -53,9 +63,8 @@ function servedRow(item, size, most, act) {
         onclick: () => act.select(chosen ? null : slot),
       },
       el("span", { class: "slot" }, `${slot + 1}`),
-      named(id),
-      moved(item, size),
-      chance(item.p_click, most, "strong"),
+      named(id, moved(item, size)),
+      chances(item, most, "strong"),
     ),
     el(
       "span",
@@ -72,7 +81,7 @@ function tool(text, label, on, onclick) {
   return el("button", { type: "button", class: `tool ${on ? "on" : ""}`, "aria-label": label, onclick }, text);
 }
 
-function named(id) {
+function named(id, move = null) {
   const clicked = state.shown.clicked?.includes(id);
   return el(
     "span",
@@ -83,7 +92,7 @@ function named(id) {
       el("span", { class: "title" }, title(id)),
       clicked ? el("span", { class: "clicked", title: "The user did click it" }, "✓", el("span", { class: "unseen" }, " clicked")) : null,
     ),
-    el("span", { class: "meta" }, Object.values(state.items.get(id)?.values ?? {}).flat().join(" · ")),
+    el("span", { class: "meta" }, move, Object.values(state.items.get(id)?.values ?? {}).flat().join(" · ")),
   );
 }
 
@@ -94,12 +103,23 @@ function moved({ slot, input_slot: from }, size) {
   return el("span", { class: `move ${up ? "up" : "down"}` }, `${up ? "▲" : "▼"} ${Math.abs(from - slot)}`);
 }
 
-function chance(p, most, kind) {
+/** Of a click, and of a conversion after it where the artifact predicts one. */
+function chances(item, most, kind) {
+  const click = item?.p_click ?? null;
+  const conversion = item?.p_conversion ?? null;
   return el(
     "span",
     { class: "chance" },
-    bar((p ?? 0) / most, kind),
-    el("span", { class: "value" }, number(p, 2), el("span", { class: "unseen" }, " chance of a click")),
+    bar((click ?? 0) / most, kind),
+    el("span", { class: "value" }, number(click, 2), el("span", { class: "unseen" }, " chance of a click")),
+    conversion === null
+      ? null
+      : el(
+          "span",
+          { class: "conversion" },
+          number(conversion, 2),
+          el("span", { class: "unseen" }, " chance of a conversion after a click"),
+        ),
   );
 }
 

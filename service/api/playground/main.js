@@ -1,9 +1,9 @@
 // The page: chooses a request, asks whenever something changes, shows what came or what went wrong.
 
-import { Refused, read, rerank, useToken } from "./api.js";
+import { Refused, hasToken, read, rerank, useToken } from "./api.js";
 import { $, el } from "./dom.js";
 import { drawCompared, drawScore, drawTimes, drawWhy } from "./insight.js";
-import { drawLines, drawLists } from "./lists.js";
+import { alignRows, drawLines, drawLists } from "./lists.js";
 import { bindRules, drawRules, offerRules } from "./rules.js";
 import { body, exclude, inputBody, pin, show, state } from "./state.js";
 
@@ -15,6 +15,8 @@ let judged = { key: "", answer: null }; // what the evaluator says of the input 
 let last = null;
 let running = new AbortController();
 let timer = 0;
+
+const NO_REQUESTS = "This service has no logged requests to show: its requests file is empty.";
 
 const act = {
   select: (slot) => {
@@ -54,7 +56,9 @@ async function ask() {
 
 function draw() {
   if (!last) return;
-  drawScore(last);
+  $("loading").hidden = true;
+  $("columns").hidden = false;
+  drawScore(last, info.objective.discount);
   drawLists(judged.answer, last, act);
   drawWhy(last);
   drawCompared(last);
@@ -76,20 +80,22 @@ async function guarded(step) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Refused)) throw error;
     $("columns").classList.add("old");
-    $("problem").replaceChildren(...problem(error));
+    $("loading").hidden = true;
+    $("problem").replaceChildren(...problem(error, hasToken()));
     if (error.status === 503) timer = setTimeout(start, NOT_READY_MS);
     if (error.status === 401) {
+      $("token-box").hidden = false;
       $("token-box").open = true;
       $("token").focus();
     }
   }
 }
 
-function problem({ status, message, details, retryAfter }) {
+function problem({ status, message, details, retryAfter }, sentToken) {
   const heading =
     {
       0: "No answer",
-      401: "This service wants a token",
+      401: sentToken ? "This is no token of this service" : "This service wants a token",
       422: "These rules or settings cannot be met",
       429: "The service is busy",
       503: "The service is not ready",
@@ -175,7 +181,10 @@ function bind() {
     start();
   });
   bindRules(changed);
-  new ResizeObserver(drawLines).observe($("columns"));
+  new ResizeObserver(() => {
+    alignRows();
+    drawLines();
+  }).observe($("columns"));
 }
 
 function drawSettings() {
@@ -184,6 +193,7 @@ function drawSettings() {
 }
 
 async function start() {
+  $("loading").hidden = last !== null;
   await guarded(async () => {
     info ??= await read("info");
     const { limits } = info;
@@ -196,6 +206,7 @@ async function start() {
       drawSettings();
       const { users } = await offerUsers("");
       if (users.length) await chooseUser(users[0].user_id);
+      else $("loading-text").textContent = NO_REQUESTS;
     } else {
       await ask();
     }

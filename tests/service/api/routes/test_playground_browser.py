@@ -100,6 +100,11 @@ def ids(page: Page, which: str = "after") -> list[str]:
     ]
 
 
+def shown_number(text: str) -> float:
+    """The first number of a text of the page."""
+    return float(text.split()[0].replace("\N{MINUS SIGN}", "-"))
+
+
 def asking(page: Page):
     """Wait for the answer to what the block changes."""
     return page.expect_response(
@@ -128,6 +133,28 @@ def test_the_page_shows_the_answer_beside_the_input_and_asks_nobody_else(
     assert opened.locator("#compared li").count() == answer["lists_evaluated"]
     assert seen.wrong == []
     assert {host for host in seen.hosts if not host.startswith(("data:", server.url))} == set()
+
+
+def test_playground_numbers_agree_with_each_other(opened, seen):
+    with asking(opened) as answered:
+        opened.get_by_label("Seed").fill("5")
+    answer = answered.value.json()
+    expect(opened.locator("#columns")).not_to_have_attribute("aria-busy", "true")
+
+    scores = [shown_number(t) for t in opened.locator("#compared .value").all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == round(max(one["score"] for one in answer["explanation"]["lists"]), 3)
+
+    stages = [shown_number(t) for t in opened.locator("#times dd").all_inner_texts()]
+    headline = shown_number(opened.locator("#score .facts dd").last.inner_text())
+    assert headline == pytest.approx(sum(stages), abs=0.1)  # each is rounded
+    assert f"{headline:.1f} ms for the list" in opened.locator("#times").inner_text()
+
+    conversions = opened.locator("#after .conversion").all_inner_texts()
+    expected = [f"{item['p_conversion']:.2f}" for item in answer["items"]]
+    assert [text.split()[0] for text in conversions] == expected
+    assert "prediction, not a measurement" in opened.locator("#score").inner_text()
+    assert seen.wrong == []
 
 
 def test_another_seed_and_more_lists_change_the_list(opened, seen):
