@@ -85,14 +85,14 @@ def test_compose_trainer_finishes_and_service_answers(stack):
 
 def test_compose_user_features_come_from_redis(stack):
     request = stack.requests(1)[0]
-    hits, unknown = store_reads(stack, "hit"), store_reads(stack, "unknown")
+    hits, misses = store_reads(stack, "hit"), store_reads(stack, "miss")
     stack.rerank(request)
-    assert (store_reads(stack, "hit"), store_reads(stack, "unknown")) == (hits + 1, unknown)
+    assert (store_reads(stack, "hit"), store_reads(stack, "miss")) == (hits + 1, misses)
 
     key = user_redis_key("relist", request["user_id"])
     assert stack.inside("redis", "redis-cli", "DEL", key).strip() == "1"
     stack.rerank(request)
-    assert (store_reads(stack, "hit"), store_reads(stack, "unknown")) == (hits + 1, unknown + 1)
+    assert (store_reads(stack, "hit"), store_reads(stack, "miss")) == (hits + 1, misses + 1)
 
 
 def test_compose_second_up_reloads_without_training(stack):
