@@ -21,6 +21,7 @@ from model.config.pipeline_config import PipelineConfig
 from model.data.serving_bundle import write_serving_bundle
 from model.data.tables.table_cache import load_log_tables
 from model.nets.build import build_evaluator, build_generator, init_from_evaluator
+from model.nets.evaluators.pair_evaluator import PairEvaluator
 from model.nets.field_layout import FieldLayout
 from tests.toy_log import enable_raw_scores, omit_fields, write_toy_log
 
@@ -99,6 +100,8 @@ def build_tiny_models(folder: Path, kind: str = "nlgr") -> TrainedModels:
             weight
         ) in evaluator.structural_params():  # which start at zero, where no order is better
             weight.add_(0.5 * torch.randn_like(weight))
+        if isinstance(evaluator, PairEvaluator):  # so that conversions rank as clicks do not
+            evaluator.output_layer.scale_output_column(1, 3.0)
     handover = folder / "handover"
     write_serving_bundle(tables, log, handover, seed=0, edits=TINY_EDITS, noise_scale=NOISE_SCALE)
     facts = {

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import httpx
 
-_START_S = 60.0  # beside everything else that the tests run
+_START_S = 180.0  # beside everything else that the tests run
 
 
 def own_environment(**settings: object) -> dict[str, str]:

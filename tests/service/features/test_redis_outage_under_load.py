@@ -177,7 +177,14 @@ def test_rerank_redis_outage_under_load_only_degrades(
         assert len(set(served)) == len(served)
         assert set(served) <= set(artifact.items.ids[:12])
         assert seen.body["timings_ms"]["total"] <= BUDGET_MS
-    assert hits >= len(crowd.of("before")) + len(crowd.of("restarted"))
+    undegraded = [
+        body
+        for phase in ("before", "restarted")
+        for body in crowd.of(phase)
+        if not body["degraded"]
+    ]
+    assert len(undegraded) > CALLERS
+    assert hits >= len(undegraded)
     # the pool's, and one that refreshes the item table; no connection of a given-up read stays
     assert all(count <= CONNECTIONS + 1 for count in counts), counts
     assert left <= files + CONNECTIONS + 1 + CALLERS

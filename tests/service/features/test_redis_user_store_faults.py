@@ -70,7 +70,7 @@ async def test_redis_user_store_recovers_after_server_restart(
         assert records_equal(await store.fetch_user("ann", timeout_s=AMPLE_S), make_user_record(0))
         os.kill(server.pid, signal.SIGKILL)
         faults = [await fault_of(store) for _ in range(5)]
-        assert set(faults) == {"down"}
+        assert set(faults) <= {"down", "timeout"}  # a busy machine may time out first
         with pytest.raises(FeaturesUnavailable):
             await store.ping(timeout_s=BUDGET_S)
         server.stop()

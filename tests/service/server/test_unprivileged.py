@@ -28,8 +28,11 @@ import os, resource, sys
 from pathlib import Path
 from service.inference.artifact_reader import read_artifact
 import service.server.launch
+from model.contract.kernels.compilation import compile_kernels, select_implementation
 from service.cli.serve import serve_command
 read_artifact(Path(os.environ["RERANK_ARTIFACT_DIR"]))  # codecs that are imported when first used
+if select_implementation("auto") == "numba":
+    compile_kernels()  # imports what a compilation needs
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 if os.getuid() == 0:
     os.setgroups([])

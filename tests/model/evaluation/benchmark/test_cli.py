@@ -25,6 +25,7 @@ hidden = 16
 members = 2
 [train_evaluator]
 lr = 0.01
+member_selection = false
 [generator]
 hidden = 16
 edits = 2
@@ -175,7 +176,7 @@ def test_benchmark_without_ground_truth_omits_true_metrics(report: Path):
 
 def test_run_benchmark_evaluator_below_popularity_raises(tmp_path: Path):
     log = write_toy_log(tmp_path / "log", requests=300, users=10, candidates=6, slots=3)
-    training = {"epochs": 1, "lr": 1e-9, "structural_lr": 1e-9}
+    training = {"epochs": 1, "lr": 1e-9, "structural_lr": 1e-9, "seed": 1}
     untrained = PipelineConfig.from_mapping({"train_evaluator": training})
     plan = BenchmarkPlan(custom_log_scenario(log, untrained, QUICK_SIZE))
 
