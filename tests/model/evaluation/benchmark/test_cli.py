@@ -176,8 +176,9 @@ def test_benchmark_without_ground_truth_omits_true_metrics(report: Path):
 
 def test_run_benchmark_evaluator_below_popularity_raises(tmp_path: Path):
     log = write_toy_log(tmp_path / "log", requests=300, users=10, candidates=6, slots=3)
-    training = {"epochs": 1, "lr": 1e-9, "structural_lr": 1e-9, "seed": 1}
-    untrained = PipelineConfig.from_mapping({"train_evaluator": training})
+    training = {"epochs": 1, "lr": 1e-9, "structural_lr": 1e-9}
+    no_order = {"click_models": ["position"]}  # an untrained cascade knows that clicks fall by slot
+    untrained = PipelineConfig.from_mapping({"evaluator": no_order, "train_evaluator": training})
     plan = BenchmarkPlan(custom_log_scenario(log, untrained, QUICK_SIZE))
 
     with pytest.raises(EvaluatorTooWeak, match=r"AUC is 0\.\d+, that of popularity 0\.\d+"):
