@@ -62,6 +62,7 @@ class Process:
 
     def __init__(self, settings: Settings, listening: socket.socket, index: int) -> None:
         self._settings, self._listening, self._index = settings, listening, index
+        self._reads_artifacts = False  # until the kernels are ready
         self._background: set[asyncio.Task[None]] = set()
         self._servers: list[_Server] = []
 
@@ -88,6 +89,7 @@ class Process:
         """Prepare kernels and the first artifact; without them the process ends."""
         try:
             await asyncio.to_thread(_prepare_kernels, service.kernels)
+            self._reads_artifacts = True
             await service.rollout.reload()
         except (KernelsUnusableError, ManifestError):  # logged where they are raised
             self._end_servers()
@@ -142,7 +144,8 @@ class Process:
         return any(server.server_state.connections for server in self._servers)
 
     def _on_reload(self, service: Service) -> None:
-        self._spawn(_reload(service))
+        if self._reads_artifacts:  # else the folder has not been read yet, and will be
+            self._spawn(_reload(service))
 
     def _end_servers(self) -> None:
         for server in self._servers:
