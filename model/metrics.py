@@ -1,4 +1,4 @@
-"""Offline measures of predictions and of orders. Arrays in, numbers out; no nets, no files."""
+"""Offline metrics of predictions and rankings. Arrays in, numbers out; no nets, no files."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def ece(p: FloatArray, label: NDArray[Any], bins: int = 15) -> float:
 def ece_under_perfect_calibration(
     p: FloatArray, rng: np.random.Generator, bins: int = 15, draws: int = 20
 ) -> float:
-    """ECE that predictions as good as perfect would show on as many slots: labels drawn from p."""
+    """ECE of perfectly calibrated predictions on as many slots: labels are drawn from p."""
     return float(np.mean([ece(p, rng.random(len(p)) < p, bins) for _ in range(draws)]))
 
 
 def dcg(gains: FloatArray, k: int) -> FloatArray:
-    """Discounted cumulative gain of the first k places: (R, n) by place -> (R,)."""
+    """Discounted cumulative gain of the first k positions: (R, n) gains by position -> (R,)."""
     top = gains[:, :k]
     return (top / np.log2(np.arange(2, top.shape[1] + 2))).sum(axis=1)
 
@@ -77,7 +77,7 @@ def ndcg(score: FloatArray, label: FloatArray, valid: BoolArray, k: int) -> Floa
 
 
 def hit_threshold(size: int, share: float) -> int:
-    """How many lists are among the best `share` of a space: ceil(share * size)."""
+    """Number of lists among the best `share` of a space: ceil(share * size)."""
     return int(np.ceil(share * size - 1e-9))
 
 
@@ -85,7 +85,8 @@ def rank_in_space(space: FloatArray, reward: FloatArray) -> NDArray[np.int64]:
     """Rank of a list's reward among all lists of its space; ties count as the worse rank.
 
     Args:
-        space: (R, S) rewards of every list; own: (R,) reward of the list in question (one of S).
+        space: (R, S) rewards of every list.
+        own: (R,) reward of the list in question (one of S).
 
     Returns:
         (R,) ranks, 1 is best.
@@ -94,9 +95,9 @@ def rank_in_space(space: FloatArray, reward: FloatArray) -> NDArray[np.int64]:
 
 
 def value_ratio(reward: FloatArray, input_reward: FloatArray, best_reward: FloatArray) -> float:
-    """(reward - reward of the input list) / (best reward - the input list's), summed first.
+    """Sum of gains over the input list, divided by the sum of the best lists' gains.
 
-    A ratio of sums: requests where the input list is already the best add nothing to either.
+    A ratio of sums: requests where the input list is already the best add 0 to both.
     """
     room = float((best_reward - input_reward).sum())
     return float((reward - input_reward).sum()) / room if room > 0 else float("nan")
@@ -112,10 +113,10 @@ def bootstrap_interval(
     """95 % interval of a statistic, resampling whole groups (users) with replacement.
 
     Args:
-        statistic: takes row numbers, gives the number.
+        statistic: maps row numbers to the statistic.
         groups: (R,) group of each row.
         rng: source of the resampling.
-        draws: resamples.
+        draws: number of resamples.
     """
     _, place = np.unique(groups, return_inverse=True)
     order = np.argsort(place, kind="stable")
@@ -131,16 +132,16 @@ def bootstrap_interval(
 def label_metrics_at_k(
     shown: FloatArray, label: FloatArray, valid: BoolArray, k: int
 ) -> dict[str, FloatArray]:
-    """How good the first k places of a list are, by the labels of all candidates.
+    """Precision@k, F1@k, AP@k and NDCG@k of lists, by the labels of all candidates.
 
-    Precision@k, Recall-based F1@k, average precision AP@k (over min(k, relevant)) and NDCG@k (gain
-    1, the ideal order ranks all candidates). Without a relevant candidate there is nothing to find:
-    NaN, but for precision.
+    F1 uses recall, AP averages over min(k, relevant), NDCG has gain 1 and the ideal order of all
+    candidates. Without a relevant candidate all but precision are NaN.
 
     Args:
         shown: (R, M) labels 0/1 of the list, by slot; M >= k unless the list is shorter (0 there).
-        label: (R, N) labels 0/1 of the candidates; valid: (R, N) bool.
-        k: places looked at.
+        label: (R, N) labels 0/1 of the candidates.
+        valid: (R, N) bool, True for a real candidate.
+        k: slots that count.
 
     Returns:
         name -> (R,).
@@ -169,12 +170,12 @@ def label_metrics_at_k(
 def mean_ratio_interval(
     pairs: Sequence[tuple[FloatArray, FloatArray]], groups: NDArray[Any], *, draws: int = 1000
 ) -> tuple[list[float], float, float]:
-    """Ratios of sums, one a pair, and a 95 % interval of their mean over resampled groups (users).
+    """Mean of ratios of sums, one per pair, and its 95 % interval over resampled groups (users).
 
     Args:
-        pairs: numerator and denominator, (R,) each; one pair a seed, the rows the same.
+        pairs: numerator and denominator, (R,) each; one pair per seed, with the same rows.
         groups: (R,) group of each row; whole groups are resampled, the same ones for all pairs.
-        draws: resamples.
+        draws: number of resamples.
     """
     _, place = np.unique(groups, return_inverse=True)
     size = int(place.max()) + 1

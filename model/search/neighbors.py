@@ -1,6 +1,7 @@
-"""Neighbors of a list: one edit away, as places and as the evaluator's inputs (METHOD section 5).
+"""Neighbors of a list, one edit away, as candidate indices and as inputs of the evaluator.
 
-The hard form is what a list is; the mixed form lets a gradient reach the weights q of the choice.
+The hard form is the list itself; the relaxed form passes a gradient to the choice weights q.
+Source: docs/explanation/method.md#generator-training.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from torch import Tensor
 
 
 def replace_each_slot(lists: Tensor, items: Tensor, slot_valid: Tensor) -> Tensor:
-    """Replace each slot in turn; an item that already stands in the list swaps places.
+    """Replace each slot in turn; an item that is in the list already swaps slots.
 
     Args:
-        lists: (B, M) int, places in the candidates.
+        lists: (B, M) int, candidate indices.
         items: (B, M) int, the candidate that goes into slot j.
-        slot_valid: (B, M) bool; slots that are not there stay as they are.
+        slot_valid: (B, M) bool; slots that do not exist stay as they are.
 
     Returns:
         (B, M, M) int: neighbor j of each list, by slot.
@@ -30,7 +31,7 @@ def replace_each_slot(lists: Tensor, items: Tensor, slot_valid: Tensor) -> Tenso
 
 
 def all_neighbors(lists: Tensor, candidates: int, slot_valid: Tensor) -> Tensor:
-    """Every neighbor: (B, M, N, M) int, candidate k into slot j (itself where k stands in j)."""
+    """Every neighbor, (B, M, N, M) int: candidate k into slot j; the list itself if k is in j."""
     b, m = lists.shape
     items = torch.arange(candidates, device=lists.device).expand(b, candidates)
     rows = items.unsqueeze(2).expand(b, candidates, m).reshape(b * candidates, m)
@@ -43,14 +44,14 @@ def all_neighbors(lists: Tensor, candidates: int, slot_valid: Tensor) -> Tensor:
 def relaxed_neighbors(
     candidates: Tensor, lists: Tensor, choice_weights: Tensor, slot_valid: Tensor
 ) -> Tensor:
-    """What the evaluator sees in the slots of all neighbors, linear in the choice q.
+    """Evaluator inputs in the slots of all neighbors, linear in the choice q.
 
     Slot j holds sum_k q_jk C_k; every other slot l holds (1 - q_jl) X_l + q_jl X_j, with q_jl the
-    weight of the candidate that stands in slot l. With a one-hot q this is the hard neighbor, on
-    both sides of a swap.
+    weight of the candidate in slot l. With a one-hot q this is the hard neighbor, on both sides of
+    a swap.
 
     Args:
-        candidates: (E, B, N, Z), numbers of each candidate.
+        candidates: (E, B, N, Z) float, encoding of each candidate.
         lists: (B, M) int.
         q: (B, M, N) float, weights of the choice for slot j, summing to 1 over candidates.
         slot_valid: (B, M) bool.

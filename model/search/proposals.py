@@ -1,4 +1,4 @@
-"""The lists that a generator proposes for a batch, as serving would, and which would be served."""
+"""Lists that a generator proposes for a batch, as serving does, and the choice among them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EditingOptions:
 
     edits, num_lists, scale: T, K, and s of the noise.
     stop: the paper's stopping rule.
-    in_order: edit t takes slot t (an ablation), whatever the PDU says.
+    in_order: edit t changes slot t and ignores the PDU (an ablation).
     """
 
     edits: int
@@ -35,7 +35,7 @@ class EditingOptions:
 
     @classmethod
     def from_config(cls, config: PipelineConfig) -> EditingOptions:
-        """One list without noise, by a generator of this configuration."""
+        """Options of one list without noise for a generator of this configuration."""
         return cls(
             edits=config.generator.edits,
             stop_on_no_change=config.generator.stop_on_no_change,
@@ -45,10 +45,10 @@ class EditingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ProposedLists:
-    """Lists proposed for a batch and what the evaluator's members say of them.
+    """Lists proposed for a batch and their rewards by evaluator member.
 
-    lists: (B, K + 1, M), the input list last; one more where the chosen one was refined.
-    rewards: (E, B, K + 1), of as many.
+    lists: (B, K + 1, M), the input list last; K + 2 where the chosen list was refined.
+    rewards: (E, B, K + 1), of the same lists.
     """
 
     lists: Tensor
@@ -92,7 +92,7 @@ def generate_lists(net: Generator, scorer: EvaluatorScorer, options: EditingOpti
 def propose_and_score_lists(
     net: Generator, scorer: EvaluatorScorer, options: EditingOptions
 ) -> ProposedLists:
-    """K lists a request and the input list, and what the evaluator says of them."""
+    """Propose K lists per request and score them together with the input list."""
     given = input_list(scorer.request).unsqueeze(1)
     lists = torch.cat([generate_lists(net, scorer, options), given], dim=1)
     return ProposedLists(lists, scorer.member_rewards(lists))
@@ -101,7 +101,7 @@ def propose_and_score_lists(
 def append_refined_list(
     proposals: ProposedLists, scorer: EvaluatorScorer, risk_aversion: float, max_rounds: int
 ) -> ProposedLists:
-    """With the list that would be chosen, after its ascent, before the input list."""
+    """Insert the refined form of the chosen list before the input list."""
     if not max_rounds:
         return proposals
     chosen = torch.from_numpy(select_lists(proposals.rewards.cpu().numpy(), risk_aversion))
@@ -121,7 +121,7 @@ def append_refined_list(
 def single_list_gain(
     net: Generator, scorer: EvaluatorScorer, options: EditingOptions
 ) -> tuple[Tensor, Tensor]:
-    """List 0, which has no noise: its gain (B,) over the input list, and whether it is that."""
+    """Gain (B,) of list 0, which has no noise, over the input list; and whether both are equal."""
     proposals = propose_and_score_lists(net, scorer, replace(options, num_lists=1, noise_scale=0.0))
     rewards = proposals.rewards.mean(dim=0)
     unchanged = (proposals.lists[:, 0] == proposals.lists[:, 1]).all(dim=-1)

@@ -1,7 +1,8 @@
-"""Rewards in training (METHOD section 5): what the frozen evaluator says a list is worth.
+"""Predicted reward of lists in training, and its shaped form.
 
-Serving computes the same with numpy: `compute_rewards` of model/contract/scoring/objective.py; a
-test compares both.
+Serving computes the same reward with numpy: `compute_rewards` of
+model/contract/scoring/objective.py; a test compares both. Source:
+docs/explanation/method.md#generator-training.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from torch import Tensor
 
 from model.contract.scoring.objective import RewardWeights, slot_weights
 
-MAX_REWARD_RATIO = (
-    3.0  # w is clamped to [0, HIGHEST]: e^2 is as large as one list's shaped reward may get
-)
+MAX_REWARD_RATIO = 3.0  # of w, so that a shaped reward stays below e^2
 
 
 def list_reward(
@@ -21,10 +20,10 @@ def list_reward(
 ) -> Tensor:
     """value(L) = sum_j a_j p_click_j (w_click + p_conversion_j (w_conversion + w_value value_j)).
 
-    a_j is 1, or what `slot_weights` says where the objective has a discount.
+    a_j is 1, or the slot weight where the objective has a discount.
 
     Args:
-        p_click, p_conversion: (..., M), 0 in slots that are not there.
+        p_click, p_conversion: (..., M), 0 in slots that do not exist.
         values: broadcastable to (..., M), value of the slot's item; None counts as 0.
         objective: the weights.
 
@@ -48,10 +47,8 @@ def shape_reward(
 ) -> Tensor:
     """Shaped reward r of w = reward / mean, clamped to [0, 3].
 
-    e^(k1 (w-1)) - 1 above w = 1 and 1 - e^(k2 (1-w)) below, with k1 = `above`
-    and k2 = `below`.
-    With both 1 it is continuous with slope 1 at the mean; what is far from usual counts more
-    than it is.
+    e^(k1 (w-1)) - 1 above w = 1 and 1 - e^(k2 (1-w)) below, with k1 = `above` and k2 = `below`.
+    With both 1 it is continuous with slope 1 at the mean and grows faster away from it.
     """
     w = (reward / mean_reward).clamp(0.0, MAX_REWARD_RATIO)
     better = torch.exp(above * (w - 1.0).clamp(min=0.0)) - 1.0

@@ -1,4 +1,4 @@
-"""Searches in the space of lists that need no generator, and scoring lists by the evaluator."""
+"""Scores lists with the evaluator, and searches lists without a generator."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from model.nets.request_tensors import RequestTensors, restrict_to_shown
 from model.search.neighbors import all_neighbors
 from model.search.rewards import list_reward
 
-_SLOT_CHUNK_SIZE = 20_000  # slots scored in one piece: what fits in caches is three times faster
+_SLOT_CHUNK_SIZE = 20_000  # slots scored at once; fits in CPU caches, three times faster
 MAX_ENUMERATED_LISTS = 50_000  # list spaces up to this size are enumerated
-_LOGIT_CHUNK_SIZE = 2_000_000  # of neighbors known at once, in one piece
+_LOGIT_CHUNK_SIZE = 2_000_000  # slots of neighbors scored at once, in one chunk
 
 
-@lru_cache(maxsize=4)  # the report asks for the same space with every batch
+@lru_cache(maxsize=4)  # the report needs the same space for every batch
 def enumerate_lists(candidates: int, slots: int) -> Tensor:
     """All ordered lists without repetition: (candidates! / (candidates - slots)!, slots) int64."""
     return torch.from_numpy(np.array(list(permutations(range(candidates), slots)), dtype=np.int64))
 
 
 def count_lists(candidates: int, slots: int) -> int:
-    """How many lists there are."""
+    """Number of ordered lists without repetition."""
     size = 1
     for taken in range(slots):
         size *= candidates - taken
@@ -53,7 +53,7 @@ def count_lists(candidates: int, slots: int) -> int:
 def predict_lists(
     evaluator: Evaluator, encoded: EncodedRequest, lists: Tensor, slot_valid: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """p_click and p_conversion of (B, L, M) lists, (E, B, L, M), in pieces of bounded size."""
+    """p_click and p_conversion of (B, L, M) lists, (E, B, L, M), in chunks of bounded size."""
     b, _, m = lists.shape
     piece = max(1, _SLOT_CHUNK_SIZE // (b * m * evaluator.members))
     parts = [
@@ -86,7 +86,7 @@ def predict_shown_lists_by_member(
 
 
 class EvaluatorScorer:
-    """The evaluator on one batch of requests as a function of lists: the mean reward of members."""
+    """Mean reward over members as a function of lists, bound to one batch of requests."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class EvaluatorScorer:
             self.encoded_request = evaluator.encode(request)
 
     def select_requests(self, selection: slice) -> EvaluatorScorer:
-        """The same evaluator on some requests of the batch."""
+        """The same evaluator bound to some requests of the batch."""
         request = RequestTensors(*(part[selection] for part in self.request))
         values = None if self.item_values is None else self.item_values[selection]
         return EvaluatorScorer(self.evaluator, request, self.objective, values)
@@ -121,8 +121,8 @@ class EvaluatorScorer:
     def neighbor_rewards(self, lists: Tensor) -> Tensor | None:
         """(B, M, N): mean reward with candidate k in slot j, for all neighbors of lists (B, M).
 
-        The list's own where k stands in j already, and in slots that are not there. None where the
-        evaluator does not know all at once, so that each is a list to be scored.
+        The list's own reward where k is in j already, and in slots that do not exist. None where
+        the evaluator cannot score all neighbors at once, so that each is scored as a list.
         """
         net = self.evaluator
         if not isinstance(net, PairEvaluator):
@@ -144,7 +144,7 @@ class EvaluatorScorer:
         return torch.cat(made)
 
     def reward_weight_tensors(self, *, relative: bool) -> RewardWeightTensors:
-        """What slots and candidates count, as `contract/refine.worth` says it."""
+        """Weights of slots, clicks and conversions, as `reward_weight_inputs` computes them."""
         values = None if self.item_values is None else self.item_values.cpu().numpy()
         valid = self.request.slot_valid
         n = self.request.cand_valid.shape[1]
@@ -156,7 +156,7 @@ class EvaluatorScorer:
         )
 
     def list_values(self, lists: Tensor) -> Tensor | None:
-        """(B, L, M) values of what lists show, None without values."""
+        """(B, L, M) values of the items in lists; None without values."""
         if self.item_values is None:
             return None
         return gather_lists(self.item_values.unsqueeze(-1), lists).squeeze(-1)
@@ -164,7 +164,7 @@ class EvaluatorScorer:
 
 @torch.no_grad()
 def refine_lists(scorer: EvaluatorScorer, lists: Tensor, max_rounds: int) -> Tensor:
-    """(B, M): lists (B, M) after at most so many steps to the best neighbor, as in serving."""
+    """(B, M) lists after at most `max_rounds` steps to the best neighbor, as in serving."""
     net, request = scorer.evaluator, scorer.request
     if not isinstance(net, PairEvaluator):
         raise TypeError(f"the neighbors of {type(net).__name__} are not known at once")
@@ -178,15 +178,15 @@ def refine_lists(scorer: EvaluatorScorer, lists: Tensor, max_rounds: int) -> Ten
 
 
 class ListRewardFunction(Protocol):
-    """What a climb asks: the worth of any lists of a batch of requests."""
+    """Reward of any lists of a batch of requests, as a hill climb needs it."""
 
     @property
     def request(self) -> RequestTensors:
-        """The batch."""
+        """The batch of requests."""
         ...
 
     def __call__(self, lists: Tensor) -> Tensor:
-        """(B, L, M) lists -> (B, L) worth."""
+        """(B, L, M) lists -> (B, L) rewards."""
         ...
 
 
@@ -204,12 +204,12 @@ def hill_climb_with_restarts(
     Args:
         scorer: of the batch.
         start: (B, M) lists.
-        restarts: climbs in all; the first starts at `lists`.
-        rounds: at most this many steps a climb.
+        restarts: number of climbs; the first starts at `start`.
+        max_rounds: steps per climb at most.
         rng: draws the random starts.
 
     Returns:
-        lists (B, M) and rewards (B,): the best that any climb found.
+        lists (B, M) and rewards (B,): the best of all climbs.
     """
     best, best_reward = start, scorer(start.unsqueeze(1)).squeeze(1)
     for climb in range(restarts):
@@ -229,7 +229,7 @@ def hill_climb_with_restarts(
 
 
 def random_lists(request: RequestTensors, slots: int, rng: torch.Generator) -> Tensor:
-    """(B, M) uniform lists of real candidates, none twice; slots that are not there hold 0."""
+    """(B, M) uniform random lists of valid candidates without repetition; 0 in missing slots."""
     draw = torch.rand(request.cand_valid.shape, generator=rng).to(request.cand_valid.device)
     order = draw.masked_fill(~request.cand_valid, -1.0).argsort(dim=1, descending=True)[:, :slots]
     return order.masked_fill(~request.slot_valid, 0)

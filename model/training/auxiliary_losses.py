@@ -1,8 +1,8 @@
-"""What a log tells the evaluator beside the answers to lists, as terms of its loss.
+"""Auxiliary losses of the evaluator: upstream order, exposure, and constant slot effects.
 
-Upstream has looked at every candidate of every request, while users answered the few that were
-shown: whom it offers what, and in which order, teaches tastes (METHOD section 8). The lessons are
-for training alone; what they need to learn with is no part of a checkpoint.
+The first two train on all candidates of a request, which clicks on the few shown items do not
+cover. Their own parameters are not part of a checkpoint. Source:
+docs/explanation/method.md#auxiliary-losses and docs/explanation/method.md#slot-bias-loss.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from model.training.losses import listmle_loss, sampled_softmax_loss
 
 
 class EvaluatorWithAuxiliaryLosses(nn.Module):
-    """An evaluator under training, and the scale on which each lesson reads its affinities.
+    """An evaluator under training with the learned logit scale of each auxiliary loss.
 
-    A net without the part that a lesson is about does not get it.
+    A loss is left out where its weight is 0 or the net lacks the part that it trains.
     """
 
     def __init__(self, evaluator: Evaluator, training: EvaluatorTrainingConfig) -> None:
@@ -34,16 +34,16 @@ class EvaluatorWithAuxiliaryLosses(nn.Module):
         self.sampled_softmax_scale = nn.Parameter(torch.ones(evaluator.members, 1, 1))
 
     def auxiliary_params(self) -> list[nn.Parameter]:
-        """What the lessons alone need."""
+        """Parameters that only the auxiliary losses use."""
         return [self.listmle_scale, self.sampled_softmax_scale]
 
     def forward(self, request: RequestTensors, lists: Tensor) -> tuple[Tensor, Tensor]:
-        """What the evaluator predicts, for those who measure it."""
+        """p_click and p_conversion of the evaluator, (E, B, L, M) each."""
         predicted: tuple[Tensor, Tensor] = self.evaluator(request, lists)
         return predicted
 
     def candidate_loss(self, request: RequestTensors) -> Tensor:
-        """Scalar loss of both lessons of upstream on whole requests of a batch."""
+        """Weighted sum of the ListMLE and the sampled-softmax loss of a batch; a scalar."""
         if not self.evaluator.has_user_item_affinity or not (
             self.listmle_weight or self.sampled_softmax_weight
         ):
@@ -53,7 +53,7 @@ class EvaluatorWithAuxiliaryLosses(nn.Module):
         if self.listmle_weight:
             loss = loss + self.listmle_weight * listmle_loss(own * self.listmle_scale, valid)
         if self.sampled_softmax_weight and len(valid) > 1:
-            # the user of each request with the candidates of the next one
+            # each request's user paired with the candidates of the next request
             users = request._replace(user=request.user.roll(1, 0))
             others = self.evaluator.user_item_affinity(users).roll(-1, 1)
             loss = loss + self.sampled_softmax_weight * sampled_softmax_loss(
@@ -66,10 +66,10 @@ class EvaluatorWithAuxiliaryLosses(nn.Module):
     def slot_bias_loss(
         self, encoded: EncodedRequest, slot_encodings: Tensor, slot_valid: Tensor
     ) -> Tensor:
-        """Scalar: square of what the lists of a batch add to each slot on average.
+        """Square of the mean list effect on each slot of a batch; a scalar.
 
-        What is always added to a slot, whatever it shows, is how much the slot is looked at: an
-        item moved there would be promised as much. So examination has to learn it.
+        An effect that a slot has in every list is a bias of the slot. It belongs to examination: as
+        a list effect it would be predicted for any item that is moved there.
         """
         if not self.evaluator.has_list_effects or not self.slot_bias_weight:
             return self.listmle_scale.new_zeros(())

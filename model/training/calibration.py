@@ -1,8 +1,8 @@
-"""How an evaluator's probabilities fit what users did with shown lists, and temperature scaling.
+"""Calibration metrics of an evaluator on shown lists, and temperature scaling.
 
-Guo et al., On Calibration of Modern Neural Networks (2017). Dropout, decay and the mean over
-members make a net promise too little, a small log makes it promise too much. One factor of its
-logits, from validation, mends that; the order of lists hardly changes.
+Source: Guo et al., On Calibration of Modern Neural Networks (2017). Dropout, weight decay and the
+mean over members make probabilities too low, a small log makes them too high. One factor of the
+logits, fitted on validation lists, corrects both; the order of lists hardly changes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from model.nets.evaluators.abstract_evaluator import Evaluator
 from model.search.scorer import predict_shown_lists
 from model.training.trainer import EpochMetrics
 
-CLICK_LOGIT_SCALE = "click_logit_scale"  # the factor, among a checkpoint's facts
+CLICK_LOGIT_SCALE = "click_logit_scale"  # key in a checkpoint's metadata
 MAX_LOGIT_SCALE = 2.0  # a larger factor would hide that something else is wrong
-MAX_CALIBRATION_ROWS = 10_000  # lists that are asked for the factor, evenly spread
+MAX_CALIBRATION_ROWS = 10_000  # lists that the factor is fitted on, evenly spread
 LOG_SCALE_TOLERANCE = 0.005  # of the factor's logarithm
 
 
 def shown_list_metrics(net: torch.nn.Module, gatherer: BatchLoader, rows: Tensor) -> EpochMetrics:
-    """AUC, GAUC, LogLoss, ECE of p_click on lists that were shown."""
+    """AUC, GAUC, log loss (nats per slot) and ECE of p_click on shown lists."""
     p, clicks, valid = (told.cpu().numpy() for told in _shown(net, gatherer, rows))
     flat_p, flat_click = p[valid], clicks[valid]
     return {
@@ -44,25 +44,26 @@ def shown_list_metrics(net: torch.nn.Module, gatherer: BatchLoader, rows: Tensor
 def _shown(
     net: torch.nn.Module, gatherer: BatchLoader, rows: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(R, M) each: p_click, clicks, and whether there is such a slot."""
+    """p_click, clicks, and whether the slot exists, (R, M) each."""
     p, batches = predict_shown_lists(net, gatherer, rows)
     clicks = torch.cat([batch.clicks for batch in batches])
     return p, clicks, torch.cat([batch.request.slot_valid for batch in batches])
 
 
 def fit_click_logit_scale(net: Evaluator, gatherer: BatchLoader, rows: Tensor) -> float:
-    """Multiply the net's click logits, in place, by the factor that lowers LogLoss most.
+    """Multiply the net's click logits, in place, by the factor with the lowest log loss.
 
     Args:
-        net: an evaluator, not in training.
+        net: an evaluator in eval mode.
         gatherer: of the log.
-        rows: (R,) rows with shown lists that the net has not learned from.
+        rows: (R,) rows with shown lists that the net was not trained on.
 
     Returns:
-        The factor, in [1 / MOST, MOST]: above 1 the net had promised too little of good items.
+        The factor, in [1 / MAX_LOGIT_SCALE, MAX_LOGIT_SCALE]; above 1 the predictions of
+        attractive items were too low.
     """
     some = rows[torch.linspace(0, len(rows) - 1, min(MAX_CALIBRATION_ROWS, len(rows))).long()]
-    reached = 0.0  # logarithm of what the net is sharpened by at present
+    reached = 0.0  # logarithm of the factor that is applied to the net now
 
     def loss(wanted: float) -> float:
         nonlocal reached
@@ -80,9 +81,9 @@ def fit_click_logit_scale(net: Evaluator, gatherer: BatchLoader, rows: Tensor) -
 
 
 def calibrate_checkpoint(path: Path, gatherer: BatchLoader, rows: Tensor) -> EpochMetrics:
-    """Sharpen the evaluator of a checkpoint file to fit, once; returns its validation numbers.
+    """Scale the click logits of a checkpoint file, once; returns its validation metrics.
 
-    A checkpoint that says by what it was sharpened is left as it is.
+    A checkpoint whose metadata holds a factor already is left as it is.
     """
     given = read_checkpoint(path)
     if CLICK_LOGIT_SCALE in given.metadata:

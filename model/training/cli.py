@@ -1,4 +1,4 @@
-"""`relist train`. Imports what needs torch only when it runs."""
+"""`relist train`: imports torch only when a command runs."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def evaluator_command(
 ) -> None:
     """Train the evaluator on a log.
 
-    Exit status: 0 when trained, 2 for input that cannot be used, 130 when stopped; the same command
-    then goes on.
+    Exit status: 0 when trained, 2 for unusable input, 130 when stopped by a signal. The same
+    command resumes a stopped run.
     """
     from model.config.pipeline_config import PipelineConfig
     from model.training.evaluator import EvaluatorTrainingTask, train_evaluator, tuning_hint
@@ -69,8 +69,8 @@ def generator_command(
 ) -> None:
     """Train the generator against a trained evaluator and write the serving bundle.
 
-    Exit status: 0 when trained, 2 for input that cannot be used, 130 when stopped; the same command
-    then goes on.
+    Exit status: 0 when trained, 2 for unusable input, 130 when stopped by a signal. The same
+    command resumes a stopped run.
     """
     from model.config.pipeline_config import PipelineConfig
     from model.training.generator.generator_training import train_generator
@@ -85,7 +85,7 @@ def generator_command(
 
 
 def _run(train: Callable[[], EpochMetrics], threads: int | None) -> EpochMetrics:
-    """Metrics of the best epoch; ends the command where training cannot go on."""
+    """Return the metrics of the best epoch; exit with a status where training cannot continue."""
     import torch
 
     from model.checkpoint import CheckpointError

@@ -1,4 +1,4 @@
-"""When training stops before its last epoch. Numbers in, a decision out; no nets, no files."""
+"""Early stopping by a smoothed validation metric. Knows no nets and no files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The training loop of all nets: epochs, progress, early stopping, checkpoints, resuming.
 
-It knows neither nets nor losses: a `TrainingTask` does. SIGINT or SIGTERM loses at most one epoch.
+Nets and losses belong to a `TrainingTask`. SIGINT or SIGTERM loses at most one epoch.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class TrainingTask(Protocol):
 
         Args:
             rows: (n,) int, rows of the log.
-            progress: share of the training that is over, in [0, 1).
+            progress: completed share of the training, in [0, 1).
         """
         ...
 
@@ -69,7 +69,7 @@ class TrainingTask(Protocol):
         ...
 
     def save_best_checkpoint(self, metrics: EpochMetrics) -> None:
-        """Write the present weights as the best so far."""
+        """Write the current weights as the best so far."""
         ...
 
 
@@ -79,7 +79,7 @@ class TrainingInterrupted(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class _RunState:
-    """What `last.pt` keeps of a run beside weights, optimizer and random state.
+    """State of a run in `last.pt` beside weights, optimizer and random state.
 
     epoch: finished epochs. best_epoch: counted from 1, 0 before the first.
     history: the early-stopping metric of each finished epoch.
@@ -166,7 +166,7 @@ def find_best_epoch(folder: Path, monitor: str) -> tuple[int, int]:
 
 
 def settings_text(settings: DataclassInstance) -> str:
-    """Every setting as text, defaults included, so that a changed default is another run."""
+    """Every setting as text, defaults included, so that a changed default starts another run."""
     return str([(f.name, getattr(settings, f.name)) for f in fields(settings)])
 
 
@@ -296,7 +296,7 @@ def _start_new_run(folder: Path) -> None:
 
 
 def _cut_epoch_log(folder: Path, epochs: int) -> None:
-    """Drop lines after the resumed epoch: of an epoch that ended without last.pt, or torn."""
+    """Drop lines after the resumed epoch: an epoch that ended without last.pt, or a torn line."""
     kept = [json.dumps(m) + "\n" for m in read_epoch_log(folder) if m["epoch"] <= epochs]
     partial = folder / f"{EPOCH_LOG_FILE}.part"
     try:

@@ -1,4 +1,4 @@
-"""Train one generator and choose its noise scale. Files for export are written by `cli.py`."""
+"""Train one generator and choose its noise scale. Writes no serving bundle."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def fit_generator(
 
 
 def value_ratio_stopping(patience: int) -> EarlyStopping:
-    """Stop where the smoothed value ratio of the validation sample gains nothing any more."""
+    """Early stopping on the smoothed value ratio of the validation sample."""
     return EarlyStopping(
         metric="value_ratio",
         patience=patience,

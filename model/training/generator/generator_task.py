@@ -1,7 +1,7 @@
-"""The generator as a task of the training loop (METHOD section 5).
+"""The generator as a task of the training loop (docs/explanation/method.md#generator-training).
 
-One step: take lists, let the CRU choose a replacement for every slot, let the evaluator score the
-neighbors, and teach the CRU (L1) and the PDU (L2) from the gains.
+One step takes lists, samples a replacement for every slot with the CRU, scores the neighbors with
+the evaluator, and trains the CRU (L1) and the PDU (L2) on the gains.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from model.training.generator.policy_validation import (
 from model.training.generator.training_lists import deduplicate_requests, sample_training_lists
 from model.training.trainer import EpochMetrics
 
-VALIDATION_SAMPLE_SIZE = 256  # validation requests that are looked at after each epoch
+VALIDATION_SAMPLE_SIZE = 256  # requests that are evaluated after each epoch
 MEAN_REWARD_SAMPLE_SIZE = 2048  # lists whose mean value is the unit of shaped rewards
 
 
 class GeneratorTrainingTask:
-    """The generator as a task of the loop."""
+    """The generator with its data, loss and optimizer, as a `TrainingTask`."""
 
     title = "generator"
     monitor = "gain"
@@ -62,7 +62,7 @@ class GeneratorTrainingTask:
         training = config.train_generator
         self.rng = torch.Generator().manual_seed(training.seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.seed)  # only the initial weights
+            torch.manual_seed(training.seed)  # seeds only the initial weights
             fields = FieldLayout.from_schema(tables.schema)
             self.net = build_generator(config.generator, config.evaluator, fields, tables.slots).to(
                 device
@@ -106,7 +106,7 @@ class GeneratorTrainingTask:
         return max(1, min(self.config.train_generator.max_batch_size, len(self._train) // 50))
 
     def num_epochs(self) -> int:
-        """As configured, or as many as make `min_steps`."""
+        """Epochs as configured, or as many as `min_steps` needs."""
         training, rows = self.config.train_generator, len(self._train)
         a_pass = -(-rows // self.batch_size())
         return max(training.epochs, -(-training.min_steps // a_pass))
@@ -130,7 +130,7 @@ class GeneratorTrainingTask:
         return {"loss": loss.item(), "gain": learned.gain.mean().item(), **norms}
 
     def _update_learning_rate(self, done: float) -> None:
-        """Set the learning rate for this share of the training that is over."""
+        """Set the learning rate for this share of completed training."""
         training = self.config.train_generator
         left = (1.0 - done) / training.lr_decay_share if training.lr_decay_share else 1.0
         for group in self.optimizer.param_groups:
@@ -138,7 +138,7 @@ class GeneratorTrainingTask:
 
     @torch.no_grad()
     def _mean_reward(self) -> float:
-        """Mean value of lists that were shown in the training part, by the evaluator (a sample)."""
+        """Mean predicted reward of a sample of the training part's shown lists."""
         rows = self._train[
             torch.randperm(len(self._train), generator=self.rng)[:MEAN_REWARD_SAMPLE_SIZE]
         ]
@@ -152,12 +152,12 @@ class GeneratorTrainingTask:
         return max(float(torch.stack(totals).sum()) / max(len(rows), 1), 1e-6)
 
     def validation_sample(self) -> Tensor:
-        """Validation rows that are looked at after each epoch; the same ones every time."""
+        """Validation rows that are evaluated after each epoch; the same ones each time."""
         order = torch.randperm(len(self._validation), generator=torch.Generator().manual_seed(0))
         return self._validation[order[:VALIDATION_SAMPLE_SIZE]]
 
     def scorer_for_rows(self, rows: Tensor) -> EvaluatorScorer:
-        """The evaluator on these rows as one batch."""
+        """The evaluator bound to these rows as one batch."""
         return self._scorer_for_batch(self.batch_loader.gather(rows))
 
     def _scorer_for_batch(self, batch: Batch) -> EvaluatorScorer:
@@ -169,7 +169,7 @@ class GeneratorTrainingTask:
         return None if self._values is None else self._values[batch.rows]
 
     def editing_options(self) -> EditingOptions:
-        """How this generator proposes the single list."""
+        """Options of proposing the single list."""
         return EditingOptions.from_config(self.config)
 
     def validate(self) -> EpochMetrics:
@@ -194,7 +194,7 @@ class GeneratorTrainingTask:
         write_checkpoint(self.folder / BEST_FILE, self.build_checkpoint({"validation": metrics}))
 
     def build_checkpoint(self, facts: dict[str, object]) -> Checkpoint:
-        """The present weights with what export needs to know."""
+        """Checkpoint with the current weights and the metadata that export needs."""
         tables = self.tables
         counts = tables.shown_count[tables.part == TRAIN]
         return Checkpoint(
@@ -215,6 +215,6 @@ class GeneratorTrainingTask:
 
 
 def _gradient_norm(net: Generator, unit: str) -> float:
-    """Norm of the gradient at a decision unit's own weights: L1's at the CRU, L2's at the PDU."""
+    """Gradient norm of one decision unit's own weights: L1's for the CRU, L2's for the PDU."""
     own = [p.grad for name, p in net.named_parameters() if name.startswith(unit)]
     return float(torch.stack([g.norm() for g in own if g is not None]).norm())

@@ -1,4 +1,4 @@
-"""Train the generator against a frozen evaluator: `relist-train-generator`.
+"""Train the generator against a frozen evaluator, as `relist train generator` does.
 
 Writes best.pt and the serving bundle (what export and the service need from the log).
 """

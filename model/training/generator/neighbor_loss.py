@@ -1,6 +1,7 @@
-"""What one step of the generator learns from: neighbors, their gains, L1 and L2 (METHOD section 5).
+"""One training step of the generator: neighbors, their gains, and the losses L1 and L2.
 
-No optimizer, no batches, no files: `task.py` has those.
+Source: docs/explanation/method.md#generator-training. No optimizer, batches or files: those are in
+`generator_task.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from model.training.losses import (
     straight_through_reward_loss,
 )
 
-EXPECTED_NEIGHBOR_BUDGET = 100  # asked a list and step: all at 4 of 12, two slots at 10 of 50
+EXPECTED_NEIGHBOR_BUDGET = 100  # per list and step: all at 4 of 12, two slots at 10 of 50
 
 
 class StepLosses(NamedTuple):
@@ -57,21 +58,21 @@ class NeighborLoss:
         progress: float,
         prior_log_weights: Tensor | None = None,
     ) -> StepLosses:
-        """Choose a replacement for every slot and learn from what the evaluator says of it.
+        """Sample a replacement for every slot; return both losses from the evaluator's gains.
 
         Args:
             net: the generator.
             scorer: the evaluator on the batch.
-            lists: (B, M).
-            done: share of the training that is over, for tau and exploration.
-            prior: (B, N) log popularity, for `replacement = "popularity"`.
+            lists: (B, M) int.
+            progress: completed share of the training, for tau and exploration.
+            prior_log_weights: (B, N) log popularity, for `replacement = "popularity"`.
         """
         training, request = self.training, scorer.request
         state = net.encode(request, scorer.encoded_request)
         around = self._neighbor_rewards(scorer, lists)
         if around is None:
             base = self._shaped(scorer(lists.unsqueeze(1)))  # (B, 1)
-        else:  # the same sum as of any neighbor, so that no change gains nothing, exactly
+        else:  # summed as for any neighbor, so that the gain of "no change" is exactly 0
             base = around[:, 0].gather(1, lists[:, :1])
         if not training.relative_reward:
             base = torch.zeros_like(base)
@@ -93,7 +94,7 @@ class NeighborLoss:
         return StepLosses(*(torch.stack(part).mean(dim=0) for part in zip(*parts, strict=True)))
 
     def _neighbor_rewards(self, scorer: EvaluatorScorer, lists: Tensor) -> Tensor | None:
-        """(B, M, N) shaped rewards of every neighbor, if all are to be asked and known at once."""
+        """(B, M, N) shaped rewards of every neighbor; None where not needed or not known."""
         if self.training.cru_loss != "expected" or self.training.expected_loss_slots:
             return None
         around = scorer.neighbor_rewards(lists)
@@ -111,7 +112,7 @@ class NeighborLoss:
         return SamplingNoise(training.noise_scale * noise, blind)
 
     def _sampled_slots(self, lists: Tensor) -> Tensor:
-        """(B, M) bool: slots that get a neighbor in this step; fewer than all below one a slot."""
+        """(B, M) bool: slots that get a neighbor in this step, all or a random share of them."""
         if self.training.samples_per_slot >= 1:
             return torch.ones_like(lists, dtype=torch.bool)
         chance = torch.rand(lists.shape, generator=self.rng).to(lists.device)
@@ -124,7 +125,7 @@ class NeighborLoss:
         choices: SlotChoices,
         given: tuple[Tensor, float, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """L1 (B,) over the drawn slots, and all gains (B, M)."""
+        """L1 (B,) over the sampled slots, and the gains (B, M) of all slots."""
         base, tau, drawn = given
         valid = scorer.request.slot_valid
         kind = self.training.cru_loss
@@ -148,9 +149,9 @@ class NeighborLoss:
         base: Tensor,
         drawn: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """L1 over every neighbor of all slots, or of a few that are drawn; gains (B, M).
+        """L1 (B,) over every neighbor of all slots or of a random subset; gains (B, M).
 
-        Unless told otherwise, of as many slots as make `EXPECTED_NEIGHBOR_BUDGET`.
+        The subset has `expected_loss_slots` slots, by default `EXPECTED_NEIGHBOR_BUDGET` / N.
         """
         valid = scorer.request.slot_valid
         (b, m), n = lists.shape, choices.item_logits.shape[-1]
@@ -160,7 +161,7 @@ class NeighborLoss:
             every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (m, n))
             return _full_neighborhood_loss(every, choices, drawn)
         draw = torch.rand((b, m), generator=self.rng).to(lists.device)
-        slots = draw.masked_fill(~valid, -1.0).topk(few, dim=1).indices  # (B, S), real ones first
+        slots = draw.masked_fill(~valid, -1.0).topk(few, dim=1).indices  # (B, S), existing first
         rows = torch.arange(b, device=lists.device).unsqueeze(1)
         neighbors = all_neighbors(lists, n, valid)[rows, slots].flatten(1, 2)  # (B, S * N, M)
         every = (self._shaped(scorer(neighbors)) - base).unflatten(1, (few, n))
@@ -197,6 +198,6 @@ class NeighborLoss:
 def _full_neighborhood_loss(
     every: Tensor, choices: SlotChoices, drawn: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """L1 (B,) by the gains (B, M, N) of every neighbor, and those of the chosen ones (B, M)."""
+    """L1 (B,) from the gains (B, M, N) of every neighbor; gains (B, M) of the chosen ones."""
     gain = every.gather(-1, choices.replacements.unsqueeze(-1)).squeeze(-1)
     return expected_reward_loss(torch.log_softmax(choices.item_logits, dim=-1), every, drawn), gain

@@ -1,4 +1,4 @@
-"""What a generator does on later requests, under the evaluator that taught it.
+"""Validation metrics of a generator on later requests, under the evaluator that trained it.
 
 A policy that collapses to the input list shows here: `unchanged` goes to 1.
 """
@@ -31,20 +31,16 @@ from model.search.scorer import (
 )
 from model.training.losses import entropy
 
-ENUMERATED_REQUESTS, HILL_CLIMBED_REQUESTS = (
-    32,
-    16,
-)  # requests whose best list is looked for, in small and large spaces
-HILL_CLIMB_RESTARTS, HILL_CLIMB_MAX_ROUNDS = (
-    1,
-    20,
-)  # a bounded climb: training only needs a yardstick that stays the same
+# requests whose best list is searched, in small and in large list spaces
+ENUMERATED_REQUESTS, HILL_CLIMBED_REQUESTS = 32, 16
+# a bounded climb: training only needs the same reference in every epoch
+HILL_CLIMB_RESTARTS, HILL_CLIMB_MAX_ROUNDS = 1, 20
 
 
 def best_list_reward(scorer: EvaluatorScorer, rng: torch.Generator) -> Tensor:
-    """(B,) reward of the best list: exact in small spaces, the best of a short climb in large ones.
+    """(B,) reward of the best list: exact in small spaces, else the best of a short hill climb.
 
-    Only the first EXACT or CLIMBED requests are looked at; the others are NaN.
+    Only the first ENUMERATED_REQUESTS or HILL_CLIMBED_REQUESTS are searched; the others are NaN.
     """
     b, m = scorer.request.slot_valid.shape
     n = scorer.request.cand_valid.shape[1]
@@ -85,7 +81,7 @@ def served_gain_by_noise_scale(
     scales: Sequence[float],
     config: PipelineConfig,
 ) -> dict[float, float]:
-    """Mean gain of the served list for each noise scale, as this configuration serves."""
+    """Mean gain of the served list for each noise scale, under this configuration's serving."""
     risk_aversion, gains = config.serving.risk_aversion, {}
     for scale in scales:
         made = propose_and_score_lists(net, scorer, replace(options, noise_scale=scale))
@@ -95,7 +91,7 @@ def served_gain_by_noise_scale(
 
 
 def value_ratio_where_known(gain: Tensor, input_reward: Tensor, best_reward: Tensor) -> float:
-    """Value ratio of lists with this gain over the input list, where the best is known."""
+    """Value ratio of lists with these gains over the input list, where the best list is known."""
     known = ~best_reward.isnan()
     base = input_reward[known].cpu().numpy()
     return value_ratio(base + gain[known].cpu().numpy(), base, best_reward[known].cpu().numpy())

@@ -1,4 +1,4 @@
-"""Lists on which a generator is trained: the start lists of serving, and its own edits of them."""
+"""Lists that a generator is trained on: the start lists of serving, and its own edits of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sample_training_lists(
     """Start lists of editing; for a share of the rows, after 1..T edits of this policy.
 
     Args:
-        net: the present policy; gets no gradient.
+        net: the current policy; gets no gradient.
         scorer: the evaluator on the batch.
         training: shares of rows that are edited, and that start at the input list, as serving does
             where the list in relevance order breaks a rule; scale of the noise.
@@ -71,6 +71,6 @@ def sample_training_lists(
 
 
 def deduplicate_requests(tables: LogTables, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """One row per user and timestamp: several lists of one session have the same candidates."""
+    """One row per user and timestamp: lists of one session have the same candidates."""
     moment = np.stack([tables.user_index[rows].astype(np.int64), tables.timestamp[rows]], axis=1)
     return rows[np.sort(np.unique(moment, axis=0, return_index=True)[1])]
