@@ -1,10 +1,10 @@
-"""What a rate of requests takes, from measured numbers: the tables of docs/explanation/capacity.md.
+"""Machines and cost of a request rate, from measured numbers: the tables of the capacity page.
 
-    python docker/capacity.py              write the tables of the capacity page anew
+    python docker/capacity.py              update the tables of docs/explanation/capacity.md
     python docker/capacity.py --rate 5000  print one rate; more options with --help
 
-The numbers stand in capacity.toml: what was measured, with its place, and what is assumed (prices,
-users, headroom). Nothing here is measured by running.
+The numbers are in capacity.toml: measurements with their source, and assumptions (prices, users,
+headroom). This script measures nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCosts:
-    """Of one request, on the machine that capacity.toml names."""
+    """Costs of one request on the machine that capacity.toml names."""
 
     service_cpu_ms: float
     service_memory_mib: float
@@ -41,7 +41,7 @@ class MeasuredCosts:
 
 @dataclass(frozen=True, slots=True)
 class CapacityAssumptions:
-    """What a reader sets: load, headroom, machines and prices."""
+    """Assumptions of a deployment: load, headroom, machines and prices."""
 
     users: float
     core_utilization: float
@@ -61,7 +61,7 @@ class CapacityAssumptions:
 
 @dataclass(frozen=True, slots=True)
 class CapacityEstimate:
-    """What a rate takes."""
+    """Resources and cost of a request rate."""
 
     requests_per_second: int
     pods: int
@@ -78,7 +78,7 @@ class CapacityEstimate:
 
     @property
     def shards(self) -> int:
-        """As many as memory and rate both allow."""
+        """Redis shards, as many as memory and rate both allow."""
         return max(self.shards_by_memory, self.shards_by_rate)
 
     @property
@@ -92,7 +92,7 @@ def estimate_capacity(
 ) -> CapacityEstimate:
     """The formulas of the capacity page."""
     busy_cores = rate * measured.service_cpu_ms / 1e3
-    # one core a pod; with one zone gone, the rest still carries all
+    # one core per pod; the other zones carry the load of a failed one
     spare = assumed.zones / (assumed.zones - 1)
     pods = math.ceil(busy_cores / assumed.core_utilization * spare)
     nodes = math.ceil(pods / (assumed.node_cores - assumed.node_cores_reserved))
@@ -127,7 +127,7 @@ def read_capacity_inputs(path: Path = CAPACITY_TOML) -> tuple[MeasuredCosts, Cap
 
 
 def capacity_table(estimates: Sequence[CapacityEstimate]) -> Iterator[str]:
-    """The table, one column a rate."""
+    """Markdown table with one column per rate."""
     rows: tuple[tuple[str, list[str]], ...] = (
         ("pods of one core", [f"{n.pods:,}" for n in estimates]),
         ("nodes for them", [f"{n.nodes:,}" for n in estimates]),
@@ -154,7 +154,7 @@ def capacity_table(estimates: Sequence[CapacityEstimate]) -> Iterator[str]:
 
 
 def input_table(measured: MeasuredCosts, assumed: CapacityAssumptions) -> Iterator[str]:
-    """The numbers that the formulas are given."""
+    """Markdown table of the inputs of the formulas."""
     yield "| measured | | assumed | |"
     yield "|---|---|---|---|"
     left = [(f.name, getattr(measured, f.name)) for f in fields(MeasuredCosts)]
@@ -168,7 +168,7 @@ def input_table(measured: MeasuredCosts, assumed: CapacityAssumptions) -> Iterat
 
 
 def replace_tables(page: str, measured: MeasuredCosts, assumed: CapacityAssumptions) -> str:
-    """The page with its tables written anew."""
+    """The page with its tables replaced."""
     head, _, rest = page.partition(TABLES_BEGIN)
     _, _, tail = rest.partition(TABLES_END)
     needs = [estimate_capacity(rate, measured, assumed) for rate in TABLE_RATES]

@@ -1,4 +1,4 @@
-"""The container's health check: exit status 0 when the service beside it takes requests."""
+"""The container's health check: exit status 0 when the service is ready."""
 
 from __future__ import annotations
 

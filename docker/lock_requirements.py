@@ -1,11 +1,11 @@
-"""Renew or check the lock files of the images: every package, its version and its hashes.
+"""Updates or checks the lock files of the images: every package, its version and its hashes.
 
-    python docker/lock_requirements.py              renew; versions stay where they fit
+    python docker/lock_requirements.py              update; versions stay where they fit
     python docker/lock_requirements.py --upgrade    the newest versions that fit
-    python docker/lock_requirements.py --check      1 when a lock file is out of date
+    python docker/lock_requirements.py --check      exit status 1 when a lock file is out of date
 
-torch is left out: the trainer takes its CPU build from another index, by version. Where that is
-pip's usual place is said with --torch-index or --torch-wheels.
+torch is left out: the trainer installs its CPU build from another index, by version. Where pip
+finds it is set with --torch-index or --torch-wheels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LOCK_DIR = ROOT / "docker" / "locks"
-# image -> the extras of pyproject.toml that it holds beside what the service needs
+# image -> extras of pyproject.toml beside the service's own dependencies
 IMAGE_EXTRAS = {
     "service": ("fast", "otel"),
     "service-without-fast": ("otel",),
@@ -46,7 +46,7 @@ _COMPILE = (
 
 
 def compile_lock(image: str, out: Path, options: Sequence[str]) -> None:
-    """Write one lock file; versions that stand in `out` already stay where they fit."""
+    """Write one lock file; versions that `out` holds already are kept where they fit."""
     extras = [word for extra in IMAGE_EXTRAS[image] for word in ("--extra", extra)]
     command = [*_COMPILE, *extras, *options, "--output-file", str(out)]
     command += ["--custom-compile-command", "make locks"]
@@ -54,7 +54,7 @@ def compile_lock(image: str, out: Path, options: Sequence[str]) -> None:
 
 
 def is_lock_current(image: str, options: Sequence[str]) -> bool:
-    """Whether writing the lock file again would leave it as it is."""
+    """Whether updating the lock file would leave it unchanged."""
     lock = LOCK_DIR / f"{image}.txt"
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / lock.name

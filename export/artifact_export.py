@@ -46,7 +46,7 @@ _TOOLS = ("torch", "onnx", "onnxruntime", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class TrainedModels:
-    """What training left: both checkpoints and the folder of the hand-over."""
+    """The outcome of training: both checkpoints and the folder of the serving bundle."""
 
     evaluator: Checkpoint
     generator: Checkpoint
@@ -54,7 +54,7 @@ class TrainedModels:
 
 
 def read_trained_models(evaluator: Path, generator: Path) -> TrainedModels:
-    """Read both checkpoints; they must share one schema and have learned from clicks."""
+    """Read both checkpoints; raises CheckpointError if schemas differ or labels are no clicks."""
     trained = TrainedModels(read_checkpoint(evaluator), read_checkpoint(generator), generator)
     if trained.evaluator.schema.hash != trained.generator.schema.hash:
         raise CheckpointError(f"{evaluator} and {generator} were trained on different schemas")
@@ -69,7 +69,7 @@ def export_artifact(
     """Export, verify, publish; returns the artifact's folder.
 
     Raises:
-        ParityError: ONNX does not answer as PyTorch does; nothing is published.
+        ParityError: ONNX outputs differ from PyTorch's; nothing is published.
     """
 
     def build(folder: Path) -> Callable[[str, dict[str, str]], Manifest]:

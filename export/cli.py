@@ -15,7 +15,7 @@ def export(
 ) -> None:
     """Export both nets to ONNX, verify them against PyTorch and publish the artifact.
 
-    Exit status: 0 when published, 2 when a checkpoint cannot be used or ONNX answers otherwise.
+    Exit status: 0 when published, 2 for an unusable checkpoint or different outputs of ONNX.
     """
     from export.artifact_export import export_artifact, read_trained_models
     from export.parity import ParityError

@@ -1,9 +1,9 @@
-"""Tables that graphs look up, in one file beside the graphs (ONNX external data): `weights.bin`.
+"""Moves tables that graphs look up into one file beside them, `weights.bin` (ONNX external data).
 
-What ONNX Runtime reads of a graph's own file every session of every process copies, most of it
-twice. A table that is only looked up needs no copy at all: the service maps this file, and all
-graphs and all processes read the same pages. Weights of products stay in their graph: the runtime
-packs them anew for each session anyway.
+ONNX Runtime copies the initializers of a graph's own file in every session of every process, most
+of them twice. Lookup tables need no copy: the service maps this file, and all graphs and processes
+share its pages. Weights of matrix products stay in their graph, because the runtime repacks them
+for each session anyway.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from onnx import TensorProto
 
 from model.contract.artifact.manifest import ExternalWeightEntry
 
-PAGE_BYTES = 4096  # tables begin at one; what is smaller stays in its graph
+PAGE_BYTES = 4096  # alignment of tables; smaller ones stay in their graph
 _LOOK_UP = "Gather"
 
 
 class ExternalWeights:
-    """The file, written by one graph after the other; equal bytes are written once."""
+    """The weights file, written by one graph after the other; equal bytes are stored once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._written: dict[bytes, int] = {}  # digest -> offset
 
     def move_from(self, model: onnx.ModelProto) -> list[ExternalWeightEntry]:
-        """Move a graph's tables here; the graph keeps their names, shapes and places."""
+        """Move a graph's lookup tables here; the graph keeps names, shapes and offsets."""
         taken = []
         for weight in model.graph.initializer:
             if not _only_looked_up(model.graph, weight.name):

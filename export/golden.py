@@ -1,4 +1,4 @@
-"""The golden batch: real validation requests and the answers PyTorch gives to them.
+"""The golden batch: validation requests and PyTorch's outputs for them.
 
 An artifact carries it, and a service must reproduce it before it serves the artifact.
 """
@@ -37,14 +37,14 @@ CANDIDATE_VALUES = "values"  # (B, N) value of each candidate; only where the ob
 
 
 def read_golden_inputs(path: Path) -> NamedArrays:
-    """Read build_golden_inputs.npz of the hand-over: arrays under the graphs' input names."""
+    """Read the serving bundle's golden inputs: arrays under the graphs' input names."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionConfig:
-    """How a list is chosen: what it is worth, lambda, and steps of refinement at most."""
+    """How a list is selected: reward weights, lambda, and refinement steps at most."""
 
     objective: RewardWeights
     risk_aversion: float = 0.0
@@ -52,7 +52,7 @@ class SelectionConfig:
 
     @classmethod
     def from_config(cls, config: PipelineConfig) -> Self:
-        """As a configuration says."""
+        """Selection settings of a pipeline configuration."""
         serving = config.serving
         return cls(
             objective=config.objective.to_reward_weights(),
@@ -62,7 +62,7 @@ class SelectionConfig:
 
 
 def golden_refiner_inputs(inputs: NamedArrays, objective: RewardWeights) -> NamedArrays:
-    """By name, what the refiner's graph takes that no step changes."""
+    """Inputs of the refiner's graph that no step changes, by name."""
     return refiner_fixed_inputs(inputs, objective, inputs.get(CANDIDATE_VALUES))
 
 
@@ -75,9 +75,9 @@ def pytorch_outputs(
     *,
     stop_on_no_change: bool,
 ) -> NamedArrays:
-    """What PyTorch answers: lists (B, L, M), p_click and p_conversion (E, B, L + 1, M).
+    """PyTorch's lists (B, L, M), and p_click and p_conversion (E, B, L + 1, M).
 
-    L is K, and with refinement K + 1: the chosen list after its ascent is the last.
+    L is K, and with refinement K + 1: the refined list is the last.
     """
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     request = RequestTensors(*(tensors[name] for name in REQUEST_INPUTS))
@@ -112,7 +112,7 @@ def _scored_lists(
     lists: torch.Tensor,
     start: torch.Tensor,
 ) -> NamedArrays:
-    """Lists (B, L, M), and what the evaluator says of them and of the input list."""
+    """Lists (B, L, M), and the evaluator's outputs for them and the input list."""
     judged = gather_lists(known.candidates, append_input_list(lists, start))
     p_click, p_conversion = evaluator.score(known, judged, request.slot_valid)
     return {
@@ -123,14 +123,14 @@ def _scored_lists(
 
 
 def append_input_list(lists: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-    """Append the input list, last by contract."""
+    """Append the input list; the last one by contract."""
     return torch.cat([lists, start.unsqueeze(1).to(lists.dtype)], dim=1)
 
 
 def selected_list_indices(
     inputs: NamedArrays, outputs: NamedArrays, selection: SelectionConfig
 ) -> NDArray[np.int64]:
-    """Which of its lists each golden request is served, (B,); the last is the input list."""
+    """Index (B,) of the served list of each golden request; the last one is the input list."""
     values, objective = None, selection.objective
     if CANDIDATE_VALUES in inputs and objective.value:
         lists = np.concatenate([outputs["lists"], inputs["start"][:, None]], axis=1)
@@ -144,7 +144,7 @@ def selected_list_indices(
 def selected_lists(
     inputs: NamedArrays, outputs: NamedArrays, selection: SelectionConfig
 ) -> NDArray[np.int32]:
-    """(B, M), the list itself."""
+    """The served lists, (B, M)."""
     lists = np.concatenate([outputs["lists"], inputs["start"][:, None]], axis=1)
     return lists[np.arange(len(lists)), selected_list_indices(inputs, outputs, selection)]
 
@@ -152,6 +152,6 @@ def selected_lists(
 def write_golden_batch(
     path: Path, inputs: NamedArrays, outputs: NamedArrays, selected: NDArray[np.int64]
 ) -> None:
-    """Write golden.npz: `in_<input>` arrays, the answers, and `chosen`."""
+    """Write golden.npz: `in_<input>` arrays, the outputs, and `chosen`."""
     named = {INPUT_PREFIX + name: array for name, array in inputs.items()}
     np.savez_compressed(path, allow_pickle=False, **named, **outputs, chosen=selected)

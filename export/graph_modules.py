@@ -62,11 +62,11 @@ EDIT_INPUTS = ("start", "editable", "noise_slot", "noise_item")
 RELEVANCE_INPUTS = (
     "click_worth",
     "conversion_worth",
-)  # of nets whose lists begin in their own order
+)  # of nets whose lists start in relevance order
 ENCODING_TENSORS = (
     "known",
     "context",
-)  # what the evaluator has computed of the request (`EncodedRequest`)
+)  # the evaluator's encoding of the request (`EncodedRequest`)
 REFINER_INPUTS = ("slot_valid", "editable", "movable", *REWARD_WEIGHT_INPUTS)
 RULE_INPUTS = ("rule_member", "rule_slots", "rule_min", "rule_max")
 
@@ -84,8 +84,8 @@ class GraphSpec:
 class GeneratorGraph(nn.Module):
     """Lists (B, K, M) int32 from a request, a start list and noise.
 
-    The evaluator's encoding of the request comes with them, so nothing is computed twice: a guided
-    generator reads it, and the evaluator's graph takes it from here.
+    Also returns the evaluator's encoding of the request, so that it is computed once: a guided
+    generator reads it, and it is an input of the evaluator's graph.
     """
 
     def __init__(self, net: Generator, evaluator: Evaluator, *, stop_on_no_change: bool) -> None:
@@ -128,7 +128,7 @@ class GeneratorGraph(nn.Module):
         return out.to(torch.int32), known.candidates, known.context
 
     def _encode(self, request: RequestTensors) -> tuple[EncodedRequest, GeneratorState]:
-        """What both nets know of a request; two published ones look it up together."""
+        """Encodings of both nets; two published nets share one lookup."""
         if isinstance(self.evaluator, PairEvaluator):
             known = encode_pairs_for_export(self.evaluator, request)
             state = self.net.encode(request, known)
@@ -145,7 +145,7 @@ class GeneratorGraph(nn.Module):
 
 
 class EvaluatorGraph(nn.Module):
-    """p_click and p_conversion (E, B, L, M) of lists, from what the generator's graph says."""
+    """p_click and p_conversion (E, B, L, M) of lists, from outputs of the generator's graph."""
 
     def __init__(self, net: Evaluator) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class EvaluatorGraph(nn.Module):
 
 
 class RefinerGraph(nn.Module):
-    """Lists (B, M) int32 one step on, from lists and what the generator's graph says."""
+    """Lists (B, M) int32 after one step, from lists and outputs of the generator's graph."""
 
     def __init__(self, net: PairEvaluator) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ class RefinerGraph(nn.Module):
 def _rules(
     member: Tensor | None, slots: Tensor | None, minimum: Tensor | None, maximum: Tensor | None
 ) -> RuleTensors | None:
-    """All four or none."""
+    """The four rule inputs, or None when all are absent."""
     if member is None or slots is None or minimum is None or maximum is None:
         return None
     return RuleTensors(member, slots, minimum, maximum)
@@ -202,9 +202,9 @@ def _rules(
 def build_graph_specs(
     generator: Generator, evaluator: Evaluator, *, stop_on_no_change: bool, with_refiner: bool
 ) -> tuple[GraphSpec, ...]:
-    """The graphs of an artifact: rules cost time, so only requests with rules pay.
+    """The graphs of an artifact, with and without rules, because rules cost time.
 
-    refines: whether lists are refined, which takes two more.
+    refines: whether lists are refined, which takes two more graphs.
     """
     editing = GeneratorGraph(generator, evaluator, stop_on_no_change=stop_on_no_change)
     judging = EvaluatorGraph(evaluator)

@@ -1,4 +1,4 @@
-"""Whether the ONNX graphs answer as PyTorch does: probabilities close, and the same lists."""
+"""Compares ONNX graphs with PyTorch: probabilities within a tolerance, and equal lists."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from model.contract.artifact.manifest import (
 from model.contract.scoring.local_search import iterate_local_search
 from model.contract.scoring.objective import RewardWeights
 
-PROBABILITY_TOLERANCE = 1e-4  # float32 sums in another order; seen: below 1e-6
-MIN_EQUAL_LISTS = 0.99  # share of proposed lists: a tie in float may fall to the other side
+PROBABILITY_TOLERANCE = 1e-4  # float32 sums in another order; measured: below 1e-6
+MIN_EQUAL_LISTS = 0.99  # share of proposed lists: a float tie may be resolved differently
 
 
 class ParityError(Exception):
-    """ONNX and PyTorch disagree; says where and by how much."""
+    """ONNX and PyTorch differ; names the place and the size of the difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """How the graphs compare on the golden batch.
+    """Differences of the graphs on the golden batch.
 
-    off: largest difference of a probability, on lists that both propose.
+    max_probability_error: largest difference of a probability, on lists that both propose.
     equal_list_share: share of proposed lists that are equal.
     """
 
@@ -70,13 +70,13 @@ class GraphRunner:
         }
 
     def run_graph(self, graph: str, inputs: NamedArrays) -> list[np.ndarray]:
-        """Outputs of one graph; it takes what it needs from the inputs."""
+        """Outputs of one graph; it selects its inputs by name."""
         session = self.sessions[graph]
         names = [value.name for value in session.get_inputs()]
         return list(session.run(None, {name: inputs[name] for name in names}))
 
     def predict(self, inputs: NamedArrays) -> NamedArrays:
-        """Same keys as `golden.answer`."""
+        """Outputs with the keys of `golden.pytorch_outputs`."""
         lists, told = run_generator(self.sessions[GENERATOR_GRAPH], inputs)
         made = self._score_lists(inputs | told, lists)
         if not self.selection.max_refine_steps:
@@ -87,7 +87,7 @@ class GraphRunner:
     def refine_lists(
         self, inputs: NamedArrays, start: np.ndarray, graph: str = REFINER_GRAPH
     ) -> np.ndarray:
-        """Lists (B, M) after their ascent; inputs hold what the generator's graph says."""
+        """Lists (B, M) after refinement; inputs hold the outputs of the generator's graph."""
         given = inputs | golden_refiner_inputs(inputs, self.selection.objective)
         return iterate_local_search(
             lambda at: self.run_graph(graph, given | {"at": at})[0],
@@ -104,7 +104,7 @@ class GraphRunner:
 def run_generator(
     generator: ort.InferenceSession, inputs: NamedArrays
 ) -> tuple[np.ndarray, NamedArrays]:
-    """Lists (B, K, M), and by name what else the graph says: inputs of the evaluator's graph."""
+    """Lists (B, K, M), and the other outputs by name: inputs of the evaluator's graph."""
     names = [value.name for value in generator.get_inputs()]
     made = generator.run(None, {name: inputs[name] for name in names})
     told = dict(zip([value.name for value in generator.get_outputs()], made, strict=True))
@@ -112,7 +112,7 @@ def run_generator(
 
 
 def compare_outputs(expected: NamedArrays, actual: NamedArrays) -> ParityReport:
-    """Compare answers of the same requests."""
+    """Compare outputs for the same requests."""
     same = (expected["lists"] == actual["lists"]).all(axis=-1)  # (B, K)
     both = np.concatenate([same, np.ones((len(same), 1), dtype=bool)], axis=1)  # the input list
     off = max(
@@ -125,7 +125,7 @@ def compare_outputs(expected: NamedArrays, actual: NamedArrays) -> ParityReport:
 def require_parity(
     runner: GraphRunner, inputs: NamedArrays, expected: NamedArrays, max_candidates: int
 ) -> ParityReport:
-    """Hold the graphs against PyTorch at batch 1, the whole batch, and padded to the maximum.
+    """Compare the graphs with PyTorch at batch 1, the whole batch, and padded to the maximum.
 
     Raises:
         ParityError: probabilities off by more than PROBABILITY_TOLERANCE, or fewer than
@@ -165,7 +165,7 @@ def lists_under_neutral_rule(
 ) -> np.ndarray:
     """Lists (B, L, M) of the rule graphs under a rule that every list obeys.
 
-    The ascent begins where PyTorch's does, so that one list that differs counts once.
+    Refinement starts from PyTorch's list, so that one different list counts once.
     """
     b, n = inputs["cand_valid"].shape
     m = inputs["slot_valid"].shape[1]
@@ -187,17 +187,17 @@ def lists_under_neutral_rule(
 
 
 def batch_size(inputs: NamedArrays) -> int:
-    """Requests in these inputs."""
+    """Number of requests in these inputs."""
     return len(inputs["candidates"])
 
 
 def slice_requests(inputs: NamedArrays, selected: slice) -> NamedArrays:
-    """Some requests of the inputs."""
+    """Inputs of some of the requests."""
     return {name: array[selected] for name, array in inputs.items()}
 
 
 def slice_outputs(outputs: NamedArrays, count: int) -> NamedArrays:
-    """The answers to the first requests: predictions carry the members' axis first."""
+    """Outputs of the first requests; predictions have the members' axis first."""
     return {
         name: array[:count] if name == "lists" else array[:, :count]
         for name, array in outputs.items()
@@ -206,7 +206,7 @@ def slice_outputs(outputs: NamedArrays, count: int) -> NamedArrays:
 
 
 def concat_outputs(outputs: list[NamedArrays]) -> NamedArrays:
-    """Answers to single requests as one batch."""
+    """Outputs of single requests as one batch."""
     return {
         name: np.concatenate([a[name] for a in outputs], axis=0 if name == "lists" else 1)
         for name in outputs[0]
@@ -214,7 +214,7 @@ def concat_outputs(outputs: list[NamedArrays]) -> NamedArrays:
 
 
 def candidate_axes(inputs: NamedArrays) -> dict[str, int]:
-    """By name, which axis of an input is the candidates': all are padded or filled up together."""
+    """Candidate axis of each input by name; all are padded together."""
     shapes = TENSOR_AXES | {CANDIDATE_VALUES: ("B", "N")}
     return {name: shapes[name].index("N") for name in inputs if "N" in shapes.get(name, ())}
 

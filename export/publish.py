@@ -1,7 +1,7 @@
-"""Write an artifact folder: built and verified aside, then put in place by two renames.
+"""Writes an artifact folder: built and verified in a temporary folder, then renamed into place.
 
-    root/<artifact>/   one folder an export      root/current   link to the newest
-No reader sees a half-written artifact, and `current` never points at one.
+    root/<artifact>/   one folder per export      root/current   link to the newest
+A reader never sees a half-written artifact, and `current` never points at one.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def publish_artifact(
 
     Args:
         root: folder of all artifacts.
-        build: fills a folder with every file but the manifest and returns what makes the manifest
-            from the artifact's name and checksums.
+        build: writes every file but the manifest into a folder and returns a function that makes
+            the manifest from the artifact's name and checksums.
         now: time of the export.
 
     Returns:
-        The artifact's folder. When anything fails, `root` is as it was.
+        The artifact's folder. When anything fails, `root` is unchanged.
     """
     root.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".part-", dir=root))
@@ -66,7 +66,7 @@ def publish_artifact(
 
 
 def swap_current_link(root: Path, name: str) -> None:
-    """Swap the `current` link in one step."""
+    """Replace the `current` link in one step."""
     link = root / f".{CURRENT_LINK}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(name)
@@ -74,7 +74,7 @@ def swap_current_link(root: Path, name: str) -> None:
 
 
 def _make_read_only(folder: Path) -> None:
-    """Readable by all and writable by none: running services have these files mapped."""
+    """Make files readable by all and writable by none; running services map them."""
     folder.chmod(0o755)
     if (folder / EXTERNAL_WEIGHTS_FILE).exists():
         (folder / EXTERNAL_WEIGHTS_FILE).chmod(0o444)

@@ -1,4 +1,4 @@
-"""One graph -> one ONNX file, by torch.onnx with dynamo. Checks nothing: that is `parity.py`."""
+"""Exports one graph to one ONNX file with torch.onnx (dynamo). Comparison is in `parity.py`."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def export_graph(
 
     Args:
         spec: what to export.
-        examples: one tensor an input; every dynamic axis at least 2 long.
+        examples: one tensor per input; every dynamic axis at least 2 long.
         path: file to write.
-        tables: takes what the graph only looks up; in the same folder.
+        external_weights: receives the graph's lookup tables; in the same folder.
 
     Returns:
         The graph's entry in the manifest.
@@ -56,7 +56,7 @@ def export_graph(
         )
     if program is None:
         raise RuntimeError(f"torch.onnx gave nothing for {spec.name}")
-    # What hangs on weights alone is computed now, however large.
+    # Fold everything that depends on weights alone, of any size.
     optimizer.optimize(program.model, input_size_limit=_ANY, output_size_limit=_ANY)
     model = deduplicate_initializers(program.model_proto)
     onnx.checker.check_model(model)
@@ -66,7 +66,7 @@ def export_graph(
 
 
 def deduplicate_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Equal weights become one: a table that is looked up twice is written down twice."""
+    """Replace equal initializers by one: the exporter writes a table once per lookup."""
     graph = model.graph
     names: dict[tuple[object, ...], str] = {}
     instead, kept = {}, []
@@ -86,7 +86,7 @@ def deduplicate_initializers(model: onnx.ModelProto) -> onnx.ModelProto:
 def graph_manifest_entry(
     path: Path, model: onnx.ModelProto, tables: list[manifest.ExternalWeightEntry]
 ) -> manifest.GraphEntry:
-    """Read names, types and shapes off an ONNX graph."""
+    """Read names, types and shapes from an ONNX graph."""
     return manifest.GraphEntry(
         file=path.name,
         inputs=[_tensor(value) for value in model.graph.input],
@@ -104,7 +104,7 @@ def _tensor(value: onnx.ValueInfoProto) -> manifest.TensorEntry:
 
 
 class _ExporterWarningsOff:
-    """The exporter logs its progress at INFO and its fallbacks at WARNING; keep errors."""
+    """Context that keeps only errors of the exporter's log."""
 
     def __enter__(self) -> None:
         self._level = logging.root.manager.disable

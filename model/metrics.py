@@ -86,7 +86,7 @@ def rank_in_space(space: FloatArray, reward: FloatArray) -> NDArray[np.int64]:
 
     Args:
         space: (R, S) rewards of every list.
-        own: (R,) reward of the list in question (one of S).
+        reward: (R,) reward of the list in question (one of S).
 
     Returns:
         (R,) ranks, 1 is best.

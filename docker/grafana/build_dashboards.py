@@ -16,7 +16,7 @@ DASHBOARDS = {
 
 
 def main() -> None:
-    """Write one file a dashboard."""
+    """Write one file per dashboard."""
     DASHBOARD_DIR.mkdir(exist_ok=True)
     for name, board in DASHBOARDS.items():
         (DASHBOARD_DIR / f"{name}.json").write_text(dashboard_json(board), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Draws a dashboard from a Prometheus' own data, for those who have no Grafana at hand.
+"""Draws a dashboard from a Prometheus' own data, without Grafana.
 
     python -m docker.grafana.draw_dashboards --url http://127.0.0.1:9090 --minutes 15 --out pictures
 
@@ -48,7 +48,7 @@ def draw_dashboard(url: str, dashboard: Path, time_range: TimeRange, out: Path) 
 
 
 def _place(grid: dict[str, int], height: int) -> tuple[float, float, float, float]:
-    """Where a panel's axes lie, as shares of the picture, with room for title and legend."""
+    """Position of a panel's axes as shares of the picture, with space for title and legend."""
     is_stat = grid["h"] < 6
     left, right = (0.3, 0.3) if is_stat else (1.6, 0.4)
     top, bottom = 1.1, (0.2 if is_stat else 2.5)
@@ -104,7 +104,7 @@ def _graph(
 
 
 def _stack(axes: Axes, lines: Sequence[TimeSeries], window: TimeRange) -> None:
-    """Areas on top of each other."""
+    """Draw areas on top of each other."""
     minutes = [(at - window.start) / 60 for at in _times(lines)]
     axes.stackplot(
         minutes,
@@ -120,7 +120,7 @@ def _times(lines: Sequence[TimeSeries]) -> list[float]:
 
 
 def _rows(lines: Sequence[TimeSeries]) -> list[list[float]]:
-    """Values at all times; a line that has none at a time counts as nothing there."""
+    """Values at all times; a missing value of a line counts as 0."""
     known = [dict(zip(line.times, line.values, strict=True)) for line in lines]
     return [[values.get(at, 0.0) for at in _times(lines)] for values in known]
 
@@ -130,7 +130,7 @@ def _all_colored(lines: Sequence[TimeSeries]) -> bool:
 
 
 def _top(lines: Sequence[TimeSeries], *, stacked: bool) -> float:
-    """The highest point that will be drawn."""
+    """The highest drawn value."""
     if stacked and lines:
         return max(map(sum, zip(*_rows(lines), strict=True)))
     return max((value for line in lines for value in line.values), default=0.0)
@@ -150,7 +150,7 @@ def _stacked(panel: dict[str, Any]) -> bool:
 
 
 def _written(value: float, unit: str) -> str:
-    """A value as a person reads it."""
+    """A value with its unit as text."""
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "s":
@@ -170,7 +170,7 @@ def _seconds(value: float) -> str:
 
 
 def draw_all_dashboards(url: str, time_range: TimeRange, out: Path) -> None:
-    """One picture a dashboard."""
+    """Draw one picture per dashboard."""
     out.mkdir(parents=True, exist_ok=True)
     for name in DASHBOARDS:
         draw_dashboard(url, DASHBOARD_DIR / f"{name}.json", time_range, out / f"{name}.png")

@@ -1,4 +1,4 @@
-"""The dashboard "Features": what the service knows of users and items, and how fresh it is."""
+"""The dashboard "Features": coverage and freshness of user and item features."""
 
 from __future__ import annotations
 

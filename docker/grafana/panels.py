@@ -1,6 +1,7 @@
-"""What a dashboard is made of here, and how it becomes Grafana's JSON.
+"""Panels and dashboards as dataclasses, and their conversion to Grafana's JSON.
 
-Knows layout and Grafana, no metric: those stand in service.py, quality.py and features.py.
+Knows layout and Grafana, no metric: those are in service_dashboard.py, quality_dashboard.py and
+features_dashboard.py.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from grafana_foundation_sdk.models import dashboard as models
 
 PanelUnit = Literal["s", "reqps", "ops", "percentunit", "bytes", "short", "none"]
 
-# Every expression takes its series through this: one job, some or all of its processes.
+# selector of every expression: one job, some or all of its processes
 TARGET_SELECTOR = 'job="$job", instance=~"$instance"'
 RATE_INTERVAL = "$__rate_interval"
 LATENCY_OBJECTIVE_S = 0.05
 GRID_WIDTH, STAT_HEIGHT, GRAPH_HEIGHT = 24, 4, 8
-# The same thing has the same color everywhere; other names get Grafana's own.
+# one color per name in all panels; other names get Grafana's own
 SERIES_COLORS = {
     "ok": "#73bf69",
     "hit": "#73bf69",
@@ -47,9 +48,10 @@ _REF_IDS = "ABCDEFGH"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelSpec:
-    """One question, answered by lines over time or (`stat`) by one number.
+    """One question, answered by lines over time or, with `stat`, by one number.
 
-    queries: pairs of an expression and the name of its lines.  limit: drawn in red.
+    queries: pairs of an expression and the name of its lines.
+    threshold: drawn as a red line.
     """
 
     title: str
@@ -73,7 +75,7 @@ class DashboardSpec:
 
 
 def dashboard_json(spec: DashboardSpec) -> str:
-    """What Grafana's provisioning reads."""
+    """The dashboard as Grafana's provisioning reads it."""
     built = (
         dashboard.Dashboard(spec.title)
         .uid(spec.uid)
@@ -87,7 +89,7 @@ def dashboard_json(spec: DashboardSpec) -> str:
         .with_variable(_label_variable("job", "label_values(rerank_ready, job)"))
         .with_variable(_instances())
     )
-    numbers = count(1)  # links to a panel name its number
+    numbers = count(1)  # links refer to panels by number
     for title, panels in spec.rows:
         built = built.with_row(dashboard.Row(title))
         for panel in panels:

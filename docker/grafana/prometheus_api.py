@@ -1,4 +1,4 @@
-"""Asks a Prometheus what a committed dashboard asks, its variables filled in."""
+"""Runs the queries of a committed dashboard on a Prometheus, with variables substituted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TimeSeries:
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """Which time a dashboard shows, and how finely; all in seconds."""
+    """Start, end and step of a dashboard; all in seconds."""
 
     start: float
     end: float
@@ -40,7 +40,7 @@ def read_dashboard_panels(path: Path) -> list[dict[str, Any]]:
 
 
 def substitute_variables(expression: str, rate_interval: int, job: str = "relist") -> str:
-    """An expression as Grafana would send it: every process of one job."""
+    """An expression as Grafana sends it, for every process of one job."""
     values = {"$__rate_interval": f"{rate_interval}s", "$job": job, "$instance": ".*"}
     for name, value in values.items():
         expression = expression.replace(name, value)

@@ -1,4 +1,4 @@
-"""Expressions that several panels are made of. No dashboard, no Grafana."""
+"""PromQL expressions shared by several panels. No dashboard, no Grafana."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def request_rate(selector: str = "", by: str = "") -> str:
 
 
 def rate_ratio(numerator: str, denominator: str) -> str:
-    """One rate as a share of another one with the same labels, or with none."""
+    """One rate as a share of another one with the same labels, or without labels."""
     return f"{numerator} / {denominator}"
 
 
@@ -37,13 +37,13 @@ def histogram_quantile(q: float, histogram: str, selector: str = "", by: str = "
 
 
 def histogram_mean(histogram: str, selector: str = "", by: str = "") -> str:
-    """Mean of what a histogram has seen."""
+    """Mean of a histogram's observations."""
     total = counter_rate(histogram + "_sum", selector, by)
     return rate_ratio(total, counter_rate(histogram + "_count", selector, by))
 
 
 def share_at_or_below(bound: str, histogram: str, selector: str = "", by: str = "") -> str:
-    """Share of the observations up to a bound that is a bucket: exact, nothing is interpolated."""
+    """Exact share of observations up to a bound that is a bucket; nothing is interpolated."""
     inside = f'{selector}, le="{bound}"' if selector else f'le="{bound}"'
     below = counter_rate(histogram + "_bucket", inside, by)
     return rate_ratio(below, counter_rate(histogram + "_count", selector, by))

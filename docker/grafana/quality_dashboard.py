@@ -1,4 +1,4 @@
-"""The dashboard "Quality": what reranking does to lists, and what a canary would do."""
+"""The dashboard "Quality": effect of reranking on lists, and of a canary."""
 
 from __future__ import annotations
 

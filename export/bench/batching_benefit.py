@@ -1,10 +1,9 @@
-"""Measure what several requests in one graph run would gain.
+"""Measure the gain of several requests per graph run.
 
 Run it with `python -m export.bench.batching_benefit`.
 
-Measures an artifact's graphs with 1, 2, 4 and 8 requests a run and replays a queue with the times.
-Stands here because it needs ONNX Runtime and an artifact, and no service: it decides whether the
-service should batch at all. Not part of an export.
+Measures an artifact's graphs with 1, 2, 4 and 8 requests per run and simulates a queue with the
+times. It decides whether the service should batch at all; an export does not use it.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from export.golden import INPUT_PREFIX, NamedArrays
 from export.parity import GraphRunner, batch_size, candidate_axes, slice_requests
 from model.contract.artifact.manifest import GOLDEN_BATCH_FILE, read_manifest
 
-_LOADS = (0.5, 0.7, 0.8, 0.9)  # of what one request a run can do
+_LOADS = (0.5, 0.7, 0.8, 0.9)  # of the maximum with one request per run
 _ARRIVALS = 100_000
 
 
 def read_golden_requests(folder: Path, candidates: int | None) -> NamedArrays:
-    """The golden batch's real requests; with `candidates`, filled up from the next requests'."""
+    """The golden batch's requests; with `candidates`, filled up from the next requests."""
     with np.load(folder / GOLDEN_BATCH_FILE, allow_pickle=False) as file:
         inputs = {
             name.removeprefix(INPUT_PREFIX): file[name]
@@ -40,9 +39,9 @@ def read_golden_requests(folder: Path, candidates: int | None) -> NamedArrays:
 
 
 def fill_candidates(inputs: NamedArrays, candidates: int) -> NamedArrays:
-    """Exactly N valid candidates a request: its own, then the next requests' in turn.
+    """Exactly N valid candidates per request: its own, then those of the next requests in turn.
 
-    Noise of the added ones is that of the request whose candidates they are.
+    Noise of an added candidate is taken from the request that it comes from.
     """
     count = batch_size(inputs)
     axes = {name: axis - 1 for name, axis in candidate_axes(inputs).items()}  # of one request
@@ -64,11 +63,11 @@ def fill_candidates(inputs: NamedArrays, candidates: int) -> NamedArrays:
 def batch_cpu_seconds(
     runner: GraphRunner, inputs: NamedArrays, rounds: int, rng: random.Random
 ) -> dict[int, list[float]]:
-    """Seconds of CPU a request, by requests a run, one value a round.
+    """CPU seconds per request, by requests per run, one value per round.
 
-    In each round every size answers the same eight requests, in another order of sizes, so what
-    the machine does meanwhile meets all of them. The thread's own time, not the clock's: the runs
-    are on one thread, and others may use the machine.
+    In each round every size answers the same eight requests, in another order of sizes, so that
+    the load of the machine affects all sizes alike. Counts the CPU time of the calling thread,
+    because runs are single-threaded and other processes may use the machine.
     """
     spent: dict[int, list[float]] = {size: [] for size in BATCH_SIZES}
     most = max(BATCH_SIZES)
@@ -87,7 +86,7 @@ def batch_cpu_seconds(
 
 
 def batching_table(cpu_seconds: dict[int, list[float]]) -> tuple[list[str], BatchSeconds]:
-    """Medians, and ratios to one request a run inside each round; the times for the queue."""
+    """Medians and ratios to one request per run within each round; and the times for the queue."""
     lines = [f"{'requests a run':>14} {'ms a request':>13} {'ratio':>7} {'quartiles':>13}"]
     costs: BatchSeconds = {}
     one = statistics.median(cpu_seconds[1])
@@ -141,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = given.artifact.resolve()
     runner = GraphRunner(folder, read_manifest(folder).graphs)
     inputs = read_golden_requests(folder, given.candidates)
-    batch_cpu_seconds(runner, inputs, 10, random.Random(1))  # fills caches, not counted
+    batch_cpu_seconds(runner, inputs, 10, random.Random(1))  # fills caches; not counted
     lines, costs = batching_table(batch_cpu_seconds(runner, inputs, given.rounds, random.Random(2)))
     n, k = inputs["noise_item"].shape[3], inputs["noise_item"].shape[1]
     lines = [f"N {n}, K {k}, M {inputs['start'].shape[1]}, {given.rounds} rounds", *lines]

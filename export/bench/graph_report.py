@@ -1,7 +1,6 @@
 """Nodes, arithmetic and time of an artifact's graphs: `python -m export.bench.graph_report`.
 
-Also what the optimizer's choices give (`session_variants.py`). Stands here because it needs ONNX
-Runtime and an artifact, and no service. Not part of an export.
+Also compares the session options of `session_variants.py`. An export does not use it.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ from model.contract.artifact.manifest import (
 )
 from model.contract.scoring.objective import RewardWeights, compute_rewards, select_lists
 
-_COMPARED = 64  # golden requests whose chosen lists are compared
+_COMPARED = 64  # golden requests whose selected lists are compared
 _RULES = 2
 _SHOWN_KINDS = 8
 
 
 def graph_feeds(inputs: NamedArrays, row: int, generator: ort.InferenceSession) -> NamedArrays:
-    """All graphs' inputs for one golden request, with rules that a list obeys anyway."""
+    """All graphs' inputs for one golden request, with rules that every list obeys."""
     one = slice_requests(inputs, slice(row, row + 1))
     one |= run_generator(generator, one)[1]
     n, m = one["cand_valid"].shape[1], one["slot_valid"].shape[1]
@@ -62,7 +61,7 @@ def graph_feeds(inputs: NamedArrays, row: int, generator: ort.InferenceSession) 
 def session_microseconds(
     sessions: Mapping[str, ort.InferenceSession], feeds: Sequence[NamedArrays], rounds: int
 ) -> dict[str, list[float]]:
-    """Microseconds of the thread's own time, a value a round; every session meets each round."""
+    """Microseconds of the thread's CPU time, one value per round; sessions are interleaved."""
     rng = random.Random(0)
     spent: dict[str, list[float]] = {name: [] for name in sessions}
     taken = {name: [i.name for i in s.get_inputs()] for name, s in sessions.items()}
@@ -107,7 +106,7 @@ def proposed_lists(
 def variant_table(
     models: Mapping[str, Path], inputs: NamedArrays, manifest: Manifest, rounds: int
 ) -> list[str]:
-    """Nodes that run, and time beside the first variant in the same round."""
+    """Executed nodes, and time relative to the first variant in the same round."""
     generator = SESSION_VARIANTS[0].open_session(models[GENERATOR_GRAPH])
     feeds = [graph_feeds(inputs, row, generator) for row in range(8)]
     lines = [
@@ -152,7 +151,7 @@ def variant_table(
 def graph_table(
     models: Mapping[str, Path], inputs: NamedArrays, rounds: int
 ) -> tuple[list[str], dict[str, GraphProfile]]:
-    """The graphs as they are served."""
+    """Nodes, arithmetic and time of the graphs as they are served."""
     sessions = {g: SESSION_VARIANTS[0].open_session(m) for g, m in models.items()}
     feeds = [graph_feeds(inputs, row, sessions[GENERATOR_GRAPH]) for row in range(8)]
     spent = session_microseconds(sessions, feeds, rounds)
@@ -174,7 +173,7 @@ def graph_table(
 
 
 def op_type_table(profiles: Mapping[str, GraphProfile]) -> list[str]:
-    """Where the kernels' time goes, by kind of node."""
+    """Kernel time by type of node."""
     lines = []
     for graph, found in profiles.items():
         total = sum(found.op_microseconds.values())

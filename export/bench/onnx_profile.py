@@ -1,7 +1,7 @@
-"""What an ONNX graph is made of when it runs: nodes, arithmetic and time, from one profiled run.
+"""Executed nodes, arithmetic and time of an ONNX graph, from profiled runs.
 
-ONNX Runtime's profile tells every node that really runs, with the shapes it saw; what the file says
-is another thing, because the runtime folds and fuses nodes first. Knows nothing of requests.
+ONNX Runtime's profile lists the executed nodes with their shapes; they differ from the file's,
+because the runtime folds and fuses nodes first. Knows nothing of requests.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import onnxruntime as ort
 
 from export.golden import NamedArrays
 
-# One multiplication and one addition for each element of the inner axis.
+# one multiplication and one addition per element of the inner axis
 _PRODUCTS = frozenset({"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "MatMulInteger"})
 _PRODUCTS |= {"DynamicQuantizeMatMul", "MatMulIntegerToFloat", "Conv"}
-# Moves or describes values and computes none.
+# move or describe values without arithmetic
 _MOVES = frozenset(
     {
         "Cast", "Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity",
@@ -36,10 +36,10 @@ _RUNS = 20
 
 @dataclass(frozen=True, slots=True)
 class GraphProfile:
-    """A run of one graph.
+    """A profiled run of one graph.
 
-    mflop: 2mnk for products of matrices, one an element for every other node that computes.
-    microseconds: inside kernels, by kind of node; profiling itself slows a run, so shares only.
+    mflop: 2mnk for matrix products, one per element for every other node that computes.
+    op_microseconds: kernel time by type of node; profiling slows a run, so only shares count.
     """
 
     node_count: int
@@ -98,7 +98,7 @@ def single_thread_options(
 
 
 def _flop(args: Mapping[str, Any]) -> float:
-    """Arithmetic of one node from the shapes it saw."""
+    """Floating-point operations of one node, from its executed shapes."""
     kind = args["op_name"]
     if kind in _MOVES:
         return 0.0

@@ -1,6 +1,6 @@
-"""A queue in front of one core that answers requests one by one or several in a run.
+"""Simulates a queue in front of one core that answers requests one by one or in batches.
 
-Plain arithmetic over given times: knows neither graphs nor artifacts.
+Plain arithmetic on given times: knows neither graphs nor artifacts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ BatchSeconds = dict[int, float]  # requests in a run -> seconds of that run
 
 
 def interpolated_seconds(measured: BatchSeconds, batch_size: int) -> float:
-    """Seconds of a run of so many requests, between two measured sizes on the line."""
+    """Seconds of a run with this many requests, interpolated between measured sizes."""
     known = sorted(measured)
     for low, high in pairwise(known):
         if low <= batch_size <= high:
@@ -25,10 +25,10 @@ def interpolated_seconds(measured: BatchSeconds, batch_size: int) -> float:
 def simulate_queue(
     measured: BatchSeconds, overhead_s: float, rate: float, arrival_count: int, rng: random.Random
 ) -> list[float]:
-    """Seconds from arrival to answer of Poisson arrivals at `rate` a second.
+    """Seconds from arrival to answer of Poisson arrivals at `rate` per second.
 
     The core batches all waiting requests, up to the largest measured size, without delay.
-    It spends `other_s` on each beside the run; a run answers its requests at its end.
+    It spends `other_s` per request beside the run; a run answers its requests at its end.
     """
     most = max(measured)
     times: list[float] = []

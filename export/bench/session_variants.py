@@ -1,6 +1,6 @@
-"""Ways to run a graph that may or may not be faster; what did not help stays in the list.
+"""Session options and graph transformations that may be faster; useless ones stay listed.
 
-Not for what an export does by default: that is decided by what `graph_report.py` prints.
+The defaults of an export are chosen from what `graph_report.py` prints.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Level = ort.GraphOptimizationLevel
 
 @dataclass(frozen=True, slots=True)
 class SessionVariant:
-    """One way to run a graph: what is done to the file, and how a session is opened."""
+    """One way to run a graph: a transformation of the file, and session options."""
 
     name: str
     disabled_optimizers: Sequence[str] = DISABLED_OPTIMIZERS
@@ -46,12 +46,12 @@ class SessionVariant:
 
 def quantize_to_int8(model: Path) -> bytes:
     """Weights of matrix products as int8, activations measured at run time."""
-    proto = onnx.load(model)  # and the tables beside it
-    del proto.graph.value_info[:]  # shapes in it contradict what quantization adds
+    proto = onnx.load(model)  # with the tables beside it
+    del proto.graph.value_info[:]  # its shapes contradict the added nodes
     with tempfile.TemporaryDirectory(prefix="relist-int8-") as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(proto, source)
-        logging.disable(logging.WARNING)  # it advises a pass that the exporter has done already
+        logging.disable(logging.WARNING)  # it recommends a pass that the exporter already ran
         quantize_dynamic(
             source, target, op_types_to_quantize=["MatMul"], weight_type=QuantType.QInt8
         )

@@ -1,4 +1,4 @@
-"""Errors of the contract: facts about data that breaks a rule. They know no HTTP.
+"""Errors of the contract; each names the rule that data breaks. They know no HTTP.
 
 ContractError
 |- SchemaError        a schema that cannot be read or fitted
@@ -7,8 +7,8 @@ ContractError
 |- ValueRejected      one value of a request that breaks the schema's rule
 |- RulesUnsatisfiable rules that no list can meet (proven)
 |- RulesUndecided     rules for which a bounded search found no list
-|- ManifestError      an artifact that is not what its manifest says
-`- UserRecordError          bytes of the store that cannot be read
+|- ManifestError      an artifact that its manifest does not describe
+`- UserRecordError    bytes of the store that cannot be read
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SchemaError(ContractError):
 
 
 class MalformedJson(ContractError):
-    """The body is not JSON; says where reading stopped."""
+    """The body is not JSON; names the position where parsing stopped."""
 
     code = "malformed_json"
 
@@ -76,7 +76,7 @@ class RulesUnsatisfiable(ContractError):
 
 
 class RulesUndecided(ContractError):
-    """The bounded search for a list that meets the rules gave up."""
+    """The bounded search found no list that meets the rules and no proof that none exists."""
 
     code = "rules_undecided"
 

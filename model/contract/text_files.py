@@ -25,7 +25,7 @@ def read_utf8_text(path: Path) -> str:
         NotUtf8Text: the bytes are of another encoding. OSError: the file cannot be read.
     """
     data = path.read_bytes()
-    zero = data.find(b"\0")  # valid UTF-8, but only UTF-16 and UTF-32 put it into a text file
+    zero = data.find(b"\0")  # valid UTF-8, but in a text file a sign of UTF-16 or UTF-32
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -53,7 +53,7 @@ def relaxed_neighbors(
     Args:
         candidates: (E, B, N, Z) float, encoding of each candidate.
         lists: (B, M) int.
-        q: (B, M, N) float, weights of the choice for slot j, summing to 1 over candidates.
+        choice_weights: (B, M, N) float, q; row j sums to 1 over candidates.
         slot_valid: (B, M) bool.
 
     Returns:

@@ -22,9 +22,9 @@ from model.search.scorer import EvaluatorScorer, refine_lists
 class EditingOptions:
     """How lists are proposed.
 
-    edits, num_lists, scale: T, K, and s of the noise.
-    stop: the paper's stopping rule.
-    in_order: edit t changes slot t and ignores the PDU (an ablation).
+    edits, num_lists, noise_scale: T, K, and s of the noise.
+    stop_on_no_change: the paper's stopping rule.
+    left_to_right: edit t changes slot t and ignores the PDU (an ablation).
     """
 
     edits: int

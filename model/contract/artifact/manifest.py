@@ -1,7 +1,7 @@
-"""The manifest of an artifact: what the graphs take, what they were trained on, what was measured.
+"""The manifest of an artifact: graphs, sizes, training data, measurements and checksums.
 
-Reads and checks the folder's files; running the graphs on the golden batch is the business of
-`export` and of `service.inference`.
+Reads and checks the files of the folder. The golden batch is run by `export` and by
+`service.inference`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from model.contract.scoring.objective import RewardWeights
 MANIFEST_FORMAT = 1
 MANIFEST_FILE, ITEM_TABLE_FILE, GOLDEN_BATCH_FILE = "manifest.json", "items.npz", "golden.npz"
 EXTERNAL_WEIGHTS_FILE = (
-    "weights.bin"  # what graphs look up; an artifact without it holds its tables in the graphs
+    "weights.bin"  # tables that graphs look up; absent in an artifact with tables inside its graphs
 )
 GENERATOR_GRAPH, GENERATOR_RULES_GRAPH, EVALUATOR_GRAPH = (
     "generator",
@@ -30,8 +30,8 @@ GENERATOR_GRAPH, GENERATOR_RULES_GRAPH, EVALUATOR_GRAPH = (
     "evaluator",
 )
 REFINER_GRAPH, REFINER_RULES_GRAPH = "refiner", "refiner_rules"
-SESSIONS_INPUT = "sessions"  # the graphs' input (B, H, M, Fs) of what a user was shown before
-_FILE_SYSTEM_ENTRIES = {"lost+found"}  # at the root of a volume
+SESSIONS_INPUT = "sessions"  # graph input (B, H, M, Fs): items of the user's past sessions
+_FILE_SYSTEM_ENTRIES = {"lost+found"}  # appears at the root of a volume
 _KEYS_BEFORE_0_2 = {"pessimism": "risk_aversion"}
 MIN_SESSIONS = 2  # products of a single one are summed otherwise than those of several
 
@@ -51,7 +51,7 @@ class TensorEntry(ManifestModel):
 
 
 class ExternalWeightEntry(ManifestModel):
-    """A weight that a graph looks up rows of: where it stands in `EXTERNAL_WEIGHTS_FILE`."""
+    """A weight matrix whose rows a graph looks up: its location in `EXTERNAL_WEIGHTS_FILE`."""
 
     name: str
     dtype: str
@@ -74,7 +74,7 @@ class GraphSizes(ManifestModel):
 
     max_candidates: int = Field(ge=1)
     slots: int = Field(ge=1)  # M, static in the graphs
-    sessions: int = Field(ge=1)  # H, the most of a user
+    sessions: int = Field(ge=1)  # H, sessions of a user at most
     session_slots: int = Field(ge=1)
     edits: int = Field(ge=1)  # T
     default_list_size: int = Field(ge=1)
@@ -87,7 +87,7 @@ class GraphSizes(ManifestModel):
         return self
 
     def padded_session_count(self, session_count: int, *, dynamic: bool) -> int:
-        """H for a user who has `held` sessions; without `vary` it is always the graphs' most."""
+        """Sessions that graphs take for a user with `held` of them; H where the axis is static."""
         return min(max(session_count, MIN_SESSIONS), self.sessions) if dynamic else self.sessions
 
 
@@ -98,22 +98,22 @@ class ManifestObjective(ManifestModel):
     conversion: float = 0.0
     value: float = 0.0
     value_field: str | None = None
-    discount: float = Field(default=0.0, ge=0.0)  # of lower slots; `contract/choice.py`
+    discount: float = Field(default=0.0, ge=0.0)  # of lower slots; `RewardWeights.discount`
 
     @cached_property
     def reward_weights(self) -> RewardWeights:
-        """What a list is worth where a request says nothing else; made once an artifact."""
+        """Reward weights for requests without their own; made once per artifact."""
         return RewardWeights.from_attributes(self)
 
 
 class GoldenTolerance(ManifestModel):
-    """How far ONNX answers may stand from PyTorch's on the golden batch."""
+    """Allowed distance of ONNX outputs from PyTorch's on the golden batch."""
 
     probability: float = 1e-4
 
 
 class Manifest(ManifestModel):
-    """Everything about an artifact that is not a weight."""
+    """All metadata of an artifact; everything but the weights."""
 
     format: int = MANIFEST_FORMAT
     artifact: str  # name, unique per export
@@ -126,7 +126,7 @@ class Manifest(ManifestModel):
     members: int = Field(ge=1)
     risk_aversion: float = Field(default=0.0, ge=0.0)  # lambda of the choice
     noise_scale: float = Field(ge=0.0)
-    refine_rounds: int = Field(default=0, ge=0)  # steps of refinement at most; 0: no refiner
+    refine_rounds: int = Field(default=0, ge=0)  # refinement steps at most; 0: no refiner
     converts: bool = True  # whether p_conversion was trained
     metrics: dict[str, float] = {}
     data: dict[str, Any] = {}  # fingerprint of the training log
@@ -156,9 +156,9 @@ class Manifest(ManifestModel):
 
     @cached_property
     def has_dynamic_sessions(self) -> bool:
-        """Whether graphs take as many sessions as a user has; see `Lengths.sessions_of`.
+        """Whether the session axis of graphs is dynamic; see `GraphSizes.padded_session_count`.
 
-        Those exported before 2026-11-22 always take `lengths.sessions`.
+        Artifacts exported before 2026-11-22 have a static axis of `lengths.sessions`.
         """
         [taken] = [i for i in self.graphs[GENERATOR_GRAPH].inputs if i.name == SESSIONS_INPUT]
         return isinstance(taken.shape[1], str)
@@ -173,7 +173,7 @@ class Manifest(ManifestModel):
 
     @cached_property
     def generator_takes_reward_weights(self) -> bool:
-        """Whether lists begin with what is worth most, so that the generator asks what counts."""
+        """Whether the generator takes reward weights because its lists start in relevance order."""
         return any(
             taken.name in REWARD_WEIGHT_INPUTS for taken in self.graphs[GENERATOR_GRAPH].inputs
         )
@@ -192,7 +192,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json, readable by people."""
+    """Write manifest.json, indented."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1)
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
 
@@ -204,9 +204,9 @@ def file_sha256(path: Path) -> str:
 
 
 def check_artifact_files(folder: Path, manifest: Manifest) -> None:
-    """Raise ManifestError unless every file is there with the checksum it was exported with.
+    """Raise ManifestError unless every file is there with the checksum of its export.
 
-    A file beside them without a checksum is refused too: a graph may name one as its weights.
+    A file without a checksum is refused too: a graph may name one as its weights.
     """
     graphs = manifest.graphs.values()
     needed = {graph.file for graph in graphs} | {ITEM_TABLE_FILE, GOLDEN_BATCH_FILE}

@@ -2,7 +2,7 @@
 
 The service compiles once at its start. Training, evaluation and export run on numpy, with the same
 results to the last bit. Machine code is cached where `NUMBA_CACHE_DIR` points, by default beside
-the source; without a usable cache the kernels compile anew. What they give and what they cost:
+the source; without a usable cache the kernels compile anew. Benefit and cost:
 docs/decisions/numba-kernels.md.
 """
 
@@ -80,9 +80,10 @@ class CompilationReport:
 
 
 def select_implementation(setting: KernelSetting) -> KernelImplementation:
-    """The implementation of a setting; `auto` is numba where it is installed.
+    """The implementation that a setting selects; `auto` is numba where it is installed.
 
-    Raises NumbaNotInstalledError for `numba` without the package.
+    Raises:
+        NumbaNotInstalledError: the setting is `numba` and the package is missing.
     """
     if setting == "numpy" or find_spec("numba") is not None:
         return "numpy" if setting == "numpy" else "numba"
@@ -101,7 +102,7 @@ def compile_kernels() -> CompilationReport:
 
 
 def compile_loop(kernel: Kernel[Any, Any]) -> Any:  # noqa: ANN401  # numba's dispatcher
-    """The compiled loop: takes the kernel's argument types, no others, and checks its indices."""
+    """The compiled loop: takes only the kernel's argument types, and checks its indices."""
     try:
         return _jit(kernel, cache=True)
     except _UNUSABLE_CACHE:

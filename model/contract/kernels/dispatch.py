@@ -62,7 +62,7 @@ class Kernel(Generic[ParametersT, ResultT]):
 def kernel(
     reference: Callable[ParametersT, ResultT], *signatures: Signature
 ) -> Callable[[Callable[ParametersT, ResultT]], Kernel[ParametersT, ResultT]]:
-    """Make a kernel of the decorated loop and its numpy reference."""
+    """Decorator factory: makes a kernel of the decorated loop and its numpy reference."""
 
     def make(loop: Callable[ParametersT, ResultT]) -> Kernel[ParametersT, ResultT]:
         return Kernel(loop, reference, signatures)

@@ -1,6 +1,6 @@
-"""Kernels over the numbers of one request: candidates, sessions, noise, and the check of lists.
+"""Kernels over the arrays of one request: candidates, sessions, noise, and the check of lists.
 
-`request_encoder.py`, `noise.py` and the service define what the numbers mean.
+`request_encoder.py`, `noise.py` and the service define the meaning of the arrays.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _gather_rows_numpy(
     ),
 )  # fmt: skip
 def gather_rows(row_indices: IntArray, table: IntArray, suffix: IntArray, out: IntArray) -> int:
-    """Fill (n, Fi + G) with rows of the table and the same G behind each.
+    """Fill (n, Fi + G) with table rows and the same G columns behind each.
 
     Index -1 is the last row; returns the number of such indices.
     """
@@ -68,7 +68,7 @@ def _write_bucket_column_numpy(
 def write_bucket_column(
     values: Float64Array, edges: Float64Array, rows: IntArray, column: int, out: IntArray
 ) -> None:
-    """Write a column: the row of each number's bucket, NaN's behind the last edge.
+    """Write a column of bucket rows; NaN is in the bucket behind the last edge.
 
     edges: ascending, NaN last.  rows: one more than edges.
     """
@@ -107,9 +107,9 @@ def _write_rank_quantile_column_numpy(
 def write_rank_quantile_column(
     scores: Float64Array, ordered: Float64Array, rows: IntArray, column: int, out: IntArray
 ) -> None:
-    """Write a column: the row of the share of known scores that are strictly higher.
+    """Write a column of rank buckets, by the share of known scores that are strictly higher.
 
-    ordered: the scores ascending, NaN last.  rows: of each bucket, then that of a gap.
+    ordered: the scores ascending, NaN last.  rows: of each bucket, then the row of a gap.
     """
     buckets, known = len(rows) - 1, len(ordered)
     while known > 0 and math.isnan(ordered[known - 1]):
@@ -175,9 +175,9 @@ def gather_sessions(  # noqa: PLR0913 one array each
 ) -> None:
     """Fill rows (H, M, Fi + 2) and valid (H, M) with past items; the rest is padding.
 
-    keys, clicked, converted: of the sessions held, any number of any length.
+    keys, clicked, converted: of the stored sessions, any number of any length.
     sorted_keys, key_row_indices: keys of the item table, ascending, and the row index of each.
-    table: rows of items, the last that of an unknown one.
+    table: rows of items, the last one of an unknown item.
     feedback: (9, 2) by 3 clicked + converted + 1.
     """
     held, slots = min(keys.shape[0], rows.shape[0]), min(keys.shape[1], rows.shape[1])
@@ -219,7 +219,7 @@ def _holds_distinct_candidates_numpy(lists: IntArray, size: int, candidates: int
     signature(readonly("int32", 2), "int64", "int64", result="boolean"),
 )
 def holds_distinct_candidates(lists: IntArray, size: int, candidates: int) -> bool:
-    """Whether each list's first `size` slots hold candidates, none twice."""
+    """Whether each list's first `size` slots hold candidates without repetition."""
     for k in range(len(lists)):
         for slot in range(size):
             candidate = lists[k, slot]

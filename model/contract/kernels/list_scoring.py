@@ -1,6 +1,6 @@
-"""Kernels over lists: rewards, selection, and what a response and the metrics report of a list.
+"""Kernels over lists: rewards, selection, and list statistics of responses and metrics.
 
-Sums are taken in one order in both implementations, so that their bits are equal.
+Sums are taken in one order in both implementations, so that results are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def list_rewards(  # noqa: PLR0913 one number or array each
 ) -> None:
     """Fill (E, B, L) with rewards.
 
-    p_click, p_conversion: (E, B, L, M).  values: (B, L, M), NaN is 0; without rows there are none.
-    slot_valid: (B, M); without rows all are.  slot_weight: (M,).
+    p_click, p_conversion: (E, B, L, M).  values: (B, L, M), NaN is 0; without rows all are 0.
+    slot_valid: (B, M); without rows all are valid.  slot_weight: (M,).
     """
     members, requests, lists, slots = p_click.shape
     counts = conversion != 0.0 or value != 0.0
@@ -199,7 +199,7 @@ def _count_changes_and_clicks_numpy(
 def count_changes_and_clicks(
     served: NDArray[np.int32], start: NDArray[np.int32], p_click: Float64Array, size: int
 ) -> tuple[float, float]:
-    """Changed slots among the first `size`, and the sum of the served list's p_click there."""
+    """Number of changed slots among the first `size`, and the sum of p_click of these slots."""
     changed, clicks = 0.0, 0.0
     for slot in range(size):
         changed += served[slot] != start[slot]

@@ -1,7 +1,7 @@
-"""Uniform numbers of many Philox streams in one call: Philox4x64-10, as numpy has it.
+"""Uniform numbers of many Philox streams in one call: Philox4x64-10, as in numpy.
 
-J. K. Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011). Integer arithmetic only,
-so the numbers are the same on every machine.
+Source: J. K. Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011). Integer
+arithmetic only, so the numbers are the same on every machine.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def philox_uniform(
     for stream in range(out.shape[0]):
         blocks = np.uint64(0)
         for at in range(0, count, 8):
-            blocks += _ONE  # numpy counts before it draws
+            blocks += _ONE  # numpy increments the counter before it draws
             x0, x1, x2, x3 = blocks, np.uint64(0), np.uint64(0), np.uint64(first_stream + stream)
             k0, k1 = np.uint64(key_low), np.uint64(key_high)
             for _ in range(_ROUNDS):

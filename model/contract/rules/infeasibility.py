@@ -1,4 +1,4 @@
-"""Counting arguments that no list can meet the rows: cheap, exact, and in words for the caller.
+"""Proofs of infeasibility by counting: cheap, exact, and worded for the caller.
 
 A proof names the constraints it needs. Finding none proves nothing.
 """
@@ -12,11 +12,11 @@ import numpy as np
 from model.contract.rules.problem import EXCLUDE_PATH, PINNED_PATH, SlotFillingProblem
 from model.contract.rules.rule_arrays import BoolArray
 
-InfeasibilityProof = tuple[list[str], str]  # rules, why
+InfeasibilityProof = tuple[list[str], str]  # rules, reason
 
 
 def find_infeasibility(problem: SlotFillingProblem) -> InfeasibilityProof | None:
-    """The first counting argument that holds, simplest first."""
+    """The first counting argument that holds, simplest first; None without one."""
     for arguments in (
         _pins_alone,
         _one_minimum,
@@ -55,7 +55,7 @@ def _one_minimum(problem: SlotFillingProblem) -> Iterator[InfeasibilityProof]:
 
 
 def _minimums_together(problem: SlotFillingProblem) -> Iterator[InfeasibilityProof]:
-    """Minimums that no candidate serves two of need a slot for each of their items."""
+    """Minimums without a shared candidate need a slot for each of their items."""
     rows = np.flatnonzero(problem.remaining_minimum > 0).tolist()
     for first in rows:
         family = [first]
@@ -71,7 +71,7 @@ def _minimums_together(problem: SlotFillingProblem) -> Iterator[InfeasibilityPro
 
 
 def _capacity_by_stretch(problem: SlotFillingProblem) -> Iterator[InfeasibilityProof]:
-    """Over a stretch of slots: room of all capped values, plus the candidates that none counts."""
+    """Capacity of a stretch of slots: that of all capped values plus the uncounted candidates."""
     for rows in _caps_by_stretch(problem):
         stretch = int(problem.slots[rows[0]].sum())
         fill = _max_fitting(problem, rows, np.ones(problem.member.shape[1], dtype=np.bool_))
@@ -84,7 +84,7 @@ def _capacity_by_stretch(problem: SlotFillingProblem) -> Iterator[InfeasibilityP
 
 
 def _minimum_under_caps(problem: SlotFillingProblem) -> Iterator[InfeasibilityProof]:
-    """A minimum's items, as many as the caps over the whole list let through."""
+    """A minimum's items, as many as the caps over the whole list allow."""
     caps = [rows for rows in _caps_by_stretch(problem) if problem.slots[rows[0]].all()]
     for row in np.flatnonzero(problem.remaining_minimum > 0).tolist():
         for rows in caps:
@@ -98,7 +98,7 @@ def _minimum_under_caps(problem: SlotFillingProblem) -> Iterator[InfeasibilityPr
 
 
 def _max_fitting(problem: SlotFillingProblem, rows: Sequence[int], of: BoolArray) -> int:
-    """At most so many of these candidates fit: each either is in no row or takes room in one."""
+    """Number of these candidates that fit at most; each is in no row or uses capacity of one."""
     member = problem.member[rows] & of
     taken = np.minimum(problem.remaining_capacity[rows], member.sum(axis=1)).sum()
     return int(taken + (of & ~member.any(axis=0)).sum())

@@ -1,6 +1,6 @@
-"""What is left to decide once the pins stand: free slots, who may fill them, each row's room.
+"""The slot-filling problem that pins leave: free slots, allowed candidates, capacities of rows.
 
-Holds numbers only; proofs are in `rule_proof.py`, the search in `rule_search.py`.
+Holds numbers only; proofs are in `infeasibility.py`, the search in `solver.py`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ PINNED_PATH, EXCLUDE_PATH = f"{CONSTRAINTS_PATH}.pinned", f"{CONSTRAINTS_PATH}.e
 class SlotFillingProblem:
     """Fill F free slots of a list from n candidates in upstream order, under R rows.
 
-    member: (R, n) bool, who counts. slots: (R, F) bool, free slots over which a row counts.
-    room: (R,) how many more a row takes; need: (R,) how many more it wants (<= 0: none).
-    rules, names: the constraint behind each row, and the row in words.
-    there: (R,) candidates that would count, excluded ones too, pinned ones not.
-    beside: constraints that are no rows but narrow the choice (pinned, exclude).
+    member: (R, n) bool, candidates that a row counts.
+    slots: (R, F) bool, free slots over which a row counts.
+    remaining_capacity: (R,) int, items that a row may still take.
+    remaining_minimum: (R,) int, items that a row still requires (<= 0: none).
+    row_constraints, row_texts: the constraint behind each row, and the row as text.
+    available_counts: (R,) int, candidates that would count, with excluded and without pinned ones.
+    other_constraints: constraints without rows that narrow the choice (pinned, exclude).
     """
 
     member: BoolArray
@@ -41,7 +43,7 @@ class SlotFillingProblem:
 
     @property
     def free_slot_count(self) -> int:
-        """F."""
+        """Number of free slots, F."""
         return int(self.slots.shape[1])
 
     def without_constraint(self, constraint: str) -> SlotFillingProblem:
@@ -70,9 +72,9 @@ def reduce_to_free_slots(
 
     Args:
         arrays: the rule rows.
-        fixed: the pinned slots and the candidates in them.
-        order: (n,) candidates that may fill the free slots.
-        rules, names: of the rows.
+        pinned: the pinned slots and the candidates in them.
+        candidate_order: (n,) candidates that may fill the free slots.
+        row_constraints, row_texts: of the rows.
     """
     slots, items = pinned
     standing = (arrays.member[:, items] & arrays.slots[:, slots]).sum(axis=1)

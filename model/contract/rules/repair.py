@@ -1,8 +1,8 @@
-"""The input list does not obey: find the first one in upstream order that does, or say why not.
+"""Repairs an input list that breaks rules: the first feasible list in upstream order.
 
 First a short search (most lists need few changes), then counting arguments, then a long search,
-then one that gives up upstream order. What a search exhausts is proven, and narrowed to the
-constraints that clash.
+then one that ignores upstream order. An exhausted search is a proof of infeasibility; it is
+narrowed to the constraints that conflict.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from model.contract.rules.solver import BacktrackingSolver, WorkLimitExceeded
 SHORT_WORK_LIMIT, LONG_WORK_LIMIT = (
     2_000,
     30_000,
-)  # bounds on work, of which a core does over a million a second
+)  # bounds on work units; a core does over a million per second
 
 
 def repair_start_list(
@@ -36,9 +36,9 @@ def repair_start_list(
 
     Args:
         arrays: the rule rows.
-        fixed: the pinned slots and the candidates in them.
-        order: (n,) candidates that may fill the free slots, in upstream order.
-        rules, names: the constraint behind each row, and the row in words.
+        pinned: the pinned slots and the candidates in them.
+        candidate_order: (n,) candidates that may fill the free slots, in upstream order.
+        row_constraints, row_texts: the constraint behind each row, and the row as text.
     """
     problem = reduce_to_free_slots(arrays, pinned, candidate_order, row_constraints, row_texts)
     found = _search(problem, SHORT_WORK_LIMIT)
@@ -56,7 +56,7 @@ def repair_start_list(
 
 
 def _search(problem: SlotFillingProblem, limit: int) -> list[int] | int | None:
-    """A list, None when there is none, or the work after which it gave up."""
+    """A list, None when none exists, or the work after which the search stopped."""
     search = BacktrackingSolver(problem, limit)
     try:
         return search.solve()
@@ -65,7 +65,7 @@ def _search(problem: SlotFillingProblem, limit: int) -> list[int] | int | None:
 
 
 def _search_easiest_first(problem: SlotFillingProblem, tried: int) -> list[int] | None:
-    """Give up upstream order to find any list: whom minimums want first, then who counts least."""
+    """Search any list, ignoring upstream order: items of minimums first, then least counted."""
     wanted = problem.member[problem.remaining_minimum > 0].any(axis=0)
     easiest = np.lexsort((problem.member.sum(axis=0), ~wanted))
     found = _search(replace(problem, member=problem.member[:, easiest]), LONG_WORK_LIMIT)
@@ -78,7 +78,7 @@ def _search_easiest_first(problem: SlotFillingProblem, tried: int) -> list[int] 
 
 
 def _minimal_conflict(problem: SlotFillingProblem) -> list[str]:
-    """Lift one constraint after the other; those without which it still cannot be are no part."""
+    """Constraints of a minimal conflict; without any of them the problem is feasible."""
     for rule in _distinct_constraints(problem):
         lifted = problem.without_constraint(rule)
         if lifted.row_constraints and _search(lifted, SHORT_WORK_LIMIT) is None:

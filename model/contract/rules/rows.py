@@ -1,10 +1,10 @@
-"""Wire constraints -> rule rows over the candidates of one request. Searches for no list.
+"""Wire constraints -> rule rows over the candidates of one request. Searches no list.
 
 A cap or a minimum names a categorical or multi field of items or candidates. An item counts for
-each of its values (the first `max_values` of a multi field, as the encoder keeps them). What counts
-is what the encoder made of the item: a gap that the schema turns into a value counts for it.
-A cap without `value` holds for each value that the candidates have; items whose value is missing or
-unknown are no group and are not counted together. Rows that no list could break are left out.
+each of its values (the first `max_values` of a multi field, as the encoder keeps them). Rows count
+encoded values: a gap that the schema replaces by a value counts for that value.
+A cap without `value` holds for each value that the candidates have; items with a missing or unknown
+value form no group and are not counted together. Rows that no list could break are left out.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ MAX_RULE_ROWS = 1024  # the rule graph's time and memory grow with the rows
 class RuleRowBlock:
     """Rows of one constraint: each of V values over each of P stretches of slots.
 
-    rule: its place in the request, `constraints.caps[1]`.
-    field, values: what is counted.
-    member: (V, N) bool. first: the P first slots. width: slots of a stretch.
+    constraint: its path in the request, `constraints.caps[1]`.
+    field, values: the counted values.
+    member: (V, N) bool.
+    first_slots, window_size: first slot of each stretch, and its number of slots.
     """
 
     constraint: str
@@ -50,17 +51,17 @@ class RuleRowBlock:
 
     @property
     def row_count(self) -> int:
-        """V * P."""
+        """Number of rows, V * P."""
         return len(self.values) * len(self.first_slots)
 
     def slot_masks(self, slots: int) -> BoolArray:
-        """(P, M) bool: the stretches."""
+        """Slots of each stretch, (P, M) bool."""
         at = np.arange(slots)
         first = np.asarray(self.first_slots)[:, None]
         return np.asarray((at >= first) & (at < first + self.window_size))
 
     def row_texts(self) -> list[str]:
-        """One text a row, value by value."""
+        """One text per row, value by value."""
         last = self.window_size - 1
         return [
             f"{self.constraint} {self.field}={value} slots {at}-{at + last}"
@@ -76,7 +77,7 @@ def build_rule_rows(
 
     Args:
         constraints: of the request.
-        schema: what the encoded columns mean.
+        schema: declares the encoded columns.
         rows: (N, Fc) int32, the encoded candidates.
         list_size: slots of the list.
     """
@@ -114,7 +115,7 @@ def _countable_field(
     fields: dict[str, tuple[FittedField, EmbeddingIndices]],
     schema: FittedSchema,
 ) -> tuple[FittedField, EmbeddingIndices]:
-    """The field and its columns; refuses what has no values to count."""
+    """The field and its columns; refuses a field without countable values."""
     if name not in fields:
         known = any(
             f.name == name and f.scope in (FieldScope.USER, FieldScope.CONTEXT)

@@ -1,8 +1,8 @@
-"""Rules of one request as arrays: what the generator's rule graph takes, and the verifier.
+"""Rules of one request as arrays, the inputs of the generator's rule graph and of the verifier.
 
 A rule row r bounds, from `minimum_r` to `maximum_r`, how many of `slots_r` hold a `member_r`.
 Caps, window caps and minimums all become such rows; pins become slots that may not be edited and
-exclusions candidates that may not be chosen. How wire constraints become rows is `rules.py`.
+exclusions candidates that may not be chosen. `rows.py` turns wire constraints into rows.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ FloatArray = NDArray[np.float32]
 class RuleArrays:
     """Rules of one request with N candidates and M slots.
 
-    allowed: (N,) bool, candidates that may stand in a list (False: excluded or padding).
-    editable: (M,) bool, slots that an edit may touch (False: pinned or padding).
+    allowed: (N,) bool, candidates that lists may hold (False: excluded or padding).
+    editable: (M,) bool, slots that an edit may change (False: pinned or padding).
     member: (R, N) bool, candidates that count for rule r.
     slots: (R, M) bool, slots over which rule r counts.
     minimum, maximum: (R,) float32, bounds on the count.
@@ -36,14 +36,14 @@ class RuleArrays:
     maximum: FloatArray
 
     def satisfied_by(self, lists: NDArray[np.integer[Any]], slot_valid: BoolArray) -> BoolArray:
-        """Which lists obey every row and hold only allowed candidates, none twice.
+        """Which lists obey every row and hold only allowed candidates without repetition.
 
         Args:
-            lists: (L, M) places in the candidates.
+            lists: (L, M) candidate indices.
             slot_valid: (M,) bool.
 
         Returns:
-            (L,) bool. Pins are the caller's to compare (the start list says what stands there).
+            (L,) bool. Pins are not compared; the caller does that with the start list.
         """
         shown = lists[:, slot_valid]
         ok = self.allowed[shown].all(axis=-1)

@@ -1,10 +1,8 @@
-"""A bounded, exact search for the list that meets all rows and is first in upstream order.
+"""A bounded, exact search for the first list in upstream order that meets all rows.
 
-Slot after slot, the first candidate in upstream order that breaks nothing; where that ends in a
-dead end, the next one. Candidates that count for the same rows are one class: when one of them
-fails in a slot, so do the others. States that failed are remembered by what the rest of the search
-depends on. The bound is on work, not on time, so that the same request has the same answer on every
-machine.
+Depth-first over the slots, candidates in upstream order. Candidates that count for the same rows
+are one class: when one of them fails in a slot, so do the others. Failed states are remembered. The
+bound is on work, not on time, so that the same request has the same result on every machine.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from model.contract.rules.problem import SlotFillingProblem
 
 
 class WorkLimitExceeded(Exception):
-    """The bound on work was reached with lists left to try."""
+    """The work limit was reached before all lists were tried."""
 
 
 class BacktrackingSolver:
-    """One search; `work_done` counts rows looked at, which is what its time grows with."""
+    """One search; `work_done` counts visited rows, which its time is proportional to."""
 
     def __init__(self, problem: SlotFillingProblem, work_limit: int) -> None:
         self._limit, self.work_done = work_limit, 0
@@ -44,7 +42,7 @@ class BacktrackingSolver:
         return self._chosen if self._fill(0) else None
 
     def _group(self, problem: SlotFillingProblem) -> None:
-        """Classes of candidates: who counts for the same rows."""
+        """Classes of candidates that count for the same rows."""
         counted = np.packbits(problem.member, axis=0)  # bytes of a column: the rows it counts for
         numbers: dict[bytes, int] = {}
         self._class = [
@@ -61,7 +59,7 @@ class BacktrackingSolver:
         self._touched: dict[tuple[int, int], list[int]] = {}
 
     def _classes_that_serve(self, problem: SlotFillingProblem) -> list[list[tuple[int, list[int]]]]:
-        """For each minimum: the classes that count for it, each with its caps on the whole list."""
+        """For each minimum, the classes that count for it, each with its caps on the whole list."""
         whole = np.asarray(problem.slots.all(axis=1))
         serving = []
         for wanted in self._minimums:
@@ -127,12 +125,12 @@ class BacktrackingSolver:
         return False
 
     def _minimums_fit(self, left: int) -> bool:
-        """Whether the free slots left are enough for minimums that no item serves together."""
+        """Whether the remaining slots are enough for minimums without a shared item."""
         need = self._need
         return all(sum(max(need[row], 0) for row in rows) <= left for rows in self._families)
 
     def _minimums_reachable(self) -> bool:
-        """Whether each minimum still has candidates enough that no full cap keeps out."""
+        """Whether each minimum still has enough candidates that no full cap excludes."""
         room = self._room
         for wanted, classes in zip(self._minimums, self._classes_by_minimum, strict=True):
             need = self._need[wanted]
@@ -146,7 +144,7 @@ class BacktrackingSolver:
         return True
 
     def _state(self, depth: int) -> tuple[int, ...]:
-        """All that filling the rest depends on; more room or stock than slots left is the same."""
+        """Key of everything the rest of the search depends on, clipped to the remaining slots."""
         left, room, need = self._free - depth, self._room, self._need
         live = self._live[depth]
         self.work_done += (len(live) + len(self._unused)) // 2
@@ -158,7 +156,7 @@ class BacktrackingSolver:
 
 
 def _live_rows(problem: SlotFillingProblem) -> list[list[int]]:
-    """For each free slot, the rows that count there or later and have counted before."""
+    """For each free slot, the rows that count both before it and at or after it."""
     slots = problem.slots
     started = np.zeros(slots.shape, dtype=np.bool_)
     started[:, 1:] = np.logical_or.accumulate(slots, axis=1)[:, :-1]
@@ -167,7 +165,7 @@ def _live_rows(problem: SlotFillingProblem) -> list[list[int]]:
 
 
 def _disjoint_families(problem: SlotFillingProblem, minimums: list[int]) -> list[list[int]]:
-    """Sets of minimums that no candidate serves two of, each minimum in one at least."""
+    """Sets of minimums without a shared candidate; each minimum is in at least one."""
     member = problem.member[minimums].astype(np.int64)
     shared = (member @ member.T) > 0
     families = []

@@ -1,8 +1,8 @@
-"""The declared feature schema: what `schema.toml` may say. Values seen in data: `fitted.py`.
+"""The declared feature schema, the content of `schema.toml`. Values seen in data: `fitted.py`.
 
-A feature is one `[[field]]` entry; no feature name stands in code. Two candidate-scope fields are
-offered without an entry, `upstream_score` and `upstream_rank`; `upstream = []` drops them. Whose
-scores mean the same in every request adds `"raw_score"`.
+A feature is one `[[field]]` entry; no feature name is in code. Two candidate-scope fields exist
+without an entry, `upstream_score` and `upstream_rank`; `upstream = []` drops them. Add
+`"raw_score"` where scores of different requests are comparable.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RANK_EDGES = [float(x) for x in (*range(1, 13), 15, 20, 30, 50, 100, 200)]
 
 
 class FieldScope(StrEnum):
-    """Whose property a field is."""
+    """The entity that a field describes."""
 
     USER = "user"
     ITEM = "item"
@@ -69,8 +69,8 @@ class DeclaredField(BaseModel):
     max_vocabulary: int = Field(default=100_000, ge=1, le=10_000_000)
     buckets: str | list[float] = "quantile:16"  # quantile:B, or the edges
     max_values: int = Field(default=4, ge=1, le=16)  # multi: values kept, in the order given
-    missing: str | float = OWN_EMBEDDING  # what a gap means: its own embedding, or this value
-    unknown: str = OWN_EMBEDDING  # what a value outside the vocabulary means
+    missing: str | float = OWN_EMBEDDING  # encoding of a gap: this value, or an own embedding
+    unknown: str = OWN_EMBEDDING  # encoding of a value outside the vocabulary
 
     @model_validator(mode="after")
     def _kind_and_scope_agree(self) -> Self:
@@ -107,7 +107,7 @@ class DeclaredSchema(BaseModel):
     format: int = SCHEMA_FORMAT
     field: tuple[DeclaredField, ...] = ()
     upstream: tuple[str, ...] = ("score", "rank")
-    display: Mapping[str, str] = {}  # shown to people, never to nets: role -> item column
+    display: Mapping[str, str] = {}  # for displays only, no input of nets: role -> item column
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -125,7 +125,7 @@ class DeclaredSchema(BaseModel):
         return self
 
     def fields_in_scope(self, scope: FieldScope) -> tuple[DeclaredField, ...]:
-        """Declared fields of one scope, in order, the offered upstream fields first."""
+        """Declared fields of one scope, in order, after the built-in upstream fields."""
         own = tuple(f for f in self.field if f.scope is scope)
         return (*self._upstream_fields(), *own) if scope is FieldScope.CANDIDATE else own
 

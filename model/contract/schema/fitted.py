@@ -1,6 +1,6 @@
-"""The fitted schema: declared fields plus what the training part of the log taught (values, edges).
+"""The fitted schema: declared fields with vocabularies and bucket edges of the training part.
 
-It fixes the one embedding table that every encoded array points into: row 0 is padding, then each
+It fixes the one embedding table that every encoded array indexes: row 0 is padding, then each
 field owns a block `[missing, unknown, value 0, value 1, ..]`. Encoded arrays hold rows of that
 table, so a net needs one lookup and no offsets.
 """
@@ -28,14 +28,14 @@ from model.contract.schema.declared import (
 
 EmbeddingIndices = NDArray[np.int32]  # rows of the embedding table, any shape
 PADDING_INDEX = 0
-MISSING_OFFSET, UNKNOWN_OFFSET, FIRST_VALUE_OFFSET = 0, 1, 2  # places inside a field's block
+MISSING_OFFSET, UNKNOWN_OFFSET, FIRST_VALUE_OFFSET = 0, 1, 2  # offsets inside a field's block
 
 
 class FittedField(BaseModel):
-    """One field with everything needed to encode it.
+    """One field with all values needed to encode it.
 
-    size: values or buckets it distinguishes (the block has `FIRST_VALUE_OFFSET + size` rows).
-    missing, unknown: place inside the block that a gap or an unknown value gets.
+    size: distinguished values or buckets (the block has `FIRST_VALUE_OFFSET + size` rows).
+    missing, unknown: offset inside the block for a gap and for an unknown value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,12 +73,12 @@ class FittedField(BaseModel):
 
     @cached_property
     def value_offsets(self) -> dict[str, int]:
-        """Value -> its place inside the block (categorical, multi)."""
+        """Value -> its offset inside the block (categorical, multi)."""
         return {value: FIRST_VALUE_OFFSET + at for at, value in enumerate(self.values or ())}
 
 
 class FittedSchema(BaseModel):
-    """Fields in encoding order, and where each lives in the arrays.
+    """Fields in encoding order, and the location of each in the arrays.
 
     Column order: item fields (`item_id` first), candidate fields, session feedback, user fields
     (`user_id` first), context fields.
@@ -147,14 +147,14 @@ class FittedSchema(BaseModel):
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hex digits that change whenever an encoded array would mean something else."""
-        meaning = self.model_dump(mode="json", exclude={"display"})  # display reaches no array
+        """Sixteen hex digits that change with the meaning of any encoded array."""
+        meaning = self.model_dump(mode="json", exclude={"display"})  # no part of arrays
         canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def column_count(fields: Iterable[FittedField]) -> int:
-    """How many array columns these fields take."""
+    """Number of array columns of these fields."""
     return sum(f.width for f in fields)
 
 
@@ -175,7 +175,7 @@ def id_field(name: str, scope: FieldScope, ids: Iterable[str]) -> FittedField:
 
 
 def feedback_fields() -> tuple[FittedField, FittedField]:
-    """`clicked` and `converted` of a past item."""
+    """The fields `clicked` and `converted` of a past item."""
     return (
         _feedback_field(CLICKED),
         _feedback_field(CONVERTED),

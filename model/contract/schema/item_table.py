@@ -1,6 +1,6 @@
 """The item table of a process: item id -> encoded row, raw numbers for objectives, display texts.
 
-Sessions in the store name items by a 64-bit key, so a blob stays readable when the table is
+Sessions in the store name items by a 64-bit key, so a record stays readable when the table is
 refreshed. Knows neither Redis nor ONNX.
 """
 
@@ -39,11 +39,11 @@ def item_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
 
 @dataclass(frozen=True, eq=False)
 class ItemTable:
-    """All items of one artifact (or of one refresh), immutable: a refresh swaps the whole table.
+    """All items of one artifact or of one refresh; immutable, because a refresh swaps the table.
 
     ids: n item ids.
     rows: (n, Fi) int32, encoded item-scope fields.
-    default_row: (Fi,) int32, what an unknown item gets.
+    default_row: (Fi,) int32, the row of an unknown item.
     numbers: numeric item field -> (n,) float32 raw values, NaN for a gap (objective, rules).
     display: role (`title`) -> n texts.
     """
@@ -66,30 +66,30 @@ class ItemTable:
 
     @cached_property
     def index_by_id(self) -> dict[str, int]:
-        """Item id -> place in the table."""
+        """Item id -> row index in the table."""
         return {item_id: i for i, item_id in enumerate(self.ids)}
 
     @cached_property
     def sorted_keys(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Keys in ascending order, and the place of each."""
+        """Keys in ascending order, and the row index of each."""
         keys = item_keys(self.ids)
         order = np.argsort(keys, kind="stable").astype(np.int64)
         return keys[order], order
 
     @cached_property
     def rows_with_default(self) -> EmbeddingIndices:
-        """(n + 1, Fi): the table with the default row last, so that place -1 is the default."""
+        """(n + 1, Fi): the table with the default row last, so that index -1 is the default."""
         padded = np.concatenate([self.rows, self.default_row[None]], axis=0)
-        object.__setattr__(self, "rows", padded[:-1])  # the same rows, held once
+        object.__setattr__(self, "rows", padded[:-1])  # the same rows, in memory once
         return padded
 
     def row_indices(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """(n,) places of these ids, -1 for an unknown one."""
+        """(n,) row indices of these ids, -1 for an unknown one."""
         found = map(self.index_by_id.get, ids, repeat(UNKNOWN_ITEM_INDEX))
         return np.fromiter(found, dtype=np.int64, count=len(ids))
 
     def row_indices_of_keys(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Places of these 64-bit keys (any shape), -1 for an unknown one."""
+        """Row indices of these 64-bit keys (any shape), -1 for an unknown one."""
         if not len(self.ids):
             return np.full(keys.shape, UNKNOWN_ITEM_INDEX, dtype=np.int64)
         ascending, places = self.sorted_keys
@@ -132,7 +132,7 @@ class ItemTable:
 
 
 def _pack_texts(name: str, texts: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """UTF-8 bytes end to end, and where each text ends: one long title costs only its length."""
+    """Concatenated UTF-8 bytes and the end offset of each text, so memory is the sum of lengths."""
     encoded = [text.encode() for text in texts]
     return {
         name: np.frombuffer(b"".join(encoded), dtype=np.uint8),

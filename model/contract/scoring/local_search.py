@@ -1,7 +1,7 @@
-"""What the refiner's graph takes beside the evaluator's encoding, and the ascent by its steps.
+"""Inputs of the refiner's graph beside the evaluator's encoding, and the loop of its steps.
 
-One home for golden answers, verification and the service. Which list it starts from, and whether
-the outcome is served, is `choice.py`'s business.
+Shared by golden outputs, verification and the service. Start list and selection of the outcome are
+in `objective.py`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def reward_weight_inputs(
     converts: bool = True,
     normalize: bool = True,
 ) -> NamedArrays:
-    """What slots, clicks and conversions count, for graphs that know no objective.
+    """Weights of slots, clicks and conversions, for graphs that know no objective.
 
-    Each row is a share of its largest weight: `model/nets/local_search/best_neighbor_step.py`
-    ignores gains below a fixed size, and the best list must not depend on the unit of values.
+    With `normalize` each row is a share of its largest weight: the graph ignores gains below a
+    fixed size, and the best list must not depend on the unit of values.
 
     Args:
         objective: the weights.
-        slot_valid: (B, M).
+        slot_valid: (B, M) bool.
         values: (B, N), value of each candidate; None and NaN count as 0.
         candidates: N.
-        converts: whether p_conversion was trained; else conversions count nothing.
-        relative: as such a share; else as the objective says it, so that rewards are its rewards.
+        converts: whether p_conversion was trained; else conversions count 0.
+        normalize: whether weights are shares of the largest; else rewards keep their unit.
 
     Returns:
         slot_weight (B, M), click_worth (B, 1), conversion_worth (B, N), float32.
@@ -55,7 +55,7 @@ def reward_weight_inputs(
     most = np.maximum(abs(conversion).max(axis=1, keepdims=True), abs(click))
     if not normalize:
         most[:] = 1.0
-    most[most == 0] = 1.0  # nothing counts: no list gains
+    most[most == 0] = 1.0  # all weights are 0: no list gains
     return {
         "slot_weight": slot_weights(slots, objective.discount) * slot_valid,
         "click_worth": (click / most).astype(np.float32),
@@ -66,12 +66,12 @@ def reward_weight_inputs(
 def swappable_candidates(
     cand_valid: BoolArray, slot_valid: BoolArray, editable: BoolArray, start: NDArray[Any]
 ) -> BoolArray:
-    """(B, N): candidates that may change places, which pinned ones may not.
+    """(B, N) bool: candidates that may change slots; pinned ones may not.
 
     Args:
-        cand_valid: (B, N).
-        slot_valid, editable: (B, M); a slot that is there and not editable holds a pinned item.
-        start: (B, M), places in the candidates.
+        cand_valid: (B, N) bool.
+        slot_valid, editable: (B, M) bool; an existing slot that is not editable holds a pin.
+        start: (B, M) int, candidate indices.
     """
     pinned = slot_valid & ~editable
     if not pinned.any():
@@ -85,11 +85,11 @@ def swappable_candidates(
 def refiner_fixed_inputs(
     generator_inputs: NamedArrays, objective: RewardWeights, values: NDArray[Any] | None
 ) -> NamedArrays:
-    """By name, what the refiner takes that no step changes, beside `given`.
+    """Inputs of the refiner that no step changes, beside the generator's inputs; by name.
 
     Args:
-        given: the generator's inputs; slot_valid, cand_valid, editable and start are read.
-        objective, values: as `worth` takes them; conversions count.
+        generator_inputs: slot_valid, cand_valid, editable and start are read.
+        objective, values: as in `reward_weight_inputs`; conversions count.
     """
     valid, allowed = generator_inputs["slot_valid"], generator_inputs["cand_valid"]
     free = swappable_candidates(
@@ -101,7 +101,7 @@ def refiner_fixed_inputs(
 def iterate_local_search(
     step: Callable[[ListsT], ListsT], lists: ListsT, max_rounds: int
 ) -> ListsT:
-    """Lists (B, M) after at most so many steps; ends where no list has a better neighbor."""
+    """Lists (B, M) after at most `max_rounds` steps; ends where no list has a better neighbor."""
     for _ in range(max_rounds):
         stepped = step(lists)
         if (stepped == lists).all():

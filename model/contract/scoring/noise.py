@@ -1,8 +1,8 @@
-"""Seeded Gumbel noise of a request: list k draws the same numbers however many lists are asked for.
+"""Seeded Gumbel noise of a request; list k has the same numbers for any number of lists.
 
 List k uses Philox with the request's seed as key and k in the highest word of the 256-bit counter.
 (k in the lowest word would start list k only four numbers behind list k-1, on the same stream.)
-The map from bits to Gumbel is our own, so that no change of a library's sampler moves an answer.
+The map from bits to Gumbel is our own, so that no change of a library's sampler changes a response.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _WORD = (1 << 64) - 1
 
 
 def philox_gumbel(*, seed: int, first_stream: int, stream_count: int, count: int) -> FloatArray:
-    """(streams, count) float32 standard Gumbel numbers of streams first, first + 1, .."""
+    """(streams, count) float32 standard Gumbel numbers of streams first, first + 1, ..."""
     return -_negative_gumbel(
         seed=seed, first_stream=first_stream, stream_count=stream_count, count=count
     )
 
 
 def _negative_gumbel(*, seed: int, first_stream: int, stream_count: int, count: int) -> FloatArray:
-    """The same with the other sign, which a factor takes back for nothing."""
+    """Negated Gumbel numbers; the caller's factor restores the sign without another pass."""
     numbers = np.empty((stream_count, count), dtype=np.float32)
     philox_uniform(seed & _WORD, seed >> 64, first_stream, numbers)
     np.log(numbers, out=numbers)  # numpy's, in place: each step rounds as into a new array

@@ -1,4 +1,4 @@
-"""What a list is worth and which list is served: one function for training, report, check, service.
+"""Reward of lists and selection of the served list, shared by training, report, check and service.
 
 Conventions: evaluator outputs are (E, B, L, M); the last of the L lists is the input list.
 """
@@ -22,8 +22,8 @@ _NO_VALUES, _NO_SLOTS = np.empty((0, 0, 0)), np.empty((0, 0), dtype=bool)
 class RewardWeights:
     """Weights of the reward: expected clicks, conversions, and value (e.g. revenue).
 
-    discount: slot j counts 1 / log2(j + 2)^discount. 0 where the evaluator knows from its log how
-    much lower slots are looked at; 1, the discount of DCG, where labels do not depend on the slot.
+    discount: slot j counts 1 / log2(j + 2)^discount. 0 where the evaluator learned examination by
+    slot from its log; 1, the discount of DCG, where labels do not depend on the slot.
     """
 
     click: float = 1.0
@@ -33,13 +33,13 @@ class RewardWeights:
 
     @classmethod
     def from_attributes(cls, source: object) -> Self:
-        """The weights of whatever names them: a configuration, a manifest's entry."""
+        """The weights of an object with these attributes: a configuration or a manifest's entry."""
         return cls(**{field.name: getattr(source, field.name) for field in fields(cls)})
 
 
 @lru_cache(maxsize=64)
 def slot_weights(slots: int, discount: float) -> NDArray[np.float32]:
-    """(M,) what each slot counts; see `Objective`. Shared, so it may not be written to."""
+    """(M,) weight of each slot, see `RewardWeights.discount`; cached and read-only."""
     weights = (1.0 / np.log2(np.arange(slots) + 2.0) ** discount).astype(np.float32)
     weights.flags.writeable = False
     return weights
@@ -54,9 +54,8 @@ def compute_rewards(
 ) -> NDArray[np.float64]:
     """Reward of lists: sum over slots of p_click (w_c + w_v p_conv + w_r p_conv value).
 
-    Source: docs/explanation/method.md section 5.
-
-    With a discount each slot counts less than the one above (`slot_weights`).
+    Source: docs/explanation/method.md#generator-training. With a discount each slot counts less
+    than the one above (`slot_weights`).
 
     Args:
         p_click: (E, B, L, M) probability of a click in the slot.
@@ -86,16 +85,17 @@ def compute_rewards(
 def select_with_scores(
     rewards: FloatArray, risk_aversion: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Which list is served, and the scores that say so: each list's mean gain minus lambda std.
+    """Index of the served list and the scores: each list's mean gain minus lambda times its std.
 
-    Ties go to the lower list; the input list wins when no score is above 0 (NaN never is).
+    Ties go to the lower index; the input list wins when no score is above 0 (NaN never is).
 
     Args:
-        rewards: (E, B, L) with the input list last; each member's gain is against its own of that.
-        risk_aversion: lambda >= 0; the deviation is the one among the members.
+        rewards: (E, B, L) with the input list last; each member's gain is over its own reward of
+            the input list.
+        risk_aversion: lambda >= 0; the standard deviation is over members.
 
     Returns:
-        (B,) places among the L lists, and (B, L - 1) scores.
+        (B,) indices among the L lists, and (B, L - 1) scores.
     """
     exact: NDArray[np.float64] = np.ascontiguousarray(rewards, dtype=np.float64)
     scores = np.empty((rewards.shape[1], rewards.shape[2] - 1))
@@ -105,7 +105,7 @@ def select_with_scores(
 
 
 def select_lists(rewards: FloatArray, risk_aversion: float) -> NDArray[np.int64]:
-    """Which list is served; see `select_with_scores`."""
+    """Index of the served list; see `select_with_scores`."""
     return select_with_scores(rewards, risk_aversion)[0]
 
 

@@ -1,7 +1,7 @@
-"""Wire models of a request's `constraints`, and the rules that hold between them.
+"""Wire models of a request's `constraints`, and the rules between them.
 
-Checks what can be checked without schema and candidates; how constraints become rule rows over the
-candidates of one request is `rules.py`.
+Checks that need neither schema nor candidates; `rules/rows.py` turns constraints into rule rows
+over the candidates of one request.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ConstraintModel(BaseModel):
 
 
 class Pin(ConstraintModel):
-    """This item stands in this slot, and no edit moves it."""
+    """This item is in this slot, and no edit moves it."""
 
     slot: _Count = Field(description="counted from 0")
     item_id: _Id = Field(description="one of the candidates")
@@ -61,7 +61,7 @@ class Minimum(ConstraintModel):
 
 
 class Constraints(ConstraintModel):
-    """Rules that the answer obeys, whatever the nets would like."""
+    """Rules that a response obeys, whatever the nets prefer."""
 
     pinned: list[Pin] = Field(default=[], max_length=MAX_PINS)
     exclude: list[_Id] = Field(
@@ -89,7 +89,7 @@ class Constraints(ConstraintModel):
         return self
 
     def __bool__(self) -> bool:
-        """Whether anything is asked for."""
+        """Whether there is any constraint."""
         return bool(self.pinned or self.exclude or self.caps or self.minimums)
 
     def check_list_size(self, list_size: int) -> None:
@@ -109,7 +109,7 @@ class Constraints(ConstraintModel):
 
 
 def _check_no_repeats(what: str, values: Sequence[int | str]) -> None:
-    """Pins: no slot twice, no item twice."""
+    """Refuse pins with a repeated slot or item."""
     seen: dict[int | str, int] = {}
     for at, value in enumerate(values):
         if value in seen:

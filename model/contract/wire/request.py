@@ -1,7 +1,7 @@
-"""The wire format of a rerank request, and the one parsed form that both of its spellings take.
+"""The wire format of a rerank request, and the parsed form of both its spellings.
 
-Checks what can be checked without an artifact; field names and graph sizes are the service's to
-compare. `parse_request` is the way in: the models alone do not compare one column with another.
+Checks that need no artifact; the service checks field names and graph sizes. `parse_request` is the
+entry point: the models alone do not compare one column with another.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from model.contract.wire.size_limits import (
     MAX_SEED,
 )
 
-_MAX_REPORTED_ERRORS = 10  # broken rules that an answer names
-_MAX_COLLECTED_ERRORS = 1000  # more are not written out: pydantic tells all or none
+_MAX_REPORTED_ERRORS = 10  # broken rules that an error response names
+_MAX_COLLECTED_ERRORS = 1000  # above it, none is listed: pydantic reports all or none
 
 
 class _FeatureValueRule:
@@ -58,7 +58,7 @@ class _FeatureValueRule:
 
 WireId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
 FeatureValue = Annotated[float | str | list[str] | None, _FeatureValueRule()]
-# lists fail fast: a megabyte of wrong values would cost a second of the loop to name ten of them
+# lists fail fast: reporting a megabyte of wrong values would block the loop for a second
 _FeatureColumn = Annotated[list[FeatureValue], Field(fail_fast=True)]
 
 
@@ -69,7 +69,7 @@ class RequestModel(BaseModel):
 
 
 class Candidate(RequestModel):
-    """One item on offer."""
+    """One candidate item."""
 
     item_id: WireId
     score: float | None = Field(default=None, description="upstream score; null is missing, not 0")
@@ -81,7 +81,7 @@ class Candidate(RequestModel):
 
 
 class CandidateColumns(RequestModel):
-    """All items on offer, column by column: the fast form."""
+    """All candidates, column by column: the fast form."""
 
     item_id: list[WireId] = Field(min_length=1, fail_fast=True)
     score: Annotated[list[float | None], Field(fail_fast=True)] | None = None
@@ -89,7 +89,7 @@ class CandidateColumns(RequestModel):
 
 
 class RequestObjective(RequestModel):
-    """Weights of the reward; what is not given is the artifact's default."""
+    """Weights of the reward; an absent one is the artifact's default."""
 
     click: float | None = Field(default=None, ge=0, le=1e6)
     conversion: float | None = Field(default=None, ge=0, le=1e6)
@@ -121,7 +121,7 @@ class RerankRequestBody(RequestModel):
 
 @dataclass(slots=True)  # frozen, each of its fields would cost a call
 class RerankRequest:
-    """A checked request; rows and columns both become this.
+    """A checked request, from rows or columns.
 
     item_ids: N distinct ids in upstream order.
     scores: (N,) float64, NaN where there is none; None when no candidate has one.
@@ -136,7 +136,7 @@ class RerankRequest:
 
     @property
     def list_size(self) -> int | None:
-        """Slots asked for."""
+        """Number of requested slots."""
         return self.body.list_size
 
     def __len__(self) -> int:
@@ -208,7 +208,7 @@ def _rejected(field: str, rule: str) -> RequestRejected:
 
 
 def _raise_request_rejected(error: ValidationError) -> NoReturn:
-    """Turn pydantic's report into ours: fields in wire names, the form not meant left out."""
+    """Raise RequestRejected from pydantic's errors, with wire names and only the intended form."""
     if error.error_count() > _MAX_COLLECTED_ERRORS:
         rule = f"breaks more than {_MAX_COLLECTED_ERRORS} rules: too many to name"
         raise _rejected("body", rule) from None
@@ -219,7 +219,7 @@ def _raise_request_rejected(error: ValidationError) -> NoReturn:
             raise MalformedJson(reason=line["msg"].removeprefix("Invalid JSON: ")) from None
         if loc[:1] == ("candidates",) and len(loc) > 1:
             if len(loc) == 2 and line["type"] in {"list_type", "model_type"}:
-                continue  # the form that was not meant
+                continue  # the form that the body does not use
             loc = (loc[0], *loc[2:])
         broken.append((".".join(map(str, loc)) or "body", _rule_text(line["msg"])))
     broken = broken or [("candidates", "takes a list of objects or an object of columns")]
@@ -227,5 +227,5 @@ def _raise_request_rejected(error: ValidationError) -> NoReturn:
 
 
 def _rule_text(message: str) -> str:
-    """Pydantic's sentence as a rule."""
+    """Pydantic's message as a rule."""
     return message.removeprefix("Input ").removeprefix("Value error, ")

@@ -1,6 +1,6 @@
-"""The wire format of a rerank answer: what a client may rely on.
+"""The wire format of a rerank response.
 
-The service writes answers as plain dicts (fast); tests hold them against these models.
+The service writes responses as plain dicts for speed; tests validate them with these models.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REQUEST_STAGES: tuple[RequestStage, ...] = (
 
 
 class ResponseModel(BaseModel):
-    """Part of an answer."""
+    """Part of a response."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +47,7 @@ class ServedItem(ResponseModel):
 
 
 class AppliedObjective(ResponseModel):
-    """Weights that chose the list."""
+    """Weights that selected the list."""
 
     click: float
     conversion: float
@@ -75,7 +75,7 @@ class ExplainedNeighbor(ResponseModel):
 
 
 class ExplainedSlot(ResponseModel):
-    """What one slot does for the served list."""
+    """Effect of one slot on the served list."""
 
     slot: int
     item_id: str
@@ -99,7 +99,7 @@ class EvaluatedList(ResponseModel):
 
 
 class Explanation(ResponseModel):
-    """Why this list."""
+    """Why this list was served: slots, neighbors and compared lists."""
 
     slots: list[ExplainedSlot]
     lists: list[EvaluatedList] = Field(
@@ -108,7 +108,7 @@ class Explanation(ResponseModel):
 
 
 class RerankResponse(ResponseModel):
-    """Answer of POST /rerank."""
+    """Response of POST /rerank."""
 
     request_id: str
     items: list[ServedItem]
@@ -128,7 +128,7 @@ class RerankResponse(ResponseModel):
 
 
 class ErrorDetail(ResponseModel):
-    """What went wrong."""
+    """Code, message and details of an error."""
 
     code: str
     message: str
@@ -136,6 +136,6 @@ class ErrorDetail(ResponseModel):
 
 
 class ErrorResponse(ResponseModel):
-    """Body of every answer that is an error."""
+    """Body of every error response."""
 
     error: ErrorDetail
