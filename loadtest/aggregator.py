@@ -1,4 +1,4 @@
-"""Adds up what all processes counted in one run, and says the verdict at its end."""
+"""Adds up the counts of all processes of a run, and assesses the run at its end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from loadtest.load_shapes import LoadShape
 from loadtest.run_counts import RunCounts
 from loadtest.verdict import LoadObjective, LoadVerdict, assess_load_run, verdict_table
 
-_SLACK_S = 10.0  # for starting processes and for reports on their way
+_SLACK_S = 10.0  # time for starting processes and for late reports
 
 
 class ResultAggregator:
-    """One run, from the first report of any process to the last one of each."""
+    """Counts of one run, from the first report of any process to the last one of each."""
 
     def __init__(
         self, shape: LoadShape, objective: LoadObjective, timeout_s: float, processes: int = 1
@@ -31,24 +31,24 @@ class ResultAggregator:
 
     @property
     def finished(self) -> bool:
-        """Every process has said its last, or is so late that it never will."""
+        """Whether every process has sent its last report or is overdue."""
         late = time.monotonic() - self._began > self._late_s
         return late or self._said_last >= self._processes
 
     def add(self, counts: Mapping[str, Any], *, is_last: bool) -> None:
-        """A part of the run, from any process."""
+        """Add counts of a part of the run, from any process."""
         self._tally.merge(RunCounts.from_message(counts))
         self._said_last += is_last
         if is_last:
             self._ended = time.monotonic()
 
     def verdict(self) -> LoadVerdict:
-        """The run as far as it is known now."""
+        """The verdict on the counts so far."""
         ran = (self._ended or time.monotonic()) - self._began
         return assess_load_run(self._tally, self._shape, self._objective, ran)
 
     def write_verdict(self, json_file: str | None) -> None:
-        """Print the table, and write the numbers to a file where one is named."""
+        """Print the table, and write the numbers to a file if one is named."""
         verdict = self.verdict()
         sys.stdout.write("\n".join(verdict_table(verdict)) + "\n\n")
         sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""Sends one body and reads one answer over kept connections, at as little cost as Python allows.
+"""HTTP client of the load test: one body per call over kept connections, at low CPU cost.
 
-The head is the same for all requests and made once. Needs gevent sockets (`sender.py`).
+The head is the same for all requests and built once. Needs gevent sockets (`sender.py`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
 
 _BLOCK = 65_536
 _NOT_DEGRADED = (
-    b'"degraded":[]'  # as the service writes it: then nothing else of the answer is needed
+    b'"degraded":[]'  # as the service writes it; then the rest of the answer is not parsed
 )
 
 
 class RequestFailed(Exception):
-    """No list came; `reason` is one of a few words, fit to be counted by."""
+    """The answer has no list; `reason` is from a small set, for counting."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -27,11 +27,11 @@ class RequestFailed(Exception):
 
 
 class _StaleConnection(Exception):
-    """The far end had closed a kept connection before anything was answered."""
+    """The server closed a kept connection before it answered."""
 
 
 class RerankClient:
-    """Posts bodies to one address; as many connections as there are requests at once."""
+    """Posts bodies to one address; opens as many connections as there are concurrent requests."""
 
     def __init__(self, url: str, *, timeout_s: float, token: str | None = None) -> None:
         where = urlsplit(url)
@@ -40,7 +40,7 @@ class RerankClient:
         self._timeout_s = timeout_s
         self._address = where.hostname, where.port or (443 if where.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if where.scheme == "https" else None
-        self._idle: list[socket.socket] = []  # the one used last is taken first
+        self._idle: list[socket.socket] = []  # last in, first out
         lines = [
             f"POST {where.path.rstrip('/')}/rerank HTTP/1.1",
             f"host: {where.netloc.rpartition('@')[2]}",
@@ -51,7 +51,7 @@ class RerankClient:
         self._head = "\r\n".join(lines).encode()
 
     def post_body(self, body: bytes) -> tuple[int, list[str]]:
-        """Length of the answer and what it was degraded by; raises Failed."""
+        """Length of the answer and its degradations; raises RequestFailed."""
         raw = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
         until = time.monotonic() + self._timeout_s
         try:
@@ -65,12 +65,12 @@ class RerankClient:
         return len(answer), _degraded(status, answer)
 
     def close(self) -> None:
-        """Close what is kept; no request follows."""
+        """Close kept connections; no request may follow."""
         while self._idle:
             self._idle.pop().close()
 
     def _exchange(self, raw: bytes, until: float) -> tuple[int, bytes]:
-        """One attempt on each kept connection that turns out closed, the last on a new one."""
+        """Try each kept connection that turns out closed, and then a new one."""
         while True:
             kept = bool(self._idle)
             sock = self._idle.pop() if kept else self._connect(until)
@@ -153,7 +153,7 @@ def _left(until: float) -> float:
 
 
 def _degraded(status: int, answer: bytes) -> list[str]:
-    """What the answer went without; raises Failed for one that is no list."""
+    """Degradations of an answer; raises RequestFailed for one without a list."""
     if status == 200 and _NOT_DEGRADED in answer:
         return []
     try:

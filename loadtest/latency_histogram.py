@@ -22,11 +22,11 @@ class LatencyHistogram:
             self._counts[bucket] += count
 
     def add(self, seconds: float) -> None:
-        """Count one; what is below a microsecond counts as one."""
+        """Count one latency; below a microsecond it counts as one."""
         self._counts[round(math.log(max(seconds, _SMALLEST_S) / _SMALLEST_S) / _WIDTH)] += 1
 
     def merge(self, other: LatencyHistogram) -> None:
-        """Add another's counts to these."""
+        """Add the counts of another histogram."""
         self._counts.update(other._counts)
 
     def __len__(self) -> int:
@@ -43,5 +43,5 @@ class LatencyHistogram:
         return None
 
     def bucket_counts(self) -> list[tuple[int, int]]:
-        """Bucket and count, as they travel between processes."""
+        """Bucket -> count, as sent between processes."""
         return sorted(self._counts.items())

@@ -1,6 +1,6 @@
-"""Options of a run on locust's command line and web page, and the objects made of them.
+"""Options of a run on locust's command line and web page, and the objects built from them.
 
-Every option may come by environment: `--max-outstanding` as `LOCUST_MAX_OUTSTANDING`.
+Every option has an environment variable: `--max-outstanding` is `LOCUST_MAX_OUTSTANDING`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from loadtest.sender import SenderConfig
 from loadtest.verdict import LoadObjective
 from loadtest.workload import RequestOverrides, read_workload
 
-# name, type, default, what it is
+# name, type, default, help
 _OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
     ("requests", str, "runs/movielens/generator/requests.jsonl", "requests.jsonl of a run"),
     ("rate", float, 100.0, "requests per second, of all processes together"),
@@ -69,7 +69,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def build_load_shape(options: Namespace) -> LoadShape:
-    """The rate over time; raises ValueError for one that makes no sense."""
+    """The rate over time; raises ValueError for inconsistent options."""
     return LoadShape(
         kind=options.shape,
         rate=options.rate,
@@ -83,7 +83,7 @@ def build_load_shape(options: Namespace) -> LoadShape:
 
 
 def build_load_objective(options: Namespace) -> LoadObjective:
-    """What the run must reach."""
+    """The objective that the run must meet."""
     return LoadObjective(
         p99_ms=options.objective_p99_ms,
         error_ratio=options.objective_errors,
@@ -94,7 +94,7 @@ def build_load_objective(options: Namespace) -> LoadObjective:
 
 
 def build_sender_config(options: Namespace, worker_index: int) -> SenderConfig:
-    """What process number `worker` does; raises ValueError or WorkloadError."""
+    """Configuration of process number `worker`; raises ValueError or WorkloadError."""
     if options.max_outstanding < 1 or options.timeout <= 0:
         raise ValueError("max-outstanding and timeout must be above 0")
     asked = RequestOverrides(

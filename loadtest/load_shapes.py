@@ -1,4 +1,4 @@
-"""How many requests per second are meant to arrive, over the time of a run. Pure arithmetic."""
+"""Target request rate over the time of a run. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 ShapeKind = Literal["steady", "ramp", "spike", "soak"]
-_STEPS = 2000  # of the sum that counts expected arrivals
+_STEPS = 2000  # step of the sum of expected arrivals, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadShape:
-    """Rate over time. Rates are requests per second of all processes together, times are seconds.
+    """Rate over time: requests per second of all processes together, times in seconds.
 
-    steady: `rate` throughout.
-    ramp: from `ramp_from * rate` in a straight line to `rate`.
-    spike: `rate`, and `spike_factor * rate` for `spike_s` in the middle.
-    soak: `rate`, swinging by `soak_swing * rate` up and down every `soak_period_s`, like a day.
+    Values of `kind`:
+        "steady"  `rate` throughout
+        "ramp"    linear from `ramp_from * rate` to `rate`
+        "spike"   `rate`, and `spike_factor * rate` for `spike_s` in the middle
+        "soak"    `rate`, oscillating by `soak_swing * rate` with period `soak_period_s`
     """
 
     kind: ShapeKind = "steady"
@@ -43,18 +44,18 @@ class LoadShape:
             raise ValueError(f"a spike of {self.spike_s} s does not fit in {self.duration_s} s")
 
     def rate_at(self, t: float) -> float:
-        """Requests a second at `t` seconds; 0 outside the run."""
+        """Requests per second at `t` seconds; 0 outside the run."""
         return _RATES[self.kind](self, t) if 0 <= t < self.duration_s else 0.0
 
     @property
     def peak_rate(self) -> float:
-        """No rate of the run is above it."""
+        """Upper bound of the rate during the run."""
         if self.kind == "spike":
             return self.rate * max(1.0, self.spike_factor)
         return self.rate * (1.0 + self.soak_swing if self.kind == "soak" else 1.0)
 
     def expected_arrivals(self, until_s: float | None = None) -> float:
-        """Arrivals to expect from the start up to a moment (default: the end)."""
+        """Expected number of arrivals from the start until a time (default: the end)."""
         end = self.duration_s if until_s is None else min(until_s, self.duration_s)
         step = end / _STEPS
         return step * math.fsum(self.rate_at((i + 0.5) * step) for i in range(_STEPS))

@@ -1,4 +1,4 @@
-"""One process of a locust run: answers locust's events, as leader, as worker or as both at once."""
+"""Listeners of one process of a locust run: a leader, a worker, or both at once."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from loadtest.readiness_probe import wait_for_service
 from loadtest.sender import LoadSender
 from loadtest.workload import WorkloadError
 
-EXIT_CANNOT_RUN = 2  # exit status; 1 is an objective that was missed
+EXIT_CANNOT_RUN = 2  # exit status; 1 is a missed objective
 _TALLY = "relist_run_counts"
 _WRONG = (ValueError, WorkloadError)
 
 
 class LocustProcess:
-    """What this process holds of the present run.
+    """State of this process in the current run.
 
-    leads: it gathers all counts and says the verdict.
-    sends: it holds sources; a process alone does both.
+    is_leader: this process collects all counts and prints the verdict.
+    is_sender: this process sends requests; a single process does both.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -38,25 +38,25 @@ class LocustProcess:
         self.aggregator: ResultAggregator | None = None
         self.sender: LoadSender | None = None
         self._running = self._refused = False
-        self._begun = 0  # runs
+        self._begun = 0  # number of runs
 
     @property
     def finished(self) -> bool:
-        """Every process has reported for the last time or is late with it, or nothing could run."""
+        """Whether every process has sent its last report or is overdue, or the run was refused."""
         return self._refused or (
             self._running and self.aggregator is not None and self.aggregator.finished
         )
 
     @property
     def options(self) -> Namespace:
-        """The options as they are now: the web page changes them between two runs."""
+        """The current options: the web page may change them between two runs."""
         given = self._environment.parsed_options
         if given is None:
             raise RuntimeError("locust has not parsed its options yet")
         return given
 
     def validate(self, web_ui: WebUI | None) -> None:
-        """Refuse what cannot run, before anything is sent; only the leader says why."""
+        """Refuse options that cannot run before anything is sent; the leader prints the reason."""
         host = self._environment.host
         at_once = web_ui is None or bool(self.options.autostart)
         try:
@@ -70,7 +70,7 @@ class LocustProcess:
             self._give_up(fault)
 
     def register_listeners(self, web_ui: WebUI | None) -> None:
-        """From now on answer locust's events."""
+        """Listen to locust's events from now on."""
         events, runner = self._environment.events, self._environment.runner
         events.test_start.add_listener(self._on_test_start)
         events.test_stop.add_listener(self._on_test_stop)
@@ -97,7 +97,7 @@ class LocustProcess:
                 self.aggregator = ResultAggregator(
                     build_load_shape(given), build_load_objective(given), given.timeout, processes
                 )
-        except _WRONG as error:  # from the web page: the run ends at once
+        except _WRONG as error:  # started from the web page: the run ends at once
             self._refused = True
             logging.getLogger(__name__).error("this cannot run: %s", error)
 
@@ -107,7 +107,7 @@ class LocustProcess:
             runner.send_message(_TALLY, {"counted": counted, "last": last})
 
     def _observe(self, reason: str | None, ms: float | None, size: int) -> None:
-        """Locust's own statistics: its page, its CSV and its HTML report."""
+        """Report to locust's own statistics: its page, its CSV and its HTML report."""
         self._environment.events.request.fire(
             request_type="POST",
             name="/rerank",
@@ -123,13 +123,13 @@ class LocustProcess:
             self.aggregator.add(msg.data["counted"], is_last=msg.data["last"])
 
     def _on_test_stop(self, **_: object) -> None:
-        """The verdict of a run that the web page began; a headless one says it at its very end."""
+        """Print the verdict of a run from the web page; a headless run prints it on quitting."""
         self._running = self._refused = False
         if self.aggregator is not None and self._environment.web_ui is not None:
             self.aggregator.write_verdict(self.options.verdict_json)
 
     def _on_quitting(self, **_: object) -> None:
-        """Verdict and exit status."""
+        """Print the verdict and set the exit status."""
         code = 0
         if self.aggregator is not None:
             if self._environment.web_ui is None:
@@ -138,7 +138,7 @@ class LocustProcess:
         self._environment.process_exit_code = code
 
     def _verdict(self) -> dict[str, Any]:
-        """The last run as it stands, for programs that watch the web page."""
+        """JSON of the last run's verdict, for programs that poll the web page."""
         found = {} if self.aggregator is None else self.aggregator.verdict().to_json()
         return {"run": self._begun, "running": self._running} | found
 

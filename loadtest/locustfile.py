@@ -1,7 +1,7 @@
-"""What locust runs: `locust -f loadtest/locustfile.py --host http://127.0.0.1:8000 --requests ..`.
+"""The locustfile: `locust -f loadtest/locustfile.py --host http://127.0.0.1:8000 --requests ..`.
 
-Locust's "users" are sources of arrivals here, of which each sends its share of the rate; how much
-load there is, `--shape` and `--rate` say.
+Each locust "user" is a source of arrivals that sends its share of the rate; `--shape` and `--rate`
+set the load.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from loadtest.sender import SOURCE_COUNT
 
 _runs: dict[
     Environment, LocustProcess
-] = {}  # locust makes users and shapes by itself: here they find theirs
+] = {}  # locust constructs users and shapes itself, so they find their process here
 
 
 class ArrivalSource(User):
-    """A share of the arrivals."""
+    """A source with its share of the arrivals."""
 
     @task
     def send_arrivals(self) -> None:
-        """Send until the run's end, then wait to be stopped."""
+        """Send until the run's end, then wait for locust's stop."""
         station = _runs[self.environment].sender
         if station is not None:
             station.run_source()
@@ -35,17 +35,17 @@ class ArrivalSource(User):
             sleep(1)
 
     def on_stop(self) -> None:
-        """Let what is under way come back before this process reports for the last time."""
+        """Wait for requests in flight before this process sends its last report."""
         run = _runs[self.environment]
         if run.sender is not None:
             run.sender.finished.wait(run.options.timeout + 2.0)
 
 
 class ConstantSourcesShape(LoadTestShape):
-    """All sources from the first moment until every process has reported for the last time."""
+    """All sources from the start until every process has sent its last report."""
 
     def tick(self) -> tuple[int, float] | None:
-        """How many sources there are to be, and how many may start in a second."""
+        """Number of sources, and how many may start per second; None ends the run."""
         if self.runner is None or _runs[self.runner.environment].finished:
             return None
         return SOURCE_COUNT, SOURCE_COUNT

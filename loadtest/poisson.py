@@ -1,6 +1,6 @@
-"""When requests are due: Poisson arrivals that know nothing of the server, so it cannot slow them.
+"""Poisson arrivals, whose due times do not depend on the server's responses.
 
-Not for waiting and sending: `sender.py`.
+Waiting and sending are in `sender.py`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from loadtest.load_shapes import LoadShape
 def poisson_arrivals(
     shape: LoadShape, rng: random.Random, *, share: float = 1.0, start_s: float = 0.0
 ) -> Iterator[float]:
-    """Due times in seconds from the start of the run, rising, until its end.
+    """Due times in seconds from the start of the run, ascending, until its end.
 
-    Thinning: arrivals at the shape's highest rate, each kept with the share that its moment's rate
-    has of that. Sources of a share each make up one Poisson process of the whole rate.
+    Thinning: arrivals at the shape's peak rate, each kept with probability rate / peak rate at its
+    time. Sources with a share each make up one Poisson process of the whole rate.
 
     Args:
         shape: the rate of all sources together.
         rng: of this source alone.
-        share: this source's part of the rate.
-        begin_s: where this source begins, when it starts later than the run.
+        share: this source's share of the rate.
+        start_s: start of this source, when it starts later than the run.
     """
     t = start_s
     while True:

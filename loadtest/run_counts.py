@@ -1,4 +1,4 @@
-"""What is counted in every process and added up in one: arrivals, answers, failures, latencies."""
+"""Counts of a run, merged over processes: arrivals, answers, failures, latencies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from loadtest.latency_histogram import LatencyHistogram
 
-NOT_SENT = "not_sent"  # every place was taken when the request was due
+NOT_SENT = "not_sent"  # all connections were in use when the request was due
 
 
 @dataclass(slots=True)
@@ -17,12 +17,12 @@ class RunCounts:
     """Counts of a part of a run.
 
     arrivals: requests that were due.
-    in_time: answers that came before the run's end.
-    failures: by reason; an arrival that could not even be sent is one of them.
-    degraded: answers by what they went without; an answer may stand under several reasons.
-    degraded_answers: answers that went without something.
+    in_time: answers before the run's end.
+    failures: by reason; an arrival that could not be sent is one of them.
+    degraded: answers by degradation; an answer may count under several.
+    degraded_answers: answers with at least one degradation.
     latency: from due to answered, of answers only.
-    lag: from due to sent: how late this load generator was itself.
+    lag: from due to sent: the delay of this load generator.
     """
 
     arrivals: int = 0
@@ -35,16 +35,16 @@ class RunCounts:
 
     @property
     def answers(self) -> int:
-        """Requests that got a list."""
+        """Number of requests answered with a list."""
         return len(self.latency)
 
     @property
     def failed(self) -> int:
-        """Arrivals that did not, those included of which nothing was ever heard."""
+        """Number of arrivals without a list, including those without any response."""
         return self.arrivals - self.answers
 
     def merge(self, other: RunCounts) -> None:
-        """Add another part of the same run."""
+        """Add the counts of another part of the same run."""
         self.arrivals += other.arrivals
         self.answered_in_run += other.answered_in_run
         self.degraded_answers += other.degraded_answers
@@ -67,7 +67,7 @@ class RunCounts:
 
     @classmethod
     def from_message(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_message` wrote."""
+        """Counts from the values that `to_message` returned."""
         return cls(
             arrivals=data["arrivals"],
             answered_in_run=data["in_time"],

@@ -1,7 +1,7 @@
-"""One process of a run: lets requests go when they are due, whatever became of those before them.
+"""Sends requests of one process when they are due, independent of the answers to earlier ones.
 
-Counts what comes back; latency begins when a request was due, so a slow server or a slow generator
-cannot hide it (no coordinated omission). Knows gevent, not locust.
+Latency counts from the due time, so that neither a slow server nor a slow generator hides it (no
+coordinated omission). Knows gevent, not locust.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ObserveRequest = Callable[[str | None, float | None, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SenderConfig:
-    """What a process needs to know; `max_outstanding` is of all processes together."""
+    """Configuration of a process; `max_outstanding` is of all processes together."""
 
     shape: LoadShape
     workload: Workload
@@ -43,7 +43,7 @@ class SenderConfig:
 
 
 class LoadSender:
-    """The sources of one process and their requests under way."""
+    """The sources of one process and their requests in flight."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class LoadSender:
         self._started = time.monotonic()
         self._sources = self._running = self._outstanding = 0
         self._tally = RunCounts()
-        self._sources_done = Event()  # no source has anything more to send
+        self._sources_done = Event()  # no source has more to send
         self.finished = Event()
         self._rng = random.Random(config.seed)
 
     def run_source(self) -> None:
-        """Be one of the sources; returns at the end of the run, when nothing more is due."""
+        """Run one of the sources; returns at the end of the run, when no arrival is left."""
         if not self._sources:
             gevent.spawn(self._report)
         self._sources += 1
@@ -84,11 +84,11 @@ class LoadSender:
         self._wait_until(plan.shape.duration_s)  # a source without arrivals does not end a run
 
     def _wait_until(self, due: float) -> None:
-        """Sleep, also when it is late already: others must get their turn."""
+        """Sleep until due; yields even when it is late, so that other greenlets run."""
         gevent.sleep(max(0.0, self._started + due - time.monotonic()))
 
     def _dispatch(self, due: float) -> None:
-        """Send beside everything else; without a free place it fails here and now."""
+        """Send concurrently; without a free connection the arrival fails at once."""
         self._tally.arrivals += 1
         if self._outstanding >= max(1, self._plan.max_outstanding * self._sources // SOURCE_COUNT):
             self._fail(NOT_SENT, None)
@@ -118,7 +118,7 @@ class LoadSender:
         self._observe(reason, ms, 0)
 
     def _report(self) -> None:
-        """Publish what was counted, every second and once more when nothing is under way."""
+        """Publish the counts every second, and once more when nothing is in flight."""
         while not self._sources_done.wait(_REPORT_S):
             self._publish_counts(last=False)
         until = time.monotonic() + self._plan.timeout_s + _REPORT_S

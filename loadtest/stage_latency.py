@@ -1,6 +1,6 @@
-"""Latency of one request at a time, and how much of it the two graphs are: `relist-latency`.
+"""Latency of one request at a time by stage: `relist latency`.
 
-One connection, no concurrency: what a single caller sees of an idle service. Load is another thing.
+One connection, no concurrency: the latency of an idle service for a single caller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TIMEOUT_S = 10.0
 
 
 class UnexpectedStatus(Exception):
-    """The service did not answer 200; carries what it said."""
+    """The service did not answer 200; carries its message."""
 
 
 def resize_candidates(
@@ -80,7 +80,7 @@ def measure_sequentially(
 
 
 def latency_table(responses: Sequence[dict[str, Any]]) -> list[str]:
-    """Median and p99 of what the client saw and of each stage, in milliseconds."""
+    """Median and p99 at the client and of each stage, in milliseconds."""
     columns = {"client latency": [a["client_ms"] for a in responses]}
     for stage in responses[0]["timings_ms"]:
         columns[stage] = [a["timings_ms"][stage] for a in responses]

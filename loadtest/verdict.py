@@ -1,4 +1,4 @@
-"""Whether a run met the objective: one row a demand, as a table for people and as JSON."""
+"""Assesses a run against an objective; prints it as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from loadtest.load_shapes import LoadShape
 from loadtest.run_counts import NOT_SENT, RunCounts
 
 REPORTED_PERCENTILES = (50, 90, 99, 99.9)
-_SIGMAS = 5.0  # fewer arrivals than this below what is expected are no accident
+_SIGMAS = 5.0  # a larger deficit of arrivals is not random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadObjective:
-    """What a run must reach.
+    """Limits that a run must meet.
 
-    achieved: answers within the run, as a share of the arrivals.
-    send_lag_ms: p99 of the generator's own lateness; above it the run says little about the server.
+    achieved_share: answers within the run, as a share of the arrivals.
+    send_lag_ms: p99 of the generator's own delay; above it the run says little about the server.
     """
 
     p99_ms: float = 50.0
@@ -31,7 +31,7 @@ class LoadObjective:
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveCheck:
-    """One demand: what was found, what is allowed, in the words of the table."""
+    """One requirement: measured value and limit, as texts of the table."""
 
     name: str
     measured: str
@@ -41,7 +41,7 @@ class ObjectiveCheck:
 
 @dataclass(frozen=True, slots=True)
 class LoadVerdict:
-    """All demands on one run."""
+    """All requirements of one run."""
 
     checks: Sequence[ObjectiveCheck]
     counts: RunCounts
@@ -49,11 +49,11 @@ class LoadVerdict:
 
     @property
     def met(self) -> bool:
-        """Every demand is met."""
+        """Whether every requirement is met."""
         return all(row.met for row in self.checks)
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers behind the table."""
+        """The numbers of the table as plain values."""
         tally = self.counts
         return {
             "met": self.met,
@@ -79,7 +79,7 @@ class LoadVerdict:
 def assess_load_run(
     counts: RunCounts, shape: LoadShape, objective: LoadObjective, duration_s: float
 ) -> LoadVerdict:
-    """Hold the counts of a whole run against the objective."""
+    """Compare the counts of a whole run with the objective."""
     seconds = min(duration_s, shape.duration_s)
     expected = shape.expected_arrivals(seconds)
     offered = counts.arrivals / seconds if seconds else 0.0
@@ -131,7 +131,7 @@ def verdict_table(verdict: LoadVerdict) -> list[str]:
 def _row(
     name: str, found: float | None, limit: float, show: Callable[[float], str]
 ) -> ObjectiveCheck:
-    """A demand that something is at most a limit; nothing measured is not met."""
+    """A check of an upper limit; a missing measurement fails it."""
     met = found is not None and found <= limit
     return ObjectiveCheck(
         name, "-" if found is None else show(found), f"at most {show(limit)}", met

@@ -1,6 +1,6 @@
-"""Who asks for what: users of a hand-over by a Zipf law, each with requests of his own.
+"""The workload: users of a serving bundle by a Zipf law, each with their own logged requests.
 
-Requests (`requests.jsonl`) become bytes once, before the load begins.
+Requests (`requests.jsonl`) are serialized once, before the load begins.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from model.contract.text_files import split_lines
 
 
 class WorkloadError(Exception):
-    """The requests cannot be used; says which file, line and why."""
+    """The requests cannot be used; names file, line and reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOverrides:
-    """What every request asks for; None leaves it to the log or to the service.
+    """Values set in every request; None leaves it to the log or to the service.
 
     candidates: N; logged requests are cut, or filled up from the user's other requests first.
     """
@@ -35,18 +35,18 @@ class RequestOverrides:
 
 
 class Workload:
-    """Bodies by user; the one at rank r (1: most logged requests) asks in proportion r**-s."""
+    """Bodies by user; the user at rank r (1: most logged requests) sends in proportion r**-s."""
 
     def __init__(self, bodies_by_user: Sequence[Sequence[bytes]], exponent: float) -> None:
         self._by_user = bodies_by_user
         self._weights = list(accumulate((r + 1) ** -exponent for r in range(len(bodies_by_user))))
 
     def __len__(self) -> int:
-        """Users."""
+        """Number of users."""
         return len(self._by_user)
 
     def sample_body(self, rng: random.Random) -> bytes:
-        """A body: a user by the law, then any request of his own."""
+        """A random body: a user by the law, then any of their requests."""
         bodies = rng.choices(self._by_user, cum_weights=self._weights)[0]
         return rng.choice(bodies)
 
@@ -90,7 +90,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _body(request: dict[str, Any], asked: RequestOverrides) -> bytes:
-    """Without the logged id, so that the same request asked twice gets a seed of its own."""
+    """A body without the logged id, so that a repeated request gets another seed."""
     body = {name: value for name, value in request.items() if name != "request_id"}
     wanted = {
         "num_lists": asked.num_lists,

@@ -1,4 +1,4 @@
-"""Builds every object of a process from the settings; the one place where adapters are chosen."""
+"""Builds every object of a process from the settings; the only place that selects adapters."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _trial(
     )
 
     def find_canary_incompatibilities(canary: Manifest) -> list[str]:
-        """Nothing in shadow only: no caller sees the canary's answers."""
+        """Reasons against the canary; empty in shadow, where no client receives its responses."""
         if current.current is None or not settings.canary_share:
             return []
         return find_incompatibilities(
@@ -274,7 +274,7 @@ def _public_routes(
 def _side_routes(
     settings: Settings, index: int, rollout: ArtifactRollout
 ) -> list[tuple[int | None, APIRouter]]:
-    """Routes with a port of their own; None: they share the public port."""
+    """Routes with a port of their own; None where they share the public port."""
     admin = settings.admin_token
     auth = BearerAuth([] if admin is None else [admin.get_secret_value()])
     admin_router = admin_routes(rollout, auth, worker=index, workers=settings.workers)

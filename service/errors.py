@@ -1,24 +1,25 @@
-"""Errors of the service: facts with a stable code. They know no HTTP; `api/answers.py` maps them.
+"""Errors of the service, each with a stable code. They know no HTTP; `api/errors.py` maps them.
 
 RerankError
-|- Refusal                the request gets an error answer
+|- RequestError             the request gets an error response
 |  |- Unauthorized          no valid token
-|  |- PathNotFound            no such address
-|  |- MethodNotAllowed      another method is meant
-|  |- UnsupportedMediaType      a content type or encoding that is not read
-|  |- SizeLimitExceeded          HeadTooLarge, BodyTooLarge: over the limit
+|  |- PathNotFound          no such path
+|  |- MethodNotAllowed      the path exists with other methods
+|  |- MalformedHttp         the bytes are no HTTP request that this service reads
+|  |- UnsupportedMediaType  a content type or encoding that is not supported
+|  |- SizeLimitExceeded     HeadTooLarge, BodyTooLarge: over the limit
 |  |- BodyTooSlow           the body did not arrive in time
 |  |- LimitExceeded         a size of the request is above a limit of this service
 |  |- Overloaded            too many requests in flight and waiting
 |  |- NotReady              no verified artifact yet
-|  |- ShuttingDown          the process is on its way out
-|  |- NoPreviousArtifact     there is no previous artifact
-|  |- ReloadInProgress         another artifact is being loaded
-|  `- Internal              a fault of ours
-`- Setback                the answer goes without something and says so in `degraded`
-   |- FeaturesUnavailable   the store was late, down or gave unreadable bytes
-   |- DeadlineExceeded           no time is left for what comes next
-   `- InferenceFailed           ONNX Runtime refused a run
+|  |- ShuttingDown          the process is shutting down
+|  |- NoPreviousArtifact    there is no previous artifact
+|  |- ReloadInProgress      another artifact is being loaded
+|  `- InternalError         an unexpected exception
+`- DegradationError         the response lacks something and names it in `degraded`
+   |- FeaturesUnavailable   the store was late, down or sent unreadable bytes
+   |- DeadlineExceeded      no time is left for the next step
+   `- InferenceFailed       ONNX Runtime refused a run
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ class RerankError(Exception):
 
 
 class RequestError(RerankError):
-    """The request is refused; the api room knows the status of each leaf."""
+    """The request is refused; `api/errors.py` has the HTTP status of each leaf."""
 
 
 class DegradationError(RerankError):
-    """Something is missing; the use case answers without it and names it."""
+    """A part of the response is unavailable; the use case responds without it and names it."""
 
 
 class Unauthorized(RequestError):
-    """No token, or not one that this service knows."""
+    """No token, or a token that this service does not accept."""
 
     code = "unauthorized"
 
@@ -57,7 +58,7 @@ class Unauthorized(RequestError):
 
 
 class PathNotFound(RequestError):
-    """No such address."""
+    """No such path."""
 
     code = "not_found"
 
@@ -66,7 +67,7 @@ class PathNotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """The address exists, with other methods."""
+    """The path exists with other methods."""
 
     code = "method_not_allowed"
 
@@ -85,7 +86,7 @@ class MalformedHttp(RequestError):
 
 
 class SizeLimitExceeded(RequestError):
-    """Something is longer than this process reads; the leaves say what."""
+    """A part of the request is longer than the limit; the leaves name the part."""
 
     subject = "the request"
 
@@ -106,7 +107,7 @@ class HeadTooLarge(SizeLimitExceeded):
 
 
 class BodyTooLarge(SizeLimitExceeded):
-    """The body is over the limit, announced or counted."""
+    """The body is over the limit, by its announced or its received length."""
 
     code, subject = "body_too_large", "the body"
 
@@ -127,7 +128,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class BodyTooSlow(RequestError):
-    """The body was not whole when its time was over."""
+    """The body was incomplete at its timeout."""
 
     code = "body_too_slow"
 
@@ -137,12 +138,12 @@ class BodyTooSlow(RequestError):
 
     @property
     def details(self) -> dict[str, Any]:
-        """The limit and what had come."""
+        """The time limit and the bytes received."""
         return {"limit_ms": self.limit_ms, "received_bytes": self.received_bytes}
 
 
 class LimitExceeded(RequestError):
-    """A size that is right by the contract but above what this process takes."""
+    """A size that the wire format allows and this process does not."""
 
     code = "limit_exceeded"
 
@@ -152,12 +153,12 @@ class LimitExceeded(RequestError):
 
     @property
     def details(self) -> dict[str, Any]:
-        """Field, limit and what was sent."""
+        """Field, limit and received size."""
         return {"field": self.field, "limit": self.limit, "found": self.actual}
 
 
 class Overloaded(RequestError):
-    """Every place in flight and in the waiting room is taken."""
+    """All slots in flight and in the queue are taken."""
 
     code = "overloaded"
 
@@ -167,7 +168,7 @@ class Overloaded(RequestError):
 
     @property
     def details(self) -> dict[str, Any]:
-        """When to come again."""
+        """Seconds after which to retry."""
         return {"retry_after_s": self.retry_after_s}
 
 
@@ -181,7 +182,7 @@ class NotReady(RequestError):
 
 
 class ShuttingDown(RequestError):
-    """The process was told to stop and takes no new work."""
+    """The process is shutting down and accepts no new requests."""
 
     code = "shutting_down"
 
@@ -190,7 +191,7 @@ class ShuttingDown(RequestError):
 
 
 class NoPreviousArtifact(RequestError):
-    """No previous artifact stands by."""
+    """No previous artifact is loaded."""
 
     code = "nothing_to_roll_back"
 
@@ -199,7 +200,7 @@ class NoPreviousArtifact(RequestError):
 
 
 class ReloadInProgress(RequestError):
-    """One change of artifact at a time."""
+    """Another change of the artifact is in progress."""
 
     code = "reload_running"
 
@@ -208,7 +209,7 @@ class ReloadInProgress(RequestError):
 
 
 class InternalError(RequestError):
-    """A fault of ours; the log names it, the answer does not."""
+    """An unexpected exception; the log names it, the response does not."""
 
     code = "internal"
 
@@ -230,7 +231,7 @@ class FeaturesUnavailable(DegradationError):
 
 
 class DeadlineExceeded(DegradationError):
-    """The deadline has passed, or the next step would not be done before it."""
+    """The deadline has passed, or the next step would not end before it."""
 
     code = "deadline_exceeded"
 
@@ -240,7 +241,7 @@ class DeadlineExceeded(DegradationError):
 
 
 class InferenceFailed(DegradationError):
-    """ONNX Runtime gave an error where lists or probabilities were due."""
+    """ONNX Runtime raised an error instead of returning lists or probabilities."""
 
     code = "inference_failed"
 

@@ -1,4 +1,4 @@
-"""Every setting of the process, read once by the composition root. Units are part of the name."""
+"""Settings of the process, read once by the composition root. Units are part of the name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIN_TOKEN_CHARACTERS = 16
 
 
 class Settings(BaseSettings):
-    """Environment variables with the prefix RERANK_; a misspelt one stops the start."""
+    """Environment variables with the prefix RERANK_; an unknown one stops the start."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     def _tokens_can_be_sent(
         cls, value: tuple[SecretStr, ...] | SecretStr | None, info: ValidationInfo
     ) -> tuple[SecretStr, ...] | SecretStr | None:
-        """Drop white space around a token, such as the newline of the file it was read from."""
+        """Strip white space around a token, such as the newline of the file that held it."""
         name = f"{PREFIX}{str(info.field_name).upper()}"
         if isinstance(value, tuple):
             return tuple(_checked_token(token, name) for token in value)

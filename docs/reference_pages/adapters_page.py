@@ -35,7 +35,7 @@ _LABEL = re.compile(r"(?:^|(?<=[.)] )|(?<=\n))(Source|Terms|Files?)(?=[:,])")
 
 
 def adapters_page() -> str:
-    """Every adapter: where the data is, what is derived from it, and the fields."""
+    """Every adapter: location of the data, derived values, and fields."""
     blocks = [paragraph(note) for note in NOTES]
     for adapter in DATASET_ADAPTERS.values():
         blocks += adapter_blocks(adapter)

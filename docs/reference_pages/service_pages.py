@@ -68,7 +68,7 @@ def http_api_page() -> str:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Method and path of each route of the API, and what its function does."""
+    """Method and path of each route of the API, and its description."""
     found = {"`POST /rerank`": "Return the best list of the offered candidates."}
     for path in sorted(API_SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

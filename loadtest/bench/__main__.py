@@ -1,4 +1,4 @@
-"""`make bench`: measure the service beside other services, written into RESULTS.md.
+"""`make bench`: measures the service beside other services; writes docs/benchmarks/serving.md.
 
 Needs Linux and two cores: one for the measured process, one for the load and Redis. Takes about
 fifteen minutes.
@@ -57,10 +57,10 @@ from service.inference.artifact_reader import resolve_folder
 
 @dataclass(frozen=True, slots=True)
 class BenchContext:
-    """What every part measures with.
+    """Shared inputs of all measurements.
 
     earlier: another checkout to compare the service with; None for none.
-    forms: of the bodies of the comparison.
+    forms: wire forms of the comparison's bodies.
     """
 
     artifact: Path
@@ -81,7 +81,7 @@ def prepare_bench(
     earlier: EarlierTree | None = None,
     forms: tuple[WireForm, ...] = WIRE_FORMS,
 ) -> Iterator[BenchContext]:
-    """Context with a Redis that holds the run's users, on the core of the load."""
+    """Context with a Redis that holds the run's users, pinned to the core of the load."""
     logged = read_bench_requests(serving_bundle / "requests.jsonl")
     cores = first_two_cores()
 
@@ -97,7 +97,7 @@ def prepare_bench(
             write_users_to_redis(
                 client, users, prefix="relist", ttl_s=None, on_progress=lambda _: None
             )
-        stack.enter_context(child_affinity({cores[1]}))  # this process is the load
+        stack.enter_context(child_affinity({cores[1]}))  # this process generates the load
         yield BenchContext(
             resolve_folder(artifact),
             redis.url,
@@ -128,7 +128,7 @@ def run_throughput(context: BenchContext, results: BenchResults) -> None:
 
 @contextlib.contextmanager
 def compared_services(context: BenchContext) -> Iterator[list[MeasuredService]]:
-    """The service, mosec and, where one is named, the service of an earlier checkout."""
+    """The service, mosec and, if one is named, the service of an earlier checkout."""
     where = context.artifact, context.redis_url, {context.cores[0]}
     services = [relist_service(*where, counts_graph_time=False), start_mosec(*where)]
     if context.earlier is not None:
@@ -160,7 +160,7 @@ def run_compared_latency(context: BenchContext, results: BenchResults) -> None:
 
 
 def run_latency(context: BenchContext, results: BenchResults) -> None:
-    """Open arrivals at shares of the service's own maximum, and the stages alone."""
+    """Open arrivals at shares of the service's own maximum, and stage times of single requests."""
     settings = context.settings
     with relist_service(context.artifact, context.redis_url, {context.cores[0]}) as service:
         for form in WIRE_FORMS:
@@ -186,7 +186,7 @@ def run_sizes(context: BenchContext, results: BenchResults) -> None:
 
 
 def run_workers(context: BenchContext, results: BenchResults) -> None:
-    """Two processes on two cores."""
+    """Throughput of two processes on two cores."""
     with (
         relist_service(context.artifact, context.redis_url, {context.cores[0]}) as single,
         MultiWorkerService(context.artifact, context.redis_url, context.cores, 2) as workers,

@@ -1,4 +1,4 @@
-"""The benchmark's numbers as a page of Markdown, and its place in docs/benchmarks/serving.md."""
+"""Renders the benchmark's numbers as a section of docs/benchmarks/serving.md."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def render_bench_report(results: BenchResults) -> str:
 
 
 def replace_marked_section(path: Path, text: str) -> None:
-    """Replace what stands between the marks; everything else stays."""
+    """Replace the text between the marks; the rest of the page is unchanged."""
     page = path.read_text(encoding="utf-8")
     if (
         page.count(SECTION_BEGIN) != 1
@@ -61,7 +61,7 @@ def replace_marked_section(path: Path, text: str) -> None:
 
 
 def _rounds(rounds: Sequence[Sequence[ClosedLoopResult]]) -> list[str]:
-    """Each service beside the references of the same round and form."""
+    """Each service relative to the references of the same round and form."""
     lines = [
         f"**Closed loop, {len(rounds)} rounds**; ratios inside a round; CPU in us a request, "
         "*outside the graphs* is the process's less ONNX Runtime's; *by CPU*: ratio of CPU time "
@@ -97,7 +97,7 @@ def _round_cells(rounds: Sequence[Sequence[ClosedLoopResult]], name: str, form: 
 
 
 def _compared_throughput(comparison: Comparison) -> list[str]:
-    """Requests/s of the service beside each other one."""
+    """Requests/s of the service beside each other service."""
     runs = [run for found in comparison.rounds for run in found]
     lines = [
         f"**Requests/s beside others, {len(comparison.rounds)} interleaved rounds**; a ratio above "
@@ -117,7 +117,7 @@ def _compared_throughput(comparison: Comparison) -> list[str]:
 
 
 def _compared_latency(comparison: Comparison) -> list[str]:
-    """99th percentiles of the service beside each other one."""
+    """99th percentiles of the service beside each other service."""
     windows = [window for found in comparison.latencies for window in found]
     lines = [
         f"**p99 beside others, {len(comparison.latencies)} interleaved rounds** of Poisson "

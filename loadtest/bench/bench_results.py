@@ -1,4 +1,4 @@
-"""What one run of the benchmark measured."""
+"""Results of one run of the benchmark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loadtest.bench.worker_scaling import WorkerScaling
 
 @dataclass(slots=True)
 class BenchResults:
-    """Everything that one run measured; a part that was not asked for is empty."""
+    """All results of one run; empty for parts that were not run."""
 
     run_info: dict[str, str]
     rounds: list[list[measurements.ClosedLoopResult]] = field(default_factory=list)

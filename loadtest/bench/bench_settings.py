@@ -1,4 +1,4 @@
-"""How long the benchmark measures what."""
+"""Durations and sizes of the benchmark."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ DEFAULT_CANDIDATES, DEFAULT_LISTS = 100, 8  # of everything but the table of siz
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchSettings:
-    """Times in seconds.
+    """Durations in seconds, and sizes.
 
     rounds: in each, every service answers in both forms, in another order.
-    connections: of the closed loop; one would leave the core idle between two requests.
+    connections: of the closed loop; a single one would leave the core idle between requests.
     compared_connections, compared_open_s: of the closed and the open loops of the comparison.
     windows: repeats of an open run; the tail is judged by the best, the median is quoted.
     candidate_counts, list_counts: N and K of the table.

@@ -1,4 +1,4 @@
-"""Compare the service with an earlier checkout and with mosec in the same interleaved rounds."""
+"""Compares the service with an earlier checkout and with mosec in the same interleaved rounds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ComparedLatency:
 
     @property
     def p99_ms(self) -> float:
-        """Of the window."""
+        """99th percentile of the window."""
         return self.result.p99[0]
 
 
@@ -43,7 +43,7 @@ class Comparison:
     latencies: list[list[ComparedLatency]] = field(default_factory=list)
 
     def throughputs(self, name: str, form: WireForm, connections: int) -> list[float]:
-        """Requests/s of a service, one value a round."""
+        """Requests/s of a service, one value per round."""
         wanted = (name, form, connections)
         return [
             run.throughput
@@ -53,7 +53,7 @@ class Comparison:
         ]
 
     def p99s_ms(self, name: str, form: WireForm, load_share: float) -> list[float]:
-        """99th percentile of a service, one value a round."""
+        """99th percentile of a service, one value per round."""
         wanted = (name, form, load_share)
         return [
             window.p99_ms

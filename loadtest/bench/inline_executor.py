@@ -1,4 +1,4 @@
-"""Runs graphs on the caller's own thread, for measurements of one thread's time and calls."""
+"""Executor on the caller's thread, for measurements of one thread's time and calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class InlineExecutor:
-    """An executor without a thread. It ends no run at its deadline and batches nothing."""
+    """An executor without a thread; it terminates no run at its deadline and batches nothing."""
 
     async def run(
         self, graphs: ArtifactGraphs, job: Callable[[Graphs], T], deadline: Deadline

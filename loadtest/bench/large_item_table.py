@@ -1,4 +1,4 @@
-"""An artifact of untrained nets whose item table is large: for the memory of a process."""
+"""Makes an artifact of untrained nets with a large item table, to measure a process' memory."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def write_random_log(folder: Path, items: int, fields: int) -> Path:
     pq.write_table(pa.table(columns), folder / "items.parquet")
     users = [f"u{u}" for u in range(_USERS)]
     pq.write_table(pa.table({"user_id": users}), folder / "users.parquet")
-    # every item is offered, in turn: those of the training part get a row in the embeddings
+    # every item is a candidate in turn; those of the training part get a row in the embeddings
     count = max(_MIN_REQUESTS, items // _OFFERED)
     parts = np.resize(rng.permutation(items), (count, _OFFERED))
     rows = [_impression(rng, at, part) for at, part in enumerate(parts)]

@@ -1,8 +1,8 @@
 """The benchmark's load generator: a closed loop for throughput, open Poisson arrivals for latency.
 
-Not locust's client: event loops round timers up to a millisecond, half of what a request takes.
-`select` takes microseconds. Latency counts from the moment a request was due. Equal to `wrk` in
-what it measures; docs/benchmarks/serving.md has both side by side.
+Not locust's client: event loops round timers up to a millisecond, half of a request's latency.
+`select` takes microseconds. Latency counts from the time at which a request was due. It measures
+the same as `wrk`; docs/benchmarks/serving.md has both side by side.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Self
 from loadtest.load_shapes import LoadShape
 from loadtest.poisson import poisson_arrivals
 
-MAX_CONNECTIONS = 200  # connections; an arrival above that is a failure
+MAX_CONNECTIONS = 200  # connections; an arrival beyond them is a failure
 _PLAIN = b'"degraded":[]'
 _LATE_S = 10.0
-_LOOKS = 20  # a machine that stood still takes one of them, not all the time a server has
+_LOOKS = 20  # a stalled machine uses up one of them, not the whole wait for a server
 
 
 @dataclass(slots=True)
 class LoopResult:
-    """What came of one run; times in seconds.
+    """Outcome of one run; times in seconds.
 
-    stood: the longest that a request was due and the load itself did not run. A host that stops
-    the whole machine stops both sides at once and calls none of it stolen: here it shows.
+    longest_stall_s: longest time in which a request was due and the load generator did not run. A
+        host that pauses the machine pauses server and load at once and reports no steal time.
     """
 
     latencies: list[float] = field(default_factory=list)
@@ -44,22 +44,22 @@ class LoopResult:
 
     @property
     def answers(self) -> int:
-        """Requests answered with a list."""
+        """Number of requests answered with a list."""
         return len(self.latencies)
 
     @property
     def throughput(self) -> float:
-        """Answers a second while the run lasted."""
+        """Answers per second of the run."""
         return self.answered_in_run / self.duration_s
 
     @property
     def failed(self) -> int:
-        """Requests without a list."""
+        """Number of requests without a list."""
         return self.failures.total()
 
 
 class _Connection:
-    """One kept connection with at most one request under way."""
+    """One kept connection with at most one request in flight."""
 
     def __init__(self, port: int) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=_LATE_S)
@@ -68,7 +68,7 @@ class _Connection:
         self._held = b""
 
     def fileno(self) -> int:
-        """For select."""
+        """File descriptor, for select."""
         return self.sock.fileno()
 
     def send(self, body: bytes, due: float) -> None:
@@ -78,7 +78,7 @@ class _Connection:
         self.due, self._held = due, b""
 
     def read(self) -> tuple[int, bytes] | None:
-        """Status and body once the answer is whole; raises ConnectionError when it is cut off."""
+        """Status and body of a complete answer; raises ConnectionError when it is cut off."""
         got = self.sock.recv(65_536)
         if not got:
             raise ConnectionResetError
@@ -94,7 +94,7 @@ class _Connection:
 
 
 class LoadLoops:
-    """Asks one service; keeps its connections from run to run."""
+    """Load on one service; keeps its connections between runs."""
 
     def __init__(self, port: int, bodies: Sequence[bytes]) -> None:
         self._port, self._bodies = port, bodies
@@ -110,7 +110,7 @@ class LoadLoops:
         self.close()
 
     def run_closed(self, seconds: float, connections: int) -> LoopResult:
-        """Each connection asks again as soon as it is answered."""
+        """Each connection sends its next request as soon as the previous one is answered."""
         heard = self._drop_closed_connections()
         began, cpu = time.perf_counter(), time.process_time()
         ends = began + seconds
@@ -125,7 +125,7 @@ class LoadLoops:
         return heard
 
     def run_open(self, seconds: float, rate: float, rng: random.Random) -> LoopResult:
-        """Requests are sent when they are due, whatever became of those before them."""
+        """Send requests when they are due, independent of the answers to earlier ones."""
         heard = self._drop_closed_connections()
         due_times = poisson_arrivals(LoadShape(rate=rate, duration_s=seconds), rng)
         began, cpu = time.perf_counter(), time.process_time()
@@ -143,14 +143,14 @@ class LoadLoops:
         return heard
 
     def close(self) -> None:
-        """Close what is kept, and what still waits for an answer."""
+        """Close all connections, idle or waiting for an answer."""
         for line in [*self._idle, *self._busy]:
             line.sock.close()
         self._idle.clear()
         self._busy.clear()
 
     def _drop_closed_connections(self) -> LoopResult:
-        """Forget connections that their server closed since the last run: no request failed."""
+        """Drop connections that the server closed since the last run; no request failed on them."""
         gone, _, _ = select.select(self._idle, [], [], 0.0)
         for line in gone:
             self._idle.remove(line)
@@ -170,7 +170,7 @@ class LoadLoops:
         self._busy.add(line)
 
     def _read_ready(self, heard: LoopResult, wait_s: float, ends: float) -> int:
-        """Read what came within the wait; how many answers or failures that were."""
+        """Read answers that arrive within the wait; the number of answers and failures."""
         look_s = _LATE_S / _LOOKS
         ready, _, _ = select.select(list(self._busy), [], [], max(0.0, min(wait_s, look_s)))
         if ready or not self._busy:

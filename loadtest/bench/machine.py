@@ -1,4 +1,4 @@
-"""What the benchmark asks of Linux: cores to run on, CPU time and memory of a process."""
+"""Cores, CPU time and memory of processes, from Linux."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def first_two_cores() -> tuple[int, int]:
 
 @contextmanager
 def child_affinity(cores: Collection[int]) -> Iterator[None]:
-    """Processes that are started inside run on these cores only."""
+    """Context in which started processes run on these cores only."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -33,13 +33,13 @@ def child_affinity(cores: Collection[int]) -> Iterator[None]:
 
 
 def pin_process(pid: int, core: int) -> None:
-    """Keep every thread of a process on one core."""
+    """Pin every thread of a process to one core."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {core})
 
 
 def child_pids(pid: int) -> list[int]:
-    """Processes that this one started."""
+    """Process ids of the children of this process."""
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -49,24 +49,24 @@ def process_cpu_seconds(pid: int) -> float:
 
 
 def run_queue_wait_seconds(pid: int) -> float:
-    """How long threads were ready and something else ran, another thread of the process too."""
+    """Time in which threads were ready and another thread ran, of this or another process."""
     return _scheduled(pid, 1)
 
 
 def core_steal_seconds(core: int) -> float:
-    """How long this core was ready and the machine's host ran another machine on it."""
+    """Time in which this core was ready and the host ran another machine on it."""
     [line] = [x for x in Path("/proc/stat").read_text().splitlines() if x.startswith(f"cpu{core} ")]
     return int(line.split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def _scheduled(pid: int, column: int) -> float:
-    """A column of /proc/PID/task/*/schedstat, in seconds."""
+    """Sum of a column of /proc/PID/task/*/schedstat, in seconds."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((t / "schedstat").read_text().split()[column]) for t in tasks) / 1e9
 
 
 def process_memory_mb(pid: int) -> dict[str, float]:
-    """Resident memory: `rss` all of it, `pss` with shared pages divided among their users."""
+    """Resident memory in MB: `rss` all of it, `pss` with shared pages divided among their users."""
     found = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, _, rest = line.partition(":")
@@ -76,7 +76,7 @@ def process_memory_mb(pid: int) -> dict[str, float]:
 
 
 def machine_description() -> dict[str, str]:
-    """Machine, commit, date and load, as they stand above a table."""
+    """Machine, commit, date and load, as tables are headed."""
     model = next(
         (
             line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""Processes that the benchmark measures; each is a context manager that ends its process."""
+"""Measured services as child processes; each is a context manager that ends its process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from loadtest.bench.mosec_variables import ARTIFACT_VARIABLE, REDIS_VARIABLE, WO
 RELIST, BEFORE, MOSEC = "relist", "before", "mosec"
 REFERENCE, REFERENCE_ONE_THREAD = "reference", "reference, 1 thread"
 SERVICE_MODULE = ("service.cli.main", "serve")  # `relist serve`
-_START_S = 180.0  # beside other work; seconds on an idle machine
+_START_S = 180.0  # on a busy machine; seconds on an idle one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +94,23 @@ class MeasuredService:
 
     @property
     def pids(self) -> list[int]:
-        """Processes that serve."""
+        """Process ids that serve requests."""
         return child_pids(self._process.pid) or [self._process.pid]
 
     def cpu_s(self) -> float:
-        """CPU time so far."""
+        """CPU time so far, in seconds."""
         return sum(process_cpu_seconds(pid) for pid in self.pids)
 
     def run_queue_wait_s(self) -> float:
-        """Time so far in which it was ready and something else ran."""
+        """Time so far in which a thread was ready and another one ran, in seconds."""
         return sum(run_queue_wait_seconds(pid) for pid in self.pids)
 
     def steal_s(self) -> float:
-        """Time so far that the host took from its cores."""
+        """Time so far that the host took from its cores, in seconds."""
         return sum(map(core_steal_seconds, self._cores))
 
     def graph_cpu_s(self) -> float | None:
-        """CPU time inside ONNX Runtime so far; None for one that does not count it."""
+        """CPU time inside ONNX Runtime so far, in seconds; None where it is not counted."""
         try:
             text = self._get("/metrics")
         except OSError:
@@ -126,7 +126,7 @@ class MeasuredService:
                 env=self._environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # Linux schedules by session: in this one it would share the load's and Redis' time.
+                # Linux schedules by session: in this one it would share the load's CPU time.
                 start_new_session=True,
             )
 
@@ -135,7 +135,7 @@ class MeasuredService:
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with status {self._process.returncode}")
-            # A connection to a free port of its own range can connect to itself.
+            # a connection to a free port of the ephemeral range can connect to itself
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if self._ready():
                     return
@@ -152,7 +152,7 @@ class MeasuredService:
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on."""
+    """A loopback port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
     return port
@@ -175,9 +175,9 @@ def relist_service(
     *,
     counts_graph_time: bool = True,
 ) -> MeasuredService:
-    """One process of the service as it is shipped, with default settings.
+    """One process of the service with default settings.
 
-    counts_graph_time: whether it counts the CPU time inside ONNX Runtime, which others do not.
+    counts_graph_time: whether to count the CPU time inside ONNX Runtime.
     """
     port = free_port()
     counter = ["loadtest.bench.graph_cpu_time"] if counts_graph_time else []
@@ -215,7 +215,7 @@ class MultiWorkerService(MeasuredService):
         )
 
     def _ready(self) -> bool:
-        """Ask each worker on its own port: any of them answers the shared one."""
+        """Whether each worker is ready, by its own port: any of them answers the shared one."""
         texts = [self._get("/metrics", self.port + 1 + at) for at in range(self._count)]
         return all("\nrerank_ready 1.0" in text for text in texts)
 
@@ -223,7 +223,7 @@ class MultiWorkerService(MeasuredService):
 def start_reference(
     artifact: Path, redis_url: str, cores: Collection[int], *, threads: int = 0
 ) -> MeasuredService:
-    """The plain service; `threads` of ONNX Runtime, 0 for its default."""
+    """The plain reference service; `threads` of ONNX Runtime, 0 for its default."""
     port = free_port()
     module = ["-m", "loadtest.bench.reference_service"]
     options = {"artifact": artifact, "redis": redis_url, "port": port, "threads": threads}
@@ -233,7 +233,7 @@ def start_reference(
 
 
 def start_mosec(artifact: Path, redis_url: str, cores: Collection[int]) -> MeasuredService:
-    """The same graphs behind mosec, one worker a core."""
+    """The same graphs behind mosec, one worker per core."""
     port = free_port()
     return MeasuredService(
         MOSEC,

@@ -21,9 +21,9 @@ _WARM_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedLoopResult:
-    """One closed loop on one service; microseconds are CPU time a request.
+    """One closed loop on one service; microseconds are CPU time per request.
 
-    throughput: requests a second.
+    throughput: requests per second.
     graph_us: inside ONNX Runtime; None where the service does not count it.
     """
 
@@ -39,17 +39,17 @@ class ClosedLoopResult:
 
     @property
     def service_us(self) -> float:
-        """CPU time a request outside ONNX Runtime; NaN where that is not counted."""
+        """CPU time per request outside ONNX Runtime; NaN where that is not counted."""
         return self.cpu_us - self.graph_us if self.graph_us is not None else float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLoopResult:
-    """Windows of open arrivals at one rate; milliseconds, one value a window.
+    """Windows of open arrivals at one rate; milliseconds, one value per window.
 
-    run_queue_wait, steal: percent of a window in which the process was ready and did not run, for
-        another process or thread here, and for another machine on the same host.
-    longest_stall_ms: longest time in a window that the load was due to send and did not run.
+    run_queue_wait, steal: percent of a window in which the process was ready and did not run,
+        because of another process or thread, and because of another machine on the same host.
+    longest_stall_ms: longest time in a window in which the load was due to send and did not run.
     """
 
     rate: float
@@ -67,7 +67,7 @@ class OpenLoopResult:
 
 @dataclass(frozen=True, slots=True)
 class SizeResult:
-    """One N and K."""
+    """Result for one N and K."""
 
     candidates: int
     lists: int
@@ -103,7 +103,7 @@ def measure_closed_loop(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LoadedService:
-    """A service, the load on it in one wire form, and how many connections that load has."""
+    """A service and the load on it in one wire form, with a number of connections."""
 
     service: MeasuredService
     load: LoadLoops
@@ -122,7 +122,7 @@ def measure_rounds(
     connection_counts: Sequence[int] = (),
     forms: Sequence[WireForm] = WIRE_FORMS,
 ) -> list[list[ClosedLoopResult]]:
-    """Each service in each form, in another order each round.
+    """Measure each service in each form, in another order each round.
 
     connection_counts: of the closed loops; `settings.connections` alone where empty.
     """
@@ -179,7 +179,7 @@ def measure_open_loop(
 
 
 def max_throughput(service: MeasuredService, bodies: list[bytes], settings: BenchSettings) -> float:
-    """Requests a second in a closed loop: the median of three runs after a warm-up."""
+    """Requests per second in a closed loop: the median of three runs after a warm-up."""
     with LoadLoops(service.port, bodies) as load:
         load.run_closed(min(_WARM_S, settings.closed_s), settings.connections)
         rates = [
@@ -191,7 +191,7 @@ def max_throughput(service: MeasuredService, bodies: list[bytes], settings: Benc
 def median_stages(
     service: MeasuredService, bodies: Sequence[bytes], count: int
 ) -> dict[str, float]:
-    """Median milliseconds of each stage, one request at a time; `seen` is the caller's."""
+    """Median milliseconds of each stage, one request at a time; `seen` is the client's time."""
     requests = [json.loads(body) for body in bodies]
     address = f"http://127.0.0.1:{service.port}"
     answers = measure_sequentially(address, requests, count)[count // 10 :]
@@ -204,7 +204,7 @@ def median_stages(
 def measure_sizes(
     service: MeasuredService, bodies: BodyFactory, settings: BenchSettings, rng: random.Random
 ) -> list[SizeResult]:
-    """The table over N and K, in the fast form."""
+    """Results over N and K, in the column form."""
     found = []
     for candidates in settings.candidate_counts:
         for lists in settings.list_counts:
@@ -221,7 +221,7 @@ def measure_sizes(
 
 
 def percentile_ms(seconds: Sequence[float], percent: float) -> float:
-    """Milliseconds, nearest rank; NaN of nothing."""
+    """Percentile in milliseconds by nearest rank; NaN without values."""
     if not seconds:
         return float("nan")
     ordered = sorted(seconds)

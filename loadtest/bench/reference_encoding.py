@@ -1,6 +1,6 @@
-"""The reference's own encoding: raw values of a request -> the graphs' arrays, in plain numpy.
+"""The reference service's encoding: raw values of a request -> graph inputs, in plain numpy.
 
-Simple where the product's encoder is careful: values of a wrong type are not named, they raise.
+It does not check types: a value of a wrong type raises.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ReferenceEncoder:
         scores: Sequence[float | None] | None,
         features: dict[str, list[Any]],
     ) -> ReferenceArrays:
-        """(1, N, Fc): item columns, overridden where the request says so, then its own."""
+        """(1, N, Fc): item columns with the request's overrides, then candidate columns."""
         items = self.item_rows[[self.table.index_by_id.get(item, -1) for item in ids]]
         at = 1  # after the id
         for field in self.fields_by_scope[FieldScope.ITEM]:

@@ -49,7 +49,7 @@ class ReferenceSearch:
 
     def __init__(self, folder: Path, manifest: Manifest, *, threads: int) -> None:
         self.manifest = manifest
-        if select_implementation("auto") == "numba":  # the service's own default
+        if select_implementation("auto") == "numba":  # the service's default
             compile_kernels()
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads  # 0 is ONNX Runtime's own choice

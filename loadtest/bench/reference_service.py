@@ -30,7 +30,7 @@ ReferenceValue = float | str | list[str] | None
 
 
 class ReferenceCandidate(BaseModel):
-    """One item on offer."""
+    """One candidate item."""
 
     item_id: str
     score: float | None = None
@@ -38,7 +38,7 @@ class ReferenceCandidate(BaseModel):
 
 
 class ReferenceColumns(BaseModel):
-    """All items on offer, column by column."""
+    """All candidates, column by column."""
 
     item_id: list[str]
     score: list[float | None] | None = None
@@ -46,7 +46,7 @@ class ReferenceColumns(BaseModel):
 
 
 class ReferenceRequest(BaseModel):
-    """A request; what a benchmark's bodies do not carry is left out."""
+    """A request, with the fields that the benchmark's bodies carry."""
 
     request_id: str | None = None
     user_id: str
@@ -57,7 +57,7 @@ class ReferenceRequest(BaseModel):
 
 
 class ReferenceItem(BaseModel):
-    """One slot of the answer."""
+    """One slot of the response."""
 
     item_id: str
     slot: int
@@ -66,7 +66,7 @@ class ReferenceItem(BaseModel):
 
 
 class ReferenceResponse(BaseModel):
-    """The list and what it is worth."""
+    """The selected list with its expected reward."""
 
     request_id: str
     items: list[ReferenceItem]
@@ -123,7 +123,7 @@ def _to_columns(
 
 
 def build_reference_app(folder: Path, redis_url: str, *, threads: int = 0) -> FastAPI:
-    """The application."""
+    """The FastAPI application."""
     reference = ReferenceReranker(folder, redis_url, threads=threads)
     app = FastAPI()
 

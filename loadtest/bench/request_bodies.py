@@ -1,4 +1,4 @@
-"""Requests of a finished run in both wire forms, at any number of candidates and lists."""
+"""Bodies of a run's logged requests in both wire forms, at any number of candidates and lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loadtest.stage_latency import resize_candidates
 
 WireForm = Literal["columns", "rows"]
 WIRE_FORMS: tuple[WireForm, ...] = ("columns", "rows")
-BENCH_BUDGET_MS = 1000  # a degraded answer is a cheaper one: none may come of a busy moment
+BENCH_BUDGET_MS = 1000  # large: degraded answers cost less
 
 
 def read_bench_requests(path: Path, max_count: int = 200) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def read_bench_requests(path: Path, max_count: int = 200) -> list[dict[str, Any]
 def build_bodies(
     logged: Sequence[dict[str, Any]], *, candidates: int, lists: int, form: WireForm
 ) -> list[bytes]:
-    """One body a logged request, each with its own seed."""
+    """One body per logged request, each with its own seed."""
     bodies = []
     for seed, request in enumerate(resize_candidates(logged, candidates)):
         body = {**request, "num_lists": lists, "seed": seed, "budget_ms": BENCH_BUDGET_MS}
@@ -36,7 +36,7 @@ def build_bodies(
 
 
 def columns_to_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    """The same candidates one by one."""
+    """The same candidates in the row form."""
     features = columns["features"]
     return [
         {

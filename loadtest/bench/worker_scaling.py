@@ -1,4 +1,4 @@
-"""Two worker processes on two cores against one process on one."""
+"""Compares two worker processes on two cores with one process on one core."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from loadtest.bench.load_loops import LoadLoops
 from loadtest.bench.machine import pin_process, process_cpu_seconds
 from loadtest.bench.measured_services import MeasuredService
 
-_MIXED = 8  # connections a worker: they are shared out by chance
+_MIXED = 8  # connections per worker; the kernel distributes them at random
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerScaling:
-    """Requests a second of one process and of two workers, a value a round.
+    """Requests/s of one process and of two workers, one value per round.
 
     cpu_ratios: the same ratio by the workers' CPU time, without that of the load and the store.
-    busier_worker_shares: part of the two workers' CPU time that the busier one had.
+    busier_worker_shares: share of the two workers' CPU time that the busier one used.
     """
 
     one_process: list[float]
@@ -30,14 +30,14 @@ class WorkerScaling:
 
     @property
     def ratio(self) -> float:
-        """Two against one, the median of the rounds."""
+        """Throughput of two workers over one process, the median of the rounds."""
         return statistics.median(
             b / a for a, b in zip(self.one_process, self.two_workers, strict=True)
         )
 
 
 def pin_workers(workers: MeasuredService, cores: Sequence[int]) -> None:
-    """One worker a core."""
+    """Pin one worker to each core."""
     for pid, core in zip(workers.pids, cores, strict=True):
         pin_process(pid, core)
 
@@ -49,7 +49,7 @@ def measure_scaling(
     settings: BenchSettings,
     rng: random.Random,
 ) -> WorkerScaling:
-    """Rounds of both, interleaved. The load shares the second core with the second worker."""
+    """Interleaved rounds of both. The load shares the second core with the second worker."""
     connections = {one: settings.connections, two: _MIXED * 2}
     found = WorkerScaling([], [], [], [])
     with LoadLoops(one.port, bodies) as of_one, LoadLoops(two.port, bodies) as of_two:

@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, their documents, and one shape for every error."""
+"""The FastAPI application: routes, their OpenAPI document, and one shape of error bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TITLE, VERSION = "Relist", "0.1.0"
 
 Customize = Callable[[FastAPI], None]
 AddRoutes = Callable[[APIRouter], None]
-# The service records its requests itself (service/telemetry): FastAPI does not do so once more.
+# service/telemetry records requests, so FastAPI's instrumentation stays off.
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False}
 
 

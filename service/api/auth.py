@@ -14,18 +14,18 @@ _SCHEME = "bearer "
 
 
 class BearerAuth(HTTPBearer):
-    """FastAPI dependency: the request shows one of these tokens. OpenAPI documents it."""
+    """FastAPI dependency that requires one of these tokens; documented in OpenAPI."""
 
     def __init__(self, tokens: Sequence[str]) -> None:
         super().__init__(scheme_name="token", auto_error=False)
         self._tokens = [token.encode() for token in tokens]
 
     async def __call__(self, request: Request) -> None:  # type: ignore[override]  # no credentials
-        """Raise Unauthorized unless the request shows a known token."""
+        """Raise Unauthorized unless the request has a known token."""
         self.verify(request.headers)
 
     def verify(self, headers: Mapping[str, str]) -> None:
-        """Raise Unauthorized unless a known token is shown; compares with every token."""
+        """Raise Unauthorized unless the header has a known token; compares with every token."""
         header = headers.get("authorization", "")
         # Header texts are bytes decoded as Latin-1, tokens are UTF-8: compare the bytes sent.
         sent = header[len(_SCHEME) :] if header.lower().startswith(_SCHEME) else ""

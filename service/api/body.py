@@ -14,7 +14,7 @@ _JSON_TYPES = frozenset({b"application/json", b""})
 
 
 def check_body_headers(headers: RawHeaders, max_bytes: int) -> None:
-    """Raise UnsupportedMediaType or BodyTooLarge where the headers already say so."""
+    """Raise UnsupportedMediaType or BodyTooLarge where the headers already prove it."""
     media_type = headers.get(b"content-type", b"")
     if (
         media_type not in _JSON_TYPES

@@ -24,7 +24,7 @@ class ConcurrencyLimiter:
         self._in_flight = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._closed = False
-        # Read at a scrape instead of written three times a request.
+        # read at each scrape, instead of three writes per request
         service_metrics.IN_FLIGHT_REQUESTS.set_function(lambda: self._in_flight)
         service_metrics.WAITING_REQUESTS.set_function(lambda: self._admitted - self._in_flight)
 
@@ -47,7 +47,7 @@ class ConcurrencyLimiter:
         return Permit(self)
 
     def take_free_slot(self) -> bool:
-        """Take a slot if one is free; then no request waits for one."""
+        """Take a slot if one is free; returns whether it did."""
         if self._in_flight >= self._max_inflight:
             return False
         self._in_flight += 1
@@ -90,8 +90,8 @@ class Permit:
     async def wait_for_slot(self, timeout_s: float) -> None:
         """Wait for a slot, at most `timeout_s`.
 
-        A request without a slot goes on without: no time is left for the model, so it only answers
-        in input order. It still counts as waiting.
+        A request without a slot continues without the model, for which no time is left, and gets
+        the input order. It still counts as waiting.
         """
         if self._limiter.take_free_slot():
             self._has_slot = True

@@ -1,4 +1,4 @@
-"""Cancels work for a client that has left."""
+"""Cancels work for a client that has disconnected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.types import Receive
 
 
 class ClientDisconnected(Exception):
-    """The client left before its response."""
+    """The client disconnected before its response."""
 
 
 class CancelledOnDisconnect:

@@ -1,4 +1,4 @@
-"""Requests that people may try: the example of the API document and the playground's catalog."""
+"""Example requests of the API document and of the playground's catalog."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from model.contract.wire.request import parse_request
 from service.api.playground.request_catalog import RequestCatalog
 from service.telemetry.structured_logs import log_event
 
-MAX_REQUESTS = 1000  # more of the file are not read, so that memory is bounded
+MAX_REQUESTS = 1000  # requests read from the file at most, which bounds memory
 _EXAMPLE_ITEMS = 12
 
 
 class ExampleRequests:
-    """Empty until there is an artifact; `example` is a request that works when pasted."""
+    """Example requests, empty until there is an artifact; `example` is valid as it is."""
 
     def __init__(self, requests_file: Path | None, *, playground: bool) -> None:
         self._file, self._playground = requests_file, playground
@@ -26,7 +26,7 @@ class ExampleRequests:
         self.catalog = RequestCatalog()
 
     def publish(self, item_ids: Sequence[str]) -> None:
-        """Offer logged requests where the file has some, else one made of known items."""
+        """Publish logged requests where the file has some, else one made of known items."""
         logged = [] if self._file is None else self._read(self._file)
         if not logged:
             self.example.update(_synthetic_request(list(item_ids[:_EXAMPLE_ITEMS])))
@@ -36,7 +36,7 @@ class ExampleRequests:
             self.catalog.fill(logged)
 
     def _read(self, path: Path) -> list[dict[str, Any]]:
-        """The logged requests; none, and a warning, where the file cannot be used."""
+        """The logged requests; empty, with a warning, where the file cannot be used."""
         try:
             logged = read_logged_requests(path, MAX_REQUESTS if self._playground else 1)
         except (OSError, ValueError) as error:

@@ -20,7 +20,7 @@ _RERANK_BODY = {"schema": {"$ref": _REF.format(model=RerankRequestBody.__name__)
 RERANK_OPERATION: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": _RERANK_BODY}}
 }
-# Errors of other paths than /rerank.
+# error codes of paths other than /rerank
 _OF_OTHER_PATHS: frozenset[type[Exception]] = frozenset(
     {
         errors.PathNotFound,
@@ -32,7 +32,7 @@ _OF_OTHER_PATHS: frozenset[type[Exception]] = frozenset(
 
 
 def error_response(kinds: Sequence[type[Exception]]) -> dict[str, Any]:
-    """An answer of the one error shape, naming the codes it may carry."""
+    """A response with the shared error body, naming its possible codes."""
     return {"description": ", ".join(sorted({code_of(k) for k in kinds})), "model": ErrorResponse}
 
 

@@ -1,4 +1,4 @@
-"""Headers of an ASGI scope as bytes, which costs one call instead of several a header."""
+"""Headers of an ASGI scope as bytes, decoded in one call instead of several per header."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ RawHeaders = dict[bytes, bytes]  # by lower-case name
 
 
 def decode_header_list(scope: Scope) -> RawHeaders:
-    """The request's headers; of equal names the first."""
+    """The request's headers by lower-case name; of equal names the first."""
     return dict(reversed(list(scope["headers"])))

@@ -1,4 +1,4 @@
-"""Whether this process takes traffic."""
+"""Readiness of this process for traffic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Readiness:
         self._draining = False
 
     def start_draining(self) -> None:
-        """Ask load balancers to send no more requests."""
+        """Report not ready from now on, so that load balancers send no more requests."""
         self._draining = True
         service_metrics.PROCESS_READY.set(0)
 

@@ -1,4 +1,4 @@
-"""Times and counts every POST /rerank, whatever answers it, and records its trace."""
+"""Middleware that times, counts and traces every POST /rerank, whatever its response."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FLUSH_EVERY = 16  # requests between two flushes of the histograms
 
 @dataclass(slots=True)
 class RerankRecord:
-    """What is known of one POST /rerank while it runs.
+    """Facts of one POST /rerank, collected while it runs.
 
     began: on the middleware's clock, seconds.
     headers: of the request.
-    degraded: the answer went without something.
-    disconnected: the client left before its answer.
+    degraded: the response lacks something.
+    disconnected: the client left before its response.
     status: of the response, None until it starts.
     """
 
@@ -87,7 +87,7 @@ class RerankMetricsMiddleware:
         try:
             await self._app(scope, receive, send_recorded)
         except Exception:
-            record.status = HTTPStatus.INTERNAL_SERVER_ERROR  # sent further out
+            record.status = HTTPStatus.INTERNAL_SERVER_ERROR  # sent by an outer middleware
             raise
         finally:
             self._observe(record)

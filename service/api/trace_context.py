@@ -1,11 +1,11 @@
-"""W3C trace context: a well-formed `traceparent` is passed through and names the log lines."""
+"""W3C trace context: passes a well-formed `traceparent` through and adds its id to log lines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-# The standard forbids version ff and ids of zeros only.
+# the standard forbids version ff and ids of only zeros
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )

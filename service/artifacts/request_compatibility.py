@@ -1,7 +1,7 @@
 """Whether one artifact accepts every request that another one accepts.
 
-Compares what manifests declare. Whether rules can be met depends on a request's items, so the
-answers `rules_unsatisfiable` and `rules_undecided` are outside this comparison.
+Compares the manifests. Whether rules can be met depends on a request's items, so the responses
+`rules_unsatisfiable` and `rules_undecided` are outside this comparison.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from model.contract.schema.declared import UPSTREAM_FIELDS, FieldKind, FieldScop
 from model.contract.schema.fitted import FittedField, FittedSchema
 
 _CANDIDATE_SCOPES = (FieldScope.ITEM, FieldScope.CANDIDATE)
-_NAMED_VALUES = 3  # of the values that are missing
+_NAMED_VALUES = 3  # missing values that a reason names
 
 
 def find_incompatibilities(

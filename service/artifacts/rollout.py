@@ -1,6 +1,6 @@
-"""Changes the artifact of a slot: read, verified and warmed up beside the traffic, then swapped.
+"""Changes the artifact of a slot: reads, verifies and warms it up beside the traffic, then swaps.
 
-A broken artifact is refused and the present one keeps serving. The previous one stays warm.
+A broken artifact is refused and the current one keeps serving. The previous one stays warm.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from service.rerank.warmup import measure_search_latency
 from service.telemetry import service_metrics
 from service.telemetry.structured_logs import log_event
 
-# What /info shows of other refusals: their reasons may hold paths, which stay in the log.
+# /info shows this text for other refusals: their reasons may hold paths, which stay in the log
 _FAILED_CHECKS = "failed its checks; artifact_rejected in the log has the reason"
 
 FindIncompatibilities = Callable[[Manifest], Sequence[str]]
@@ -33,7 +33,7 @@ FindIncompatibilities = Callable[[Manifest], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class VerifiedArtifact:
-    """An artifact that passed its checks, its user store and what its runs cost."""
+    """An artifact that passed its checks, with its user store and measured latency."""
 
     artifact: Artifact
     store: UserStore
@@ -41,9 +41,9 @@ class VerifiedArtifact:
 
 
 class ArtifactRollout:
-    """Makes one change at a time; the traffic never waits for it.
+    """Makes one change of a slot's artifact at a time; requests do not wait for it.
 
-    rejection: why the last change was refused or undone; None after one that took effect.
+    rejection: reason why the last change was refused or undone; None after a successful one.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ArtifactRollout:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def reload(self) -> None:
-        """Verify, warm up and serve what the folder holds now.
+        """Verify, warm up and serve the present artifact of the folder.
 
         Raises ManifestError, or ReloadInProgress when another change is under way.
         """
@@ -94,9 +94,9 @@ class ArtifactRollout:
             await self._load()
 
     async def reload_queued(self) -> None:
-        """The same, after a change that is under way, because a signal gets no answer.
+        """Reload after a change that is under way, because a signal gets no answer.
 
-        Calls while one waits do nothing more: the waiting one reads the folder when it begins.
+        Calls while one waits have no effect: the waiting one reads the folder when it begins.
         """
         if self._queued:
             return
@@ -115,7 +115,7 @@ class ArtifactRollout:
         self._announce("rolled_back")
 
     def withdraw_incompatible(self) -> None:
-        """Empty the slot if its artifact may not serve any more, and say why."""
+        """Empty the slot if its artifact may no longer serve, and log the reason."""
         model = self._models.current
         reasons = [] if model is None else self._find_incompatibilities(model.manifest)
         if model is None or not reasons:
@@ -139,7 +139,7 @@ class ArtifactRollout:
         )
 
     async def close(self) -> None:
-        """End refreshers and close the stores of every model."""
+        """Cancel refreshers and close the stores of every model."""
         for task in [*self._refreshers.values(), *self._closing]:
             task.cancel()
         for model in (self._models.current, self._models.previous):
@@ -237,6 +237,6 @@ def _refusal_text(reasons: Sequence[str]) -> str:
 
 
 def _log_refresher_end(refresher: asyncio.Task[None]) -> None:
-    """Log an end that is no cancellation; the last table keeps serving."""
+    """Log an unexpected end of a refresher; the last item table keeps serving."""
     if not refresher.cancelled():
         log_event("error", "item_refresh_failed", refresher.exception())

@@ -24,10 +24,10 @@ RefreshItems = Callable[
 
 @dataclass(frozen=True, slots=True)
 class StoreFactories:
-    """Where users are read, and what keeps items fresh (None: nothing does).
+    """Factories of the user store and of the item refresher (None: items are not refreshed).
 
-    `open_store` raises ManifestError where the store cannot be used: the start ends, or the present
-    artifact keeps serving.
+    `open_store` raises ManifestError where the store cannot be used: the start fails, or the
+    current artifact keeps serving.
     """
 
     open_store: OpenStore
@@ -36,7 +36,7 @@ class StoreFactories:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisLocation:
-    """How to reach the users and items of this service in Redis."""
+    """Address and options of this service's users and items in Redis."""
 
     url: str
     prefix: str
@@ -45,21 +45,21 @@ class RedisLocation:
 
 
 def memory_factories(users_file: Path | None) -> StoreFactories:
-    """Users of a file, held in memory; none without a file. Items stay the artifact's."""
+    """Users of a file, held in memory, or no users without a file. Items are the artifact's."""
 
     def open_store(schema_hash: str) -> UserStore:
         if users_file is None:
             return MemoryUserStore({}, schema_hash=schema_hash)
         try:
             return MemoryUserStore.from_file(users_file, schema_hash=schema_hash)
-        except UserRecordError as error:  # of another schema than the artifact
+        except UserRecordError as error:  # the file has another schema than the artifact
             raise ManifestError(artifact=str(users_file), reason=str(error)) from error
 
     return StoreFactories(open_store, None)
 
 
 def redis_factories(redis: RedisLocation, *, refresh_interval_s: float) -> StoreFactories:
-    """Users and items of Redis."""
+    """Users and items from Redis."""
 
     def open_store(schema_hash: str) -> UserStore:
         try:
@@ -70,7 +70,7 @@ def redis_factories(redis: RedisLocation, *, refresh_interval_s: float) -> Store
                 max_connections=redis.connections,
                 cluster=redis.cluster,
             )
-        except ValueError as error:  # the url cannot be used: a certificate is gone
+        except ValueError as error:  # the URL cannot be used: a certificate file is missing
             raise ManifestError(artifact="user store", reason=str(error)) from error
 
     async def refresh(

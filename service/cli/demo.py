@@ -1,4 +1,4 @@
-"""`relist demo`: serves a trained run and shows one answer.
+"""`relist demo`: serves a trained run and prints one reranked list.
 
 Training and export come before (`make demo`). Redis, loading and serving are separate processes,
 started by the same commands that a user would run.
@@ -29,7 +29,7 @@ _START_TIMEOUT_S = 60.0  # verification and warm-up take a few seconds on a slow
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says what is missing or what failed."""
+    """The demo cannot continue; the message names what is missing or failed."""
 
 
 def demo_command(
@@ -68,7 +68,7 @@ def _run_demo(run: Path, port: int, *, once: bool) -> None:
             "RERANK_PORT": str(port),
             "RERANK_PLAYGROUND": "true",
             "RERANK_LOG_LEVEL": "warning",
-            # People look at the demo on a laptop that does other things too.
+            # the demo may run on a busy laptop
             "RERANK_REQUEST_BUDGET_MS": "500",
             "RERANK_FEATURE_BUDGET_MS": "100",
         }
@@ -103,7 +103,7 @@ def _load_users(users: Path, environ: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _redis_url() -> Iterator[str]:
-    """The address of the store: the caller's own Redis if named, else an embedded one."""
+    """URL of the store: the caller's Redis if named, else an embedded one."""
     named = os.environ.get(_REDIS_URL_VARIABLE)
     if named:
         sys.stdout.write("Redis: yours\n")

@@ -1,4 +1,4 @@
-"""How the demo talks to the service: plain HTTP from the standard library, with time limits."""
+"""HTTP client of the demo: standard library only, with timeouts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLL_INTERVAL_S = 0.1
 
 
 class DemoServiceError(Exception):
-    """The service did not come up, or answered with an error; says which."""
+    """The service did not start, or answered with an error; the message says which."""
 
 
 def wait_for_demo_service(base: str, process: subprocess.Popen[bytes], timeout_s: float) -> None:
@@ -29,13 +29,13 @@ def wait_for_demo_service(base: str, process: subprocess.Popen[bytes], timeout_s
         try:
             with urllib.request.urlopen(f"{base}/health/ready", timeout=_TIMEOUT_S):
                 return
-        except (OSError, http.client.HTTPException):  # or what answers is no HTTP server
+        except (OSError, http.client.HTTPException):  # or the peer is no HTTP server
             time.sleep(_POLL_INTERVAL_S)
     raise DemoServiceError(f"the service was not ready after {timeout_s:.0f} s")
 
 
 def post_rerank(base: str, request: dict[str, Any]) -> dict[str, Any]:
-    """POST /rerank; raises DemoServiceError with the service's own message when it refuses."""
+    """POST /rerank; raises DemoServiceError with the service's message for an error status."""
     sent = urllib.request.Request(
         f"{base}/rerank",
         data=json.dumps(request).encode(),

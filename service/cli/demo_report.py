@@ -1,4 +1,4 @@
-"""What the demo shows: one real request of the later-in-time part, its list before and after."""
+"""Report of the demo: one request of the later-in-time part, its list before and after."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 from service.cli.demo_client import post_rerank
 
-_MAX_REQUESTS_TRIED = 50  # requests among which one with a changed list is looked for
+_MAX_REQUESTS_TRIED = 50  # requests searched for one with a changed list
 _TITLE_WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True)
 class DemoComparison:
-    """One request with its answer, and the answer to the same request with every slot pinned.
+    """One request, its response, and the response with every slot pinned to the input order.
 
-    before: the input list as the evaluator sees it.
-    after: what is served.
-    clicked: item ids that the user really clicked, None where that is not known.
+    input_answer: the input list with the evaluator's predictions.
+    reranked_answer: the served list.
+    clicked_ids: item ids that the user clicked, None where clicks are not known.
     """
 
     request: dict[str, Any]
@@ -31,7 +31,7 @@ class DemoComparison:
 
 
 def find_changed_request(base: str, requests: Path) -> DemoComparison:
-    """The first request whose list changes (the last one looked at when none does)."""
+    """The first request whose list changes; the last one tried when none does."""
     with requests.open(encoding="utf-8", newline="\n") as lines:
         for line in islice(lines, _MAX_REQUESTS_TRIED):
             logged = json.loads(line)
@@ -49,7 +49,7 @@ def find_changed_request(base: str, requests: Path) -> DemoComparison:
 
 
 def pin_input_order(request: dict[str, Any], slots: int) -> dict[str, Any]:
-    """The same request with the input list pinned: what the evaluator says of it, slot by slot."""
+    """The same request with every slot pinned, so that the response evaluates the input list."""
     ids = request["candidates"]["item_id"][:slots]
     pins = [{"slot": slot, "item_id": item} for slot, item in enumerate(ids)]
     return {**request, "constraints": {"pinned": pins}}

@@ -1,7 +1,6 @@
-"""`relist load`: fills the feature store from the files that training wrote.
+"""`relist load`: fills the feature store from the serving bundle.
 
-Streams users.bin into Redis, and with --items puts a new item table in place of the present one.
-Serves nothing.
+Streams users.bin into Redis, and with --items replaces the item table. Serves nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from service.features.redis_clients import open_sync_redis_client
 from service.settings import MEMORY, Settings
 
 USERS_FILE = "users.bin"
-EXIT_INVALID_INPUT, EXIT_REDIS_UNREACHABLE = 1, 3  # 2 is a wrong command line
+EXIT_INVALID_INPUT, EXIT_REDIS_UNREACHABLE = 1, 3  # 2 is for a wrong command line
 _REDRAW_INTERVAL_S = 0.2
 
 
 class ProgressMeter:
-    """Progress line on standard error; only the last one where that is no terminal."""
+    """Progress line on standard error; without a terminal only the final one."""
 
     def __init__(self, unit: str, total: int, out: TextIO) -> None:
         self._unit, self._total, self._out = unit, total, out
@@ -38,7 +37,7 @@ class ProgressMeter:
         self._started_at = self._last_drawn_at = time.monotonic()
 
     def __call__(self, done: int) -> None:
-        """Show the count, the rate and the time left; not more often than an eye can follow."""
+        """Show count, rate and time left, a few times per second at most."""
         now = time.monotonic()
         if self._is_terminal and (
             now - self._last_drawn_at > _REDRAW_INTERVAL_S or done == self._total
@@ -48,7 +47,7 @@ class ProgressMeter:
             self._out.flush()
 
     def finish(self, done: int) -> None:
-        """The last word."""
+        """Print the final line."""
         end = "\r" if self._is_terminal else ""
         self._out.write(f"{end}{self._line(done, time.monotonic())}\n")
 
@@ -99,7 +98,7 @@ def load(
 
 
 class StoreFiles(NamedTuple):
-    """Files to write; `artifact`: whose schema they must have."""
+    """Files to write; their schema must be that of `artifact`."""
 
     users: Path
     items: Path | None
@@ -107,7 +106,7 @@ class StoreFiles(NamedTuple):
 
 
 class RedisOptions(NamedTuple):
-    """Options of the command line; None: the setting of the service counts."""
+    """Options of the command line; None selects the service's setting."""
 
     url: str | None
     prefix: str | None
@@ -115,7 +114,7 @@ class RedisOptions(NamedTuple):
 
 
 class RedisTarget(NamedTuple):
-    """The store to fill; `cluster`: the url is that of any node of a Redis Cluster."""
+    """The store to fill; for a `cluster` the URL is that of any node."""
 
     url: str
     prefix: str
@@ -158,7 +157,7 @@ def _write(files: StoreFiles, target: RedisTarget, ttl_s: int | None, out: TextI
 
 
 def _resolve_target(options: RedisOptions, artifact: Path | None) -> RedisTarget:
-    """From the command line, else from the RERANK_ settings."""
+    """The target from the command line, else from the RERANK_ settings."""
     if options.url is not None and options.prefix is not None and options.cluster is not None:
         return RedisTarget(options.url, options.prefix, options.cluster)
     try:

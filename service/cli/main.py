@@ -1,4 +1,4 @@
-"""The command `relist`. Its subcommands are entry points, so that each package brings its own.
+"""The command `relist`; each package registers its subcommands by entry point.
 
 Imports nothing slow before `relist serve` has its first signal handlers.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typer import Typer
 
 COMMAND_GROUP = "relist.commands"
-# The service's own, which an image has without the metadata of an installed distribution.
+# the service's own; an image has no metadata of an installed distribution
 _OWN_COMMANDS = {
     "serve": "service.cli.serve:serve_command",
     "load": "service.cli.load_store:load",

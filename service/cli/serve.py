@@ -24,7 +24,9 @@ def serve_command(
 
     Exit status: 0 after an orderly end, 1 for a failed start, 2 for wrong settings.
     """
-    from service.server import launch  # takes a second; the first signal handlers are set by now
+    from service.server import (
+        launch,
+    )  # imports for a second; the first signal handlers are set by now
 
     if show_settings:
         echo(launch.settings_help())

@@ -30,7 +30,7 @@ from service.rerank.graph_calls import GraphCall, GraphCalls
 from service.telemetry import service_metrics
 
 _Arrays = dict[str, NDArray[Any]]
-# The graphs without rules: requests with rules run alone.
+# graphs without rules; requests with rules run alone
 _GRAPHS = {"generate": GENERATOR_GRAPH, "evaluate": EVALUATOR_GRAPH, "refine": REFINER_GRAPH}
 _SIZING_INPUT = {"generate": "noise_item", "evaluate": "lists", "refine": "at"}
 

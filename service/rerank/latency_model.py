@@ -16,7 +16,7 @@ _SMOOTHING = 0.05  # weight of one observation in the slowdown factor
 _MAX_SLOWDOWN = 20.0
 # A plan reserves this much: latency varies, and a run that misses its deadline gives no result.
 _HEADROOM = 1.5
-_BATCH_COST = 0.65  # latency of each further request in a batch, over one alone (RESULTS.md)
+_BATCH_COST = 0.65  # latency of each further request in a batch, over one alone
 # Larger batches are slower than separate runs, because their arrays leave the CPU caches
 # (docs/experiments/profile-http-redis.md).
 _MAX_BATCH_CANDIDATES = 1000

@@ -50,7 +50,7 @@ class Reranker:
         self._feature_budget_s = limits.feature_budget_ms / 1e3
 
     async def rerank(self, request: RerankRequest, context: RequestContext) -> dict[str, Any]:
-        """Return the response of a valid request; raise a Refusal or ContractError for others.
+        """Return the response of a valid request; raise a RequestError or ContractError for others.
 
         The response's timings include the stages that `context` already has.
         """

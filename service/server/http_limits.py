@@ -43,14 +43,14 @@ class LimitedHttpProtocol(asyncio.Protocol):
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer and tell uvicorn, unless it was told."""
+        """Stop the timer and tell uvicorn once."""
         self._stop_timer()
         if not self._ended:
             self._ended = True
             self._inner.connection_lost(exc)
 
     def eof_received(self) -> None:
-        """Close: a client that sends no more gets no more."""
+        """Close the connection: a client that sends no more gets no response."""
         self._inner.eof_received()
 
     def pause_writing(self) -> None:
@@ -62,7 +62,7 @@ class LimitedHttpProtocol(asyncio.Protocol):
         self._inner.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what belongs to the current request; hold the rest and pause reading."""
+        """Pass bytes of the current request on; hold the rest and pause reading."""
         if self._ended:
             return
         self._held += data
@@ -84,7 +84,7 @@ class LimitedHttpProtocol(asyncio.Protocol):
         return {**message, "headers": [*kept, (b"connection", b"close")]}
 
     def on_response_complete(self) -> None:
-        """Go on with the bytes that waited for this response."""
+        """Continue with the bytes that waited for this response."""
         self._response_complete = True
         if self._transport.is_closing():
             return
@@ -94,7 +94,7 @@ class LimitedHttpProtocol(asyncio.Protocol):
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Feed uvicorn, one request at a time."""
+        """Pass bytes to uvicorn, one request at a time."""
         ready: list[bytes] = []
         try:
             while self._held and not self._ended and self._next_may_begin():
@@ -123,14 +123,14 @@ class LimitedHttpProtocol(asyncio.Protocol):
                 self._close()
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer with the error unless a response has begun, and close."""
+        """Respond with the error unless a response has begun, and close."""
         service_metrics.REJECTED_REQUESTS.labels(code_of(error)).inc()
         if not self._response_started:
             self._transport.write(_error_response(error))
         self._close()
 
     def _close(self) -> None:
-        """Close; for uvicorn the client is gone, so what runs is cancelled."""
+        """Close, and report a disconnect to uvicorn, which cancels running work."""
         self._ended = True
         self._held = b""
         self._stop_timer()
@@ -155,7 +155,7 @@ class LimitedHttpProtocol(asyncio.Protocol):
 
 
 class ConnectionTracking:
-    """ASGI application that tells a LimitedHttpProtocol where responses start and end."""
+    """ASGI application that reports the start and end of responses to a LimitedHttpProtocol."""
 
     def __init__(self, app: ASGIApp, *, is_draining: Callable[[], bool]) -> None:
         self._app, self._is_draining = app, is_draining

@@ -1,4 +1,4 @@
-"""What `relist serve` runs: settings from the environment, then one process or several."""
+"""Implementation of `relist serve`: settings, address, then one process or several."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; one line for each fault."""
+    """Settings that cannot be used; one line per fault."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("; ".join(lines))
@@ -83,7 +83,7 @@ def run_worker(settings: Settings, listening: socket.socket, *, index: int, pare
 
 
 def _default_text(field: FieldInfo) -> str:
-    """The default as it would be written into the environment; `unset` for none."""
+    """The default as an environment value; `unset` for none."""
     default = field.default
     if field.is_required():
         return "required"
@@ -95,7 +95,7 @@ def _default_text(field: FieldInfo) -> str:
 
 
 def _fault_line(fault: ErrorDetails) -> str:
-    """One fault with the variable that it is about, named once."""
+    """One fault with the name of its variable."""
     message = fault["msg"].removeprefix("Value error, ")
     name = PREFIX + str(fault["loc"][0]).upper() if fault["loc"] else ""
     return message if message.startswith(name) else f"{name}: {message}"

@@ -1,4 +1,4 @@
-"""One serving process: HTTP servers, signals and an orderly end."""
+"""One serving process: HTTP servers, signals and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class KernelsUnusableError(Exception):
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the process."""
+    """uvicorn server that leaves signals to the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -58,7 +58,7 @@ class _Server(uvicorn.Server):
 
 
 class Process:
-    """Servers of one process and the order in which they start and end."""
+    """Servers of one process, and the order of their start and shutdown."""
 
     def __init__(self, settings: Settings, listening: socket.socket, index: int) -> None:
         self._settings, self._listening, self._index = settings, listening, index
@@ -86,7 +86,7 @@ class Process:
         return int(failed)
 
     async def _load_first(self, service: Service) -> bool:
-        """Prepare kernels and the first artifact; without them the process ends."""
+        """Load kernels and the first artifact; without them the process ends."""
         try:
             await asyncio.to_thread(_prepare_kernels, service.kernels)
             self._reads_artifacts = True
@@ -109,7 +109,7 @@ class Process:
         loop.add_signal_handler(signal.SIGHUP, self._on_reload, service)
 
     def _watch_parent(self, service: Service, parent_fd: int) -> None:
-        """Stop at the end of the pipe, which is readable then and never before."""
+        """Stop when the parent process ends, which closes the pipe."""
         loop = asyncio.get_running_loop()
 
         def on_end() -> None:

@@ -23,7 +23,7 @@ class RequestFraming:
         self.begin()
 
     def begin(self) -> None:
-        """Expect the head of the next request."""
+        """Reset for the head of the next request."""
         self._head = b""  # parsed, not returned
         self._in_head = True
         self._begun = False
@@ -39,7 +39,7 @@ class RequestFraming:
         return self._in_head and bool(self._head)
 
     def split(self, data: bytes) -> tuple[bytes, bytes]:
-        """The longest beginning that cannot reach into another request, and the rest."""
+        """The longest prefix that cannot reach into another request, and the rest."""
         if not self._in_head and not self._chunked:
             return data[: self.left], data[self.left :]
         end = (self._tail + data).find(_BLANK_LINE)
@@ -99,7 +99,7 @@ class RequestFraming:
         self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep what frames the body; trailers of a chunked body say nothing."""
+        """Store headers that frame the body; trailers of a chunked body are ignored."""
         if not self._in_head:
             return
         self._headers.append((name, value))
@@ -114,11 +114,11 @@ class RequestFraming:
             self.expects_continue = True
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """Mark the head as complete."""
         self._in_head = False
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Mark the request as complete."""
         self.complete = True
 
 

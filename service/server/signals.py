@@ -15,10 +15,11 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def install_startup_handlers() -> None:
-    """Until the real handlers: SIGTERM and SIGINT end the process with 0, SIGHUP does nothing.
+    """Handle signals until the real handlers are set.
 
-    A SIGHUP asks for the artifact folder to be read again, and it has not been read yet. As PID 1 a
-    process without a handler ignores SIGTERM.
+    SIGTERM and SIGINT end the process with 0; SIGHUP does nothing. A SIGHUP asks for the artifact
+    folder to be read again, and it has not been read yet. As PID 1 a process without a handler
+    ignores SIGTERM.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, _end_process)
@@ -41,4 +42,4 @@ def _end_process(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Do nothing."""
+    """Ignore the signal."""

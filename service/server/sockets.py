@@ -1,4 +1,4 @@
-"""Listening sockets."""
+"""Listening sockets of IPv4 and IPv6 addresses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Several worker processes on one listening socket. A dead one is replaced; signals go to all.
+"""Runs several worker processes on one listening socket, restarts dead ones, forwards signals.
 
-The parent owns the socket, so connections that wait in it outlive a killed worker. Workers end by
-themselves when the parent dies: they watch a pipe that only the parent holds open for writing.
+The parent owns the socket, so waiting connections outlive a killed worker. Workers end when the
+parent dies: they watch a pipe whose writing end only the parent holds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from service.telemetry.structured_logs import log_event
 
 _RESTART_DELAY_S = 1.0  # between two starts of the same worker
 _POLL_S = 0.2
-_KILL_DELAY_S = 5.0  # beyond drain and grace, before a worker is killed
+_KILL_DELAY_S = 5.0  # seconds beyond drain and grace before a worker is killed
 
 
 class Supervisor:
@@ -35,7 +35,7 @@ class Supervisor:
         self._alive_fd, self._held_open_fd = os.pipe()
 
     def run(self) -> int:
-        """0 when every worker ended in order."""
+        """Run until shutdown; 0 when every worker ended in order."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)

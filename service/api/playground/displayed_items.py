@@ -11,7 +11,10 @@ from model.contract.schema.declared import FieldKind, FieldScope
 from model.contract.schema.fitted import FIRST_VALUE_OFFSET, FittedSchema
 from model.contract.schema.item_table import ItemTable
 
-_RULE_KINDS = (FieldKind.CATEGORICAL, FieldKind.MULTI)  # the kinds that caps and minimums speak of
+_RULE_KINDS = (
+    FieldKind.CATEGORICAL,
+    FieldKind.MULTI,
+)  # kinds of fields that caps and minimums may name
 
 
 def describe_items(
@@ -46,7 +49,7 @@ def describe_items(
 
 
 def rule_fields(schema: FittedSchema) -> list[str]:
-    """Names of the fields that caps and minimums may speak of."""
+    """Names of the fields that caps and minimums may name."""
     return [
         f.name
         for f in schema.fields_in_scopes(FieldScope.ITEM, FieldScope.CANDIDATE)
@@ -71,7 +74,7 @@ def _decoded(table: ItemTable, encoder: FeatureEncoder, place: int) -> dict[str,
 
 
 def _texts(own: Mapping[str, Any]) -> dict[str, list[str]]:
-    """A request's own values, the numbers left out."""
+    """A request's own values as texts, without the numbers."""
     return {
         name: [value] if isinstance(value, str) else list(value)
         for name, value in own.items()

@@ -1,4 +1,4 @@
-"""Logged requests that the playground offers, by user. Knows no HTTP."""
+"""Logged requests of the playground, by user. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RequestCatalog:
         self._indices: dict[str, list[int]] = {}
 
     def fill(self, logged: Sequence[Mapping[str, Any]]) -> None:
-        """Offer these requests from now on."""
+        """Replace the requests of the catalog."""
         indices: dict[str, list[int]] = {}
         for index, line in enumerate(logged):
             indices.setdefault(line["request"]["user_id"], []).append(index)

@@ -1,4 +1,4 @@
-"""POST /admin/artifact: changes the artifact by hand, with the admin token only."""
+"""POST /admin/artifact: changes the artifact; requires the admin token."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _RESPONSES: dict[int | str, dict[str, object]] = {
 
 
 class ArtifactCommand(BaseModel):
-    """What to do: load what `current` points to now, or go back to the previous artifact."""
+    """The command: load the artifact of `current`, or go back to the previous artifact."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -44,7 +44,7 @@ class ArtifactCommand(BaseModel):
 
 
 class ArtifactStatus(BaseModel):
-    """What serves after the command, in this worker process only."""
+    """The artifacts of this worker process after the command."""
 
     artifact: str
     previous: str | None
@@ -63,7 +63,7 @@ class RolloutControl(Protocol):
     """Changes the artifact; raises ManifestError, NoPreviousArtifact, ReloadInProgress."""
 
     async def reload(self) -> None:
-        """Verify, warm up and serve what the artifact folder holds now."""
+        """Verify, warm up and serve the present artifact of the folder."""
         ...
 
     async def roll_back(self) -> None:

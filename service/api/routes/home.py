@@ -1,4 +1,4 @@
-"""The start page: links to what a person may open."""
+"""The start page, with links to the pages of this service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process serves: artifact, schema and limits."""
+"""GET /info: artifact, schema and limits of this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.rerank.request_limits import RequestLimits
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What GET /info reports beside the artifact."""
+    """Facts that GET /info reports beside the artifact."""
 
     limits: RequestLimits
     max_body_bytes: int
@@ -28,7 +28,7 @@ class ServerInfo:
 
 
 class CanaryStatus(Protocol):
-    """What GET /info reports about the canary."""
+    """Facts that GET /info reports about the canary."""
 
     rejection: str | None
 
@@ -82,7 +82,7 @@ def _manifest_facts(manifest: Manifest) -> dict[str, Any]:
 
 
 def _canary_facts(canary: CanaryStatus) -> dict[str, Any]:
-    """The canary that serves, and why the last one that was loaded does not."""
+    """The canary that serves, and why the last loaded one does not."""
     return {"artifact": canary.names()[0] or None, "rejection": canary.rejection}
 
 

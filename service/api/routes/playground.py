@@ -1,7 +1,7 @@
-"""The page `/playground` and what it reads: users and requests of the log, with titles.
+"""The page `/playground` and its data: users and requests of the log, with titles.
 
-The page itself is static and open; data of users needs the token that `/rerank` needs. Only
-`/rerank` makes lists.
+The page is static and needs no token; data of users needs the token of `/rerank`. Lists come from
+`/rerank` alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from service.rerank.artifact_slot import ArtifactSlot
 PAGE = "index.html"
 _STATIC_PACKAGE = "service.api.playground"
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-# Nothing from elsewhere, nothing inline, no frame around it.
+# no external or inline resources, no embedding in frames
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -50,7 +50,7 @@ class LoggedUser(BaseModel):
 
 
 class UserPage(BaseModel):
-    """Part of the users."""
+    """One page of users."""
 
     total: int
     users: list[LoggedUser]
@@ -65,7 +65,7 @@ class LoggedRequest(BaseModel):
 
 
 class RequestPage(BaseModel):
-    """Part of a user's requests."""
+    """One page of a user's requests."""
 
     total: int
     requests: list[LoggedRequest]
@@ -93,7 +93,7 @@ class DisplayedRequest(BaseModel):
 def playground_routes(
     catalog: RequestCatalog, models: ArtifactSlot, auth: BearerAuth | None
 ) -> APIRouter:
-    """The page and the paths that it reads from."""
+    """Routes of the page and of its data."""
     checks: Sequence[DependsParam] = [] if auth is None else [Depends(auth)]
     router = APIRouter()
     router.include_router(_page_routes())
@@ -137,7 +137,7 @@ def _data_routes(catalog: RequestCatalog, models: ArtifactSlot) -> APIRouter:
 
 
 def _page_routes() -> APIRouter:
-    """Static files, read once."""
+    """Routes of the static files, which are read once."""
     router = APIRouter(include_in_schema=False)
     for file in resources.files(_STATIC_PACKAGE).iterdir():
         media_type = _MEDIA_TYPES.get("." + file.name.rpartition(".")[2])

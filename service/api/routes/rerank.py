@@ -33,7 +33,7 @@ Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RerankDependencies:
-    """What the route needs beside the request."""
+    """Collaborators of the route."""
 
     reranker: Reranker
     limiter: ConcurrencyLimiter
@@ -46,8 +46,8 @@ class RerankDependencies:
 class RawRequestRoute(APIRoute):
     """A route whose endpoint takes the request alone and returns a response.
 
-    Without dependencies FastAPI has nothing to solve or to close, so the endpoint is called without
-    its handler. The application's middleware and exception handlers act on both.
+    Without dependencies FastAPI has nothing to resolve or close, so the endpoint is called without
+    its handler. Middleware and exception handlers of the application act on both.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:  # noqa: ANN401  # FastAPI's
@@ -83,15 +83,15 @@ def add_rerank_route(
 
 
 class RerankEndpoint:
-    """From an HTTP request to the use case and back."""
+    """Converts an HTTP request to a call of the use case, and its result to a response."""
 
     def __init__(self, dependencies: RerankDependencies) -> None:
         self._own = dependencies
 
     async def rerank(self, request: Request) -> Response:
-        """Answers 200 whenever the request is right and an artifact is loaded.
+        """Return 200 for every valid request once an artifact is loaded.
 
-        `degraded` names what the answer went without.
+        `degraded` names the missing parts of the response.
         """
         record = rerank_record(request.scope)
         if record is None:
@@ -131,7 +131,7 @@ class RerankEndpoint:
         return json.encode(answer)
 
     def _parse(self, raw: bytes, record: RerankRecord) -> tuple[RerankRequest, RequestContext]:
-        """Parsed before the wait for a slot: the request says how long it may wait."""
+        """Parse before the wait for a slot, because the request limits its own wait."""
         clock, began = self._own.clock, record.began
         arrived = clock()
         request = parse_request(raw)
@@ -153,7 +153,7 @@ class RerankEndpoint:
         context: RequestContext,
         record: RerankRecord,
     ) -> None:
-        """Stage times into metrics, facts of the answer into the trace."""
+        """Record stage times as metrics and facts of the response in the trace."""
         stages, artifact = service_metrics.STAGE_SECONDS.series, context.artifact
         for stage, seconds in context.seconds.items():
             stages[artifact, stage].observe(seconds)
