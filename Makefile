@@ -13,8 +13,9 @@ RUNS ?= runs
 TORCH_INDEX ?=
 # One version, installed by its own line first: a range would pull whatever CUDA build is newest.
 TORCH := torch==2.13.0
-# Everything but [fast], which compiles the loops of the request path.
-EXTRAS := train,embedded-redis,docs,dev,loadtest,otel
+# What the demo needs, and everything but [fast], which compiles the loops of the request path.
+DEMO_EXTRAS := train,embedded-redis
+EXTRAS := $(DEMO_EXTRAS),docs,dev,loadtest,otel
 # What serve starts: the folder of a finished run.
 RUN ?= $(RUNS)/movielens
 PORT ?= 8000
@@ -24,6 +25,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.demo-ready
 DATA := $(RUNS)/movielens
 WORLD := $(RUNS)/click_world
 
@@ -38,7 +40,7 @@ demo-world: $(WORLD)/.exported ## The same on 48,000 simulated lists, whose true
 	$(BIN)/relist demo --run $(WORLD)
 
 .PHONY: serve
-serve: $(READY) ## Serve the artifact of RUN (default runs/movielens) from memory, without Redis
+serve: $(DEMO_READY) ## Serve the artifact of RUN (default runs/movielens) from memory, without Redis
 	RERANK_ARTIFACT_DIR=$(RUN)/artifact RERANK_USERS_FILE=$(RUN)/generator/users.bin \
 	RERANK_REQUESTS_FILE=$(RUN)/generator/requests.jsonl RERANK_PORT=$(PORT) $(BIN)/relist serve
 
@@ -59,29 +61,34 @@ $(VENV)/.torch:
 	@$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
 	@touch $@
 
-$(READY): $(VENV)/.torch pyproject.toml
-	@echo 'Installing everything else into $(VENV)'
+$(DEMO_READY): $(VENV)/.torch pyproject.toml
+	@echo 'Installing what trains and serves into $(VENV)'
+	@$(BIN)/python -m pip install --quiet -e '.[fast,$(DEMO_EXTRAS)]'
+	@touch $@
+
+$(READY): $(DEMO_READY)
+	@echo 'Installing what tests and documents into $(VENV)'
 	@$(BIN)/python -m pip install --quiet -e '.[fast,$(EXTRAS)]'
 	@touch $@
 
 # $(1): folder of the run.  $(2): the `relist log` subcommand.  $(3): configuration.
 # The environment stands behind `|`: a newer one does not train again.
 define steps
-$(1)/.logged: | $(READY)
+$(1)/.logged: | $(DEMO_READY)
 	@mkdir -p $(1)
 	$(BIN)/relist log $(2) --out $(1)/log
 	@touch $$@
 
-$(1)/.evaluated: $(1)/.logged $(3) | $(READY)
+$(1)/.evaluated: $(1)/.logged $(3) | $(DEMO_READY)
 	$(BIN)/relist train evaluator --log $(1)/log --config $(3) --out $(1)/evaluator
 	@touch $$@
 
-$(1)/.trained: $(1)/.evaluated $(3) | $(READY)
+$(1)/.trained: $(1)/.evaluated $(3) | $(DEMO_READY)
 	$(BIN)/relist train generator --log $(1)/log --evaluator $(1)/evaluator --config $(3) \
 		--out $(1)/generator
 	@touch $$@
 
-$(1)/.exported: $(1)/.trained | $(READY)
+$(1)/.exported: $(1)/.trained | $(DEMO_READY)
 	$(BIN)/relist export --evaluator $(1)/evaluator --generator $(1)/generator --out $(1)/artifact
 	@touch $$@
 endef
