@@ -119,6 +119,7 @@ def _build(
             objective=ManifestObjective(**config.to_mapping()["objective"]),
             members=trained.evaluator.config.evaluator.members,
             risk_aversion=config.serving.risk_aversion,
+            min_relative_gain=config.serving.known_min_relative_gain,
             noise_scale=float(trained.generator.metadata["noise_scale"]),
             refine_rounds=how.max_refine_steps,
             converts=bool(trained.evaluator.metadata["converts"]),

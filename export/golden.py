@@ -5,7 +5,7 @@ An artifact carries it, and a service must reproduce it before it serves the art
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,10 +44,11 @@ def read_golden_inputs(path: Path) -> NamedArrays:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionConfig:
-    """How a list is selected: reward weights, lambda, and refinement steps at most."""
+    """How a list is selected: reward weights, lambda, least gain, refinement steps at most."""
 
     objective: RewardWeights
     risk_aversion: float = 0.0
+    min_relative_gain: float = 0.0
     max_refine_steps: int = 0
 
     @classmethod
@@ -57,6 +58,7 @@ class SelectionConfig:
         return cls(
             objective=config.objective.to_reward_weights(),
             risk_aversion=serving.risk_aversion,
+            min_relative_gain=serving.known_min_relative_gain,
             max_refine_steps=config.refine_rounds,
         )
 
@@ -100,7 +102,7 @@ def pytorch_outputs(
         here = HillClimbState(at, request.slot_valid, editable, told["movable"])
         return hill_climb_step(evaluator, known.candidates, here, counts)
 
-    begun = torch.from_numpy(selected_lists(inputs, answers, selection)).long()
+    begun = torch.from_numpy(best_scored_lists(inputs, answers, selection)).long()
     refined = iterate_local_search(on, begun, selection.max_refine_steps).unsqueeze(1)
     return _scored_lists(evaluator, known, request, torch.cat([lists, refined], dim=1), start)
 
@@ -138,15 +140,16 @@ def selected_list_indices(
     rewards = compute_rewards(
         outputs["p_click"], outputs["p_conversion"], values, inputs["slot_valid"], objective
     )
-    return select_lists(rewards, selection.risk_aversion)
+    return select_lists(rewards, selection.risk_aversion, selection.min_relative_gain)
 
 
-def selected_lists(
+def best_scored_lists(
     inputs: NamedArrays, outputs: NamedArrays, selection: SelectionConfig
 ) -> NDArray[np.int32]:
-    """The served lists, (B, M)."""
+    """The lists (B, M) that refinement starts from: selected without a least gain."""
     lists = np.concatenate([outputs["lists"], inputs["start"][:, None]], axis=1)
-    return lists[np.arange(len(lists)), selected_list_indices(inputs, outputs, selection)]
+    without = replace(selection, min_relative_gain=0.0)
+    return lists[np.arange(len(lists)), selected_list_indices(inputs, outputs, without)]
 
 
 def write_golden_batch(

@@ -12,8 +12,8 @@ from export.golden import (
     CANDIDATE_VALUES,
     NamedArrays,
     SelectionConfig,
+    best_scored_lists,
     golden_refiner_inputs,
-    selected_lists,
 )
 from export.graph_modules import TENSOR_AXES
 from model.contract.artifact.manifest import (
@@ -81,7 +81,7 @@ class GraphRunner:
         made = self._score_lists(inputs | told, lists)
         if not self.selection.max_refine_steps:
             return made
-        refined = self.refine_lists(inputs | told, selected_lists(inputs, made, self.selection))
+        refined = self.refine_lists(inputs | told, best_scored_lists(inputs, made, self.selection))
         return self._score_lists(inputs | told, np.concatenate([lists, refined[:, None]], axis=1))
 
     def refine_lists(
@@ -181,7 +181,7 @@ def lists_under_neutral_rule(
     generated = {"lists": expected["lists"][:, :-1]}  # without the refined one, the last
     for name in ("p_click", "p_conversion"):
         generated[name] = np.delete(expected[name], -2, axis=2)
-    begun = selected_lists(inputs, generated, runner.selection)
+    begun = best_scored_lists(inputs, generated, runner.selection)
     refined = runner.refine_lists(inputs | rule | told, begun, REFINER_RULES_GRAPH)
     return np.concatenate([lists, refined[:, None]], axis=1)
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.config.pipeline_config import PipelineConfig
+from model.config.pipeline_config import PipelineConfig, ServingConfig
 from model.config.toml_reader import ConfigError
 from model.contract.schema.fitted import FittedSchema, fitted_schema_from_json
 from model.nets.build import build_evaluator, build_generator
@@ -26,6 +26,7 @@ from model.nets.field_layout import FieldLayout
 from model.nets.generators.abstract_generator import Generator
 
 BEST_FILE, LAST_FILE = "best.pt", "last.pt"
+MIN_RELATIVE_GAIN = "min_relative_gain"  # in an evaluator's metadata, for serving's selection
 
 
 class CheckpointError(Exception):
@@ -84,6 +85,13 @@ class Checkpoint:
     def _require_kind(self, kind: str) -> None:
         if self.kind != kind:
             raise CheckpointError(f"this checkpoint holds {self.kind}, not {kind}")
+
+
+def resolve_min_relative_gain(serving: ServingConfig, evaluator: Checkpoint) -> float:
+    """The configured least gain of a served list, or that of the evaluator's log."""
+    if serving.min_relative_gain is not None:
+        return serving.min_relative_gain
+    return float(evaluator.metadata.get(MIN_RELATIVE_GAIN, 0.0))
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -196,9 +196,17 @@ class ServingConfig:
     """Serving parameters that the artifact carries."""
 
     risk_aversion: float = 1.0  # lambda of the selection
+    # least predicted gain of a served list, relative to the input list's reward;
+    # None: by the number of clicks in the log and whether its lists explore
+    min_relative_gain: NonNegative | None = None
     num_lists: Count = 8  # K for which the noise scale is chosen
     refine_rounds: NonNegativeInt | None = None  # refinement steps at most; None: by evaluator kind
     max_candidates: Count = 500  # N that the service accepts
+
+    @property
+    def known_min_relative_gain(self) -> float:
+        """`min_relative_gain`; 0 where no training has set it."""
+        return self.min_relative_gain or 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT_CONFIG)

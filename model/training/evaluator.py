@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.checkpoint import BEST_FILE, Checkpoint, write_checkpoint
+from model.checkpoint import BEST_FILE, MIN_RELATIVE_GAIN, Checkpoint, write_checkpoint
 from model.config.pipeline_config import EvaluatorTrainingConfig, PipelineConfig
 from model.data.simulation.ground_truth import load_click_world
 from model.data.simulation.oracle_labels import with_oracle_clicks
@@ -29,6 +29,7 @@ from model.training.auxiliary_losses import EvaluatorWithAuxiliaryLosses
 from model.training.calibration import calibrate_checkpoint, shown_list_metrics
 from model.training.early_stopping import EarlyStopping
 from model.training.ema import ema_weights, update_ema
+from model.training.gain_threshold import LogSupport
 from model.training.losses import feedback_loss
 from model.training.member_selection import select_members
 from model.training.trainer import (
@@ -57,7 +58,9 @@ class EvaluatorTrainingTask:
             fields = FieldLayout.from_schema(tables.schema)
             net = build_evaluator(config.evaluator, fields, tables.slots).to(device)
         self.net = EvaluatorWithAuxiliaryLosses(net, training).to(device)
-        self._train = torch.from_numpy(_training_rows(tables, training))
+        rows = _training_rows(tables, training)
+        self._train = torch.from_numpy(rows)
+        self.log_support = LogSupport.of_rows(tables, rows)
         self.optimizer: torch.optim.Optimizer = _build_optimizer(
             self.net, training, len(self._train)
         )
@@ -149,6 +152,8 @@ class EvaluatorTrainingTask:
                     "validation": numbers,
                     "fingerprint": tables.fingerprint,
                     "converts": tables.has_conversions,
+                    "explored_share": self.log_support.explored_share,
+                    MIN_RELATIVE_GAIN: self.log_support.min_relative_gain,
                 },
             ),
         )
@@ -238,6 +243,7 @@ def train_evaluator(
     )
     if training.member_selection:
         task.select_members()
+    sys.stderr.write(f"evaluator: {task.log_support.describe()}\n")
     return task.calibrate_best_checkpoint() if training.temperature_scaling else best
 
 

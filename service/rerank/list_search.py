@@ -131,7 +131,9 @@ def evaluate_lists(
     lists = np.concatenate([generated, request.input_list[None]])
     lists[:, request.list_size :] = 0  # the graph's outputs beyond the list have no meaning
     p_click, p_conversion, rewards = yield from score_lists(request, lists)
-    indices, scores = select_with_scores(rewards[:, None], manifest.risk_aversion)
+    indices, scores = select_with_scores(
+        rewards[:, None], manifest.risk_aversion, manifest.min_relative_gain
+    )
     chosen = int(indices[0])
     return SearchResult(
         lists=lists,
@@ -172,14 +174,14 @@ def refine_result(
 
     Returns the result unchanged when the deadline ends refinement.
     """
-    clock = deadline.clock
+    clock, start = deadline.clock, result.best_scored_list
     try:
         refined, complete = yield from hill_climb_by_deadline(
-            request, manifest, result.chosen_list, latency=latency, deadline=deadline
+            request, manifest, start, latency=latency, deadline=deadline
         )
     except DeadlineExceeded:
         return result, False
-    if not manifest.refine_rounds or (refined == result.chosen_list).all():
+    if not manifest.refine_rounds or (refined == start).all():
         return result, complete
     if not feasible(refined[None], request)[0]:
         result.infeasible_lists += 1
@@ -192,16 +194,27 @@ def refine_result(
         latency.observe_refined_scoring(request.num_candidates, spent_s, terminated=True)
         return result, False
     latency.observe_refined_scoring(request.num_candidates, clock() - started)
-    extended = add_refined_list(result, refined, scores, risk_aversion=manifest.risk_aversion)
+    extended = add_refined_list(
+        result,
+        refined,
+        scores,
+        risk_aversion=manifest.risk_aversion,
+        min_relative_gain=manifest.min_relative_gain,
+    )
     return extended, complete
 
 
 def add_refined_list(
-    result: SearchResult, refined: Lists, list_scores: ListScores, *, risk_aversion: float
+    result: SearchResult,
+    refined: Lists,
+    list_scores: ListScores,
+    *,
+    risk_aversion: float,
+    min_relative_gain: float,
 ) -> SearchResult:
     """The result with the refined list (M,) before the input list, and a new selection."""
     rewards = _insert_before_last(result.rewards, list_scores.rewards, 1)
-    indices, scores = select_with_scores(rewards[:, None], risk_aversion)
+    indices, scores = select_with_scores(rewards[:, None], risk_aversion, min_relative_gain)
     lists = _insert_before_last(result.lists, refined[None], 0)
     chosen, refined_index = int(indices[0]), len(lists) - 2
     extended = replace(

@@ -92,6 +92,15 @@ class SearchResult:
         """(M,) the served list."""
         return self.lists[self.chosen_index]
 
+    @property
+    def best_scored_list(self) -> Lists:
+        """(M,) the list with the highest score; the input list where no score is positive.
+
+        It is not the served list where its gain is below the artifact's `min_relative_gain`.
+        """
+        best = int(self.scores.argmax()) if len(self.scores) else -1
+        return self.lists[best] if best >= 0 and self.scores[best] > 0 else self.lists[-1]
+
 
 @dataclass(slots=True)
 class PartialResult:

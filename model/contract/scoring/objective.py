@@ -83,16 +83,18 @@ def compute_rewards(
 
 
 def select_with_scores(
-    rewards: FloatArray, risk_aversion: float
+    rewards: FloatArray, risk_aversion: float, min_relative_gain: float = 0.0
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Index of the served list and the scores: each list's mean gain minus lambda times its std.
 
-    Ties go to the lower index; the input list wins when no score is above 0 (NaN never is).
+    Ties go to the lower index; the input list wins when no score is above 0 (NaN never is), or
+    none reaches the least gain.
 
     Args:
         rewards: (E, B, L) with the input list last; each member's gain is over its own reward of
             the input list.
         risk_aversion: lambda >= 0; the standard deviation is over members.
+        min_relative_gain: least score of a served list, relative to the input list's mean reward.
 
     Returns:
         (B,) indices among the L lists, and (B, L - 1) scores.
@@ -101,12 +103,17 @@ def select_with_scores(
     scores = np.empty((rewards.shape[1], rewards.shape[2] - 1))
     chosen = np.empty(rewards.shape[1], dtype=np.int64)
     score_and_select_list(exact, risk_aversion, scores, chosen)
+    if min_relative_gain and scores.shape[1]:
+        required = min_relative_gain * exact[:, :, -1].mean(axis=0)
+        chosen[scores.max(axis=1) < required] = scores.shape[1]
     return chosen, scores
 
 
-def select_lists(rewards: FloatArray, risk_aversion: float) -> NDArray[np.int64]:
+def select_lists(
+    rewards: FloatArray, risk_aversion: float, min_relative_gain: float = 0.0
+) -> NDArray[np.int64]:
     """Index of the served list; see `select_with_scores`."""
-    return select_with_scores(rewards, risk_aversion)[0]
+    return select_with_scores(rewards, risk_aversion, min_relative_gain)[0]
 
 
 @lru_cache(maxsize=64)

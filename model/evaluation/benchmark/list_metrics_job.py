@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.checkpoint import read_checkpoint
+from model.checkpoint import read_checkpoint, resolve_min_relative_gain
 from model.evaluation.benchmark.benchmark_scenario import (
     Scenario,
     benchmark_rows,
@@ -23,6 +23,7 @@ from model.evaluation.benchmark.list_selection import (
     Indices,
     SelectedLists,
     add_refined_lists,
+    keep_input_below,
     score_proposals,
     select_by_risk_aversion,
     select_served,
@@ -101,16 +102,19 @@ class ListMetricsJob:
         `risk_aversions`, `risk_aversion{x}` replaces all kinds except `input` and `best`.
         """
         proposals = cache.read_arrays(self.proposals)
-        nets = {
-            name: read_checkpoint(cache.job_dir(job)).load_evaluator()
+        evaluators = {
+            name: read_checkpoint(cache.job_dir(job))
             for name, job in self.evaluators_by_column().items()
         }
+        nets = {name: evaluator.load_evaluator() for name, evaluator in evaluators.items()}
+        least_gain = resolve_min_relative_gain(self.scenario.config.serving, evaluators[SELECTING])
         users = scenario_tables(self.scenario).user_index[benchmark_rows(self.scenario)]
         columns: JobArrays = {"user": users}
-        selected = self._select_lists(nets, proposals["lists"], self.proposals.list_groups())
+        groups = self.proposals.list_groups()
+        selected = self._select_lists(nets, proposals["lists"], groups, least_gain)
         columns |= self._list_columns(cache, selected)
         if "shuffled" in proposals and not self.risk_aversions:
-            shuffled = self._select_lists(nets, proposals["shuffled"], [SERVED_GROUP])
+            shuffled = self._select_lists(nets, proposals["shuffled"], [SERVED_GROUP], least_gain)
             kinds = {
                 "shuffled": shuffled.chosen["single"],
                 "shuffled_served": shuffled.chosen[f"served{SERVED_LIST_COUNT}"],
@@ -121,9 +125,16 @@ class ListMetricsJob:
         cache.write_arrays(self, columns)
 
     def _select_lists(
-        self, nets: dict[str, Evaluator], proposals: NDArray[np.int16], groups: list[ListGroup]
+        self,
+        nets: dict[str, Evaluator],
+        proposals: NDArray[np.int16],
+        groups: list[ListGroup],
+        min_relative_gain: float,
     ) -> SelectedLists:
-        """Score proposals (R, C, M), select one list of each kind, and refine the served ones."""
+        """Score proposals (R, C, M), select one list of each kind, and refine the served ones.
+
+        Selections by several risk aversions have no least gain.
+        """
         scored = score_proposals(self.scenario, nets, proposals)
         configured = self.scenario.config.serving.risk_aversion
         if self.risk_aversions:
@@ -134,13 +145,16 @@ class ListMetricsJob:
         else:
             chosen = select_served(scored.rewards[SELECTING], groups, configured)
             weights = {kind: configured for kind in chosen if kind.startswith("served")}
-        return add_refined_lists(
+        selected = add_refined_lists(
             self.scenario,
             nets,
             SelectedLists(scored=scored, chosen=chosen),
             weights=weights,
             rounds=self.proposals.source.refinement_rounds(),
         )
+        if self.risk_aversions:
+            return selected
+        return keep_input_below(selected, weights, min_relative_gain)
 
     def _list_columns(self, cache: JobCache, selected: SelectedLists) -> JobArrays:
         """All columns of the selected lists."""

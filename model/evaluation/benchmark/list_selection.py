@@ -127,6 +127,27 @@ def add_refined_lists(
     return SelectedLists(scored=ScoredLists(lists=lists, rewards=rewards), chosen=chosen)
 
 
+def keep_input_below(
+    selected: SelectedLists, weights: Mapping[str, float], min_relative_gain: float
+) -> SelectedLists:
+    """Select the input list where the selected list's score is below the least gain.
+
+    Args:
+        selected: lists and their selection.
+        weights: list kind -> risk aversion of its selection; other kinds stay.
+        min_relative_gain: least score, relative to the input list's mean reward.
+    """
+    rewards = selected.scored.rewards[SELECTING]
+    last = rewards.shape[2] - 1
+    chosen = dict(selected.chosen)
+    for kind, weight in weights.items():
+        options = np.stack([chosen[kind], np.full_like(chosen[kind], last)], axis=1)
+        option_rewards = np.take_along_axis(rewards, options[None], axis=2)
+        index = select_lists(option_rewards, weight, min_relative_gain)
+        chosen[kind] = options[np.arange(len(options)), index]
+    return SelectedLists(scored=selected.scored, chosen=chosen)
+
+
 def _constant_index(rewards: Floats, index: int) -> Indices:
     """(R,) the same list index for every request; -1 is the last list."""
     _, requests, lists = rewards.shape

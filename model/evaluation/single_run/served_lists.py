@@ -55,7 +55,11 @@ def serve_requests(
             scored, scorer, config.serving.risk_aversion, config.refine_rounds
         )
         chosen = torch.from_numpy(
-            select_lists(scored.rewards.numpy(), config.serving.risk_aversion)
+            select_lists(
+                scored.rewards.numpy(),
+                config.serving.risk_aversion,
+                config.serving.known_min_relative_gain,
+            )
         )
         mean = scored.rewards.mean(dim=0)
         indices = {

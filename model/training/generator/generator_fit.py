@@ -6,7 +6,13 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from model.checkpoint import BEST_FILE, Checkpoint, read_checkpoint, write_checkpoint
+from model.checkpoint import (
+    BEST_FILE,
+    Checkpoint,
+    read_checkpoint,
+    resolve_min_relative_gain,
+    write_checkpoint,
+)
 from model.config.pipeline_config import PipelineConfig
 from model.data.tables.log_tables import LogTables
 from model.training.early_stopping import EarlyStopping
@@ -41,7 +47,12 @@ def fit_generator(
     Returns:
         Validation metrics of the best epoch, and `noise_scale`.
     """
-    config = dataclasses.replace(config, evaluator=evaluator_checkpoint.config.evaluator)
+    least_gain = resolve_min_relative_gain(config.serving, evaluator_checkpoint)
+    config = dataclasses.replace(
+        config,
+        evaluator=evaluator_checkpoint.config.evaluator,
+        serving=dataclasses.replace(config.serving, min_relative_gain=least_gain),
+    )
     task = GeneratorTrainingTask(
         config, tables, evaluator_checkpoint.load_evaluator(), folder, device
     )

@@ -75,6 +75,7 @@ def _manifest_facts(manifest: Manifest) -> dict[str, Any]:
         "objective": manifest.objective.model_dump(),
         "members": manifest.members,
         "risk_aversion": manifest.risk_aversion,
+        "min_relative_gain": manifest.min_relative_gain,
         "converts": manifest.converts,
         "lengths": manifest.lengths.model_dump(),
         "metrics": manifest.metrics,
