@@ -204,3 +204,24 @@ def test_verification_rejects_a_refiner_unlike_pytorch(pair, tmp_path):
 
     with pytest.raises(ManifestError, match="lists differ in"):
         verify_artifact(dataclasses.replace(pair, folder=tmp_path))
+
+
+@pytest.mark.parametrize("rounds", [0, 30])
+async def test_gain_below_least_gain_serves_input_list(pair, executor, rounds):
+    pair = with_refine_rounds(pair, rounds)
+    manifest = pair.manifest.model_copy(update={"min_relative_gain": 100.0})
+    cautious = reranker_of(model_of(dataclasses.replace(pair, manifest=manifest)), executor)
+    body = body_of(pair, explain=True, num_lists=2)
+
+    answer, bold = (
+        await ask(cautious, body),
+        await ask(reranker_of(model_of(pair), executor), body),
+    )
+
+    RerankResponse.model_validate(answer)
+    assert served_ids(answer) == body["candidates"]["item_id"][: len(answer["items"])]
+    assert answer["reward"] == answer["input_reward"]
+    assert bold["reward"] > bold["input_reward"]
+    without_served = [x[:2] for x in compared_lists(answer)]
+    assert without_served == [x[:2] for x in compared_lists(bold)]  # the same search
+    assert compared_lists(answer)[-1][::2] == ("input", True)

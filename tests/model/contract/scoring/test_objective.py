@@ -229,3 +229,22 @@ def test_count_changes_and_clicks_ignores_padded_slots():
         0.0,
         0.5,
     )
+
+
+def test_select_lists_below_least_gain_selects_input():
+    # gains .4, .6 and 0 over an input list of reward 2
+    rewards = reward_array([[2.4, 1.0, 2.0], [2.6, 2.5, 2.0], [2.0, 1.0, 2.0]])
+
+    assert select_lists(rewards, 0.0, 0.0).tolist() == [0, 0, 2]
+    assert select_lists(rewards, 0.0, 0.25).tolist() == [2, 0, 2]
+    assert select_with_scores(rewards, 0.0, 0.25)[1].tolist() == (
+        select_with_scores(rewards, 0.0)[1].tolist()
+    )
+
+
+def test_select_lists_least_gain_applies_after_risk_aversion():
+    # gains 1 and 3 of two members: mean 2, standard deviation 1, over a mean input reward of 4
+    rewards = reward_array([[5.0, 4.0]], [[7.0, 4.0]])
+
+    assert select_lists(rewards, 0.0, 0.4).tolist() == [0]
+    assert select_lists(rewards, 1.0, 0.4).tolist() == [1]
