@@ -5,6 +5,7 @@ import pytest
 
 from model.checkpoint import MIN_RELATIVE_GAIN, Checkpoint, resolve_min_relative_gain
 from model.config.pipeline_config import PipelineConfig, ServingConfig
+from model.contract.schema.fitted import FittedSchema
 from model.data.tables.exploration import explored_mask
 from model.data.tables.table_cache import load_log_tables
 from model.training.gain_threshold import MAX_RELATIVE_GAIN, LogSupport
@@ -56,7 +57,7 @@ def test_resolve_min_relative_gain_prefers_configured_value(configured, expected
     evaluator = Checkpoint(
         kind="evaluator",
         config=PipelineConfig(),
-        schema=None,
+        schema=FittedSchema(fields=()),
         slots=1,
         history_length=1,
         max_candidates=1,
