@@ -196,8 +196,7 @@ class ServingConfig:
     """Serving parameters that the artifact carries."""
 
     risk_aversion: float = 1.0  # lambda of the selection
-    # least predicted gain of a served list, relative to the input list's reward;
-    # None: by the number of clicks in the log and whether its lists explore
+    # least predicted gain of a served list over the input list's; None: from the clicks of the log
     min_relative_gain: NonNegative | None = None
     num_lists: Count = 8  # K for which the noise scale is chosen
     refine_rounds: NonNegativeInt | None = None  # refinement steps at most; None: by evaluator kind

@@ -1,4 +1,4 @@
-"""Train the evaluator on a canonical log: `relist-train-evaluator`.
+"""Train the evaluator on a canonical log: `relist train evaluator`.
 
 The labels are the feedback to shown lists. Validation is later in time than training.
 """

@@ -12,7 +12,7 @@ The feature releases of other authors (vectors in .feather or .npy files) are no
 - User: none in the files; the query's text stands for the user, so that lists of one query are its
   history.
 - Candidates and shown items: the results by place. Nothing else is known of upstream: place and
-  upstream's order cannot be told apart. A gap in the places is closed.
+  upstream's order cannot be separated. A gap in the places is closed.
 - Clicks: the click column. Conversions: not known.
 - Fields: media type, title and its length; shares of the query's tokens in title and abstract; the
   query's tokens. Not used, since they are known only later: times, heights and counts on screen.

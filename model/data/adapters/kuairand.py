@@ -8,7 +8,7 @@ user_features_*.csv and video_features_basic_*.csv (comma-separated with a heade
 - Request: the log has none. A list is a run of views of one user in one tab, in order of time; it
   ends after ten views, or at a pause of ten minutes. Times are milliseconds.
 - Candidates and shown items: the views of the run. Upstream's order is the order seen: place and
-  upstream's order cannot be told apart, except for random exposures, which `randomized` marks.
+  upstream's order cannot be separated, except for random exposures, which `randomized` marks.
 - Clicks: is_click, which in tabs of one column is a valid play. Conversions: long_view of a
   clicked video.
 - Fields: author, kinds, tags and duration of a video; `randomized` (send "0" when serving); tab;

@@ -9,7 +9,7 @@ behavior log is not read.
   five minutes of the first ad; 50 ads at most. Lists of five minutes are those of LibRerank
   (github.com/LibRerank-Community/LibRerank). Seconds.
 - Candidates and shown items: those ads in order of time, then of the file. Upstream's order is
-  that order: place and upstream's order cannot be told apart.
+  that order: place and upstream's order cannot be separated.
 - Clicks: clk. Conversions: not known.
 - Fields: category, campaign, customer, brand and price of an ad; counts of shows and clicks on the
   days before; pid; groups and levels of the user. No ad has a title.

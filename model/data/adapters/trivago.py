@@ -7,7 +7,7 @@ Files: train.csv and item_metadata.csv (comma-separated with a header).
 - Request: one row with the action "clickout item". Other actions are not requests. Seconds, UTC.
 - Candidates and shown items: `impressions`, the items displayed. Their order in the file is taken
   as the order shown; the layout's page does not say so. Nothing else is known of upstream: place
-  and upstream's order cannot be told apart.
+  and upstream's order cannot be separated.
 - Clicks: the item of `reference`. Every list has one. Conversions: not known.
 - Fields: the price at that moment; counts of shows and clicks on the days before; what the
   session did with the item before the click-out (a click-out, another interaction), where the rows

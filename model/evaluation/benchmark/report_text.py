@@ -91,7 +91,7 @@ CRU_LOSSES_TITLE = "CRU losses and policy collapse"
 
 CRU_LOSSES_TEXT = (
     "Relist networks, first seed, generators of {epochs} epochs. The last row is the published "
-    "generator with the Relist evaluator (METHOD section 5). `sampled` shows the collapse: each "
+    "generator with the Relist evaluator (method page). `sampled` shows the collapse: each "
     "slot is rewarded by the gain of one sampled replacement, and almost all replacements lower "
     'the reward. Only "no change" is therefore rewarded, and the entropy of the CRU falls to 0. '
     "`straight_through` (published) uses the evaluator's gradient at all candidates, `expected` "

@@ -31,7 +31,7 @@ def reach_probability(stay: FloatArray) -> FloatArray:
 
 
 def draw_reached(stay: FloatArray, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(L, M) whether the user reaches each slot; a user who leaves never comes back."""
+    """(L, M) whether the user reaches each slot; no user comes back after leaving."""
     goes_on = rng.random(stay.shape) < stay
     first = np.ones((len(stay), 1), dtype=bool)
     return np.concatenate([first, np.logical_and.accumulate(goes_on[:, :-1], axis=1)], axis=1)
