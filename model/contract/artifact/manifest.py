@@ -125,8 +125,7 @@ class Manifest(ManifestModel):
     objective: ManifestObjective = ManifestObjective()
     members: int = Field(ge=1)
     risk_aversion: float = Field(default=0.0, ge=0.0)  # lambda of the choice
-    # least predicted gain of a served list, relative to the input list's reward
-    min_relative_gain: float = Field(default=0.0, ge=0.0)
+    min_relative_gain: float = Field(default=0.0, ge=0.0)  # least relative gain of a served list
     noise_scale: float = Field(ge=0.0)
     refine_rounds: int = Field(default=0, ge=0)  # refinement steps at most; 0: no refiner
     converts: bool = True  # whether p_conversion was trained
