@@ -26,7 +26,7 @@ from export.graph_modules import ENCODING_TENSORS, REQUEST_INPUTS, TENSOR_AXES, 
 from export.parity import GraphRunner, ParityReport, require_parity
 from export.publish import publish_artifact
 from export.to_onnx import export_graph
-from model.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from model.checkpoint import EXPLORED_SHARE, Checkpoint, CheckpointError, read_checkpoint
 from model.contract.artifact.manifest import (
     EXTERNAL_WEIGHTS_FILE,
     GOLDEN_BATCH_FILE,
@@ -168,4 +168,5 @@ def _metrics(trained: TrainedModels, parity: ParityReport) -> dict[str, float]:
     for checkpoint in (trained.evaluator, trained.generator):
         numbers = checkpoint.metadata["validation"]
         out |= {f"{checkpoint.kind}_{k}": float(v) for k, v in numbers.items() if v == v}
-    return out
+    explored = trained.evaluator.metadata.get(EXPLORED_SHARE)
+    return out if explored is None else out | {EXPLORED_SHARE: float(explored)}

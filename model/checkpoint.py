@@ -26,7 +26,8 @@ from model.nets.field_layout import FieldLayout
 from model.nets.generators.abstract_generator import Generator
 
 BEST_FILE, LAST_FILE = "best.pt", "last.pt"
-MIN_RELATIVE_GAIN = "min_relative_gain"  # in an evaluator's metadata, for serving's selection
+# in an evaluator's metadata: for serving's selection; share of lists not in upstream's order
+MIN_RELATIVE_GAIN, EXPLORED_SHARE = "min_relative_gain", "explored_share"
 
 
 class CheckpointError(Exception):

@@ -16,7 +16,13 @@ import torch
 
 from export.artifact_export import TrainedModels, export_artifact
 from export.publish import CURRENT_LINK
-from model.checkpoint import BEST_FILE, Checkpoint, read_checkpoint, write_checkpoint
+from model.checkpoint import (
+    BEST_FILE,
+    EXPLORED_SHARE,
+    Checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from model.config.pipeline_config import PipelineConfig
 from model.data.serving_bundle import write_serving_bundle
 from model.data.tables.table_cache import load_log_tables
@@ -32,6 +38,7 @@ DIGEST_SOURCES = (
     *("export", "tests/toy_log.py", __file__),
 )
 TINY_EDITS, NOISE_SCALE, MAX_CANDIDATES = 2, 1.0, 500
+TINY_EXPLORED_SHARE = 0.75  # of the lists of the log
 _NLGR: dict[str, dict[str, object]] = {
     "evaluator": {"kind": "nlgr", "hidden": 8, "members": 2},
     "generator": {"kind": "nlgr", "hidden": 8},
@@ -109,6 +116,7 @@ def build_tiny_models(folder: Path, kind: str = "nlgr") -> TrainedModels:
         "fingerprint": tables.fingerprint,
         "converts": True,
         "noise_scale": NOISE_SCALE,
+        EXPLORED_SHARE: TINY_EXPLORED_SHARE,
     }
     for name, net in (("evaluator", evaluator), ("generator", generator)):
         write_checkpoint(

@@ -14,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.checkpoint import BEST_FILE, MIN_RELATIVE_GAIN, Checkpoint, write_checkpoint
+from model.checkpoint import (
+    BEST_FILE,
+    EXPLORED_SHARE,
+    MIN_RELATIVE_GAIN,
+    Checkpoint,
+    write_checkpoint,
+)
 from model.config.pipeline_config import EvaluatorTrainingConfig, PipelineConfig
 from model.data.simulation.ground_truth import load_click_world
 from model.data.simulation.oracle_labels import with_oracle_clicks
@@ -152,7 +158,7 @@ class EvaluatorTrainingTask:
                     "validation": numbers,
                     "fingerprint": tables.fingerprint,
                     "converts": tables.has_conversions,
-                    "explored_share": self.log_support.explored_share,
+                    EXPLORED_SHARE: self.log_support.explored_share,
                     MIN_RELATIVE_GAIN: self.log_support.min_relative_gain,
                 },
             ),

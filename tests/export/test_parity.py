@@ -15,9 +15,16 @@ from export.parity import (
     compare_outputs,
     require_parity,
 )
+from model.checkpoint import EXPLORED_SHARE
 from model.contract.artifact.manifest import read_manifest
 from model.contract.scoring.objective import RewardWeights, compute_rewards, select_lists
-from tests.tiny_artifact import MAX_CANDIDATES, NET_CONFIGS, build_tiny_models, tiny_artifact
+from tests.tiny_artifact import (
+    MAX_CANDIDATES,
+    NET_CONFIGS,
+    TINY_EXPLORED_SHARE,
+    build_tiny_models,
+    tiny_artifact,
+)
 
 
 @pytest.fixture(scope="module", params=sorted(NET_CONFIGS))
@@ -53,6 +60,10 @@ def test_require_parity_exported_graphs_match_pytorch(
 
     assert parity.max_probability_error <= PROBABILITY_TOLERANCE
     assert (expected["lists"] != inputs["start"][:, None]).any()  # there was something to compare
+
+
+def test_manifest_names_the_explored_share_of_the_log(artifact: Path):
+    assert read_manifest(artifact).metrics[EXPLORED_SHARE] == TINY_EXPLORED_SHARE
 
 
 def test_require_parity_probability_error_raises(

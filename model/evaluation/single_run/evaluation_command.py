@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.checkpoint import read_checkpoint
+from model.checkpoint import EXPLORED_SHARE, read_checkpoint
 from model.data.simulation.ground_truth import WORLD_NPZ
 from model.data.tables.table_cache import load_log_tables
 from model.evaluation.logged_lists import evaluate_on_logged_lists
@@ -32,6 +32,8 @@ def run_evaluation(
         "evaluator": str(evaluator.config.evaluator),
         "evaluator's seed": evaluator.config.train_evaluator.seed,
         "generator's seed": generator.config.train_generator.seed,
+        "lists out of upstream's order": evaluator.metadata.get(EXPLORED_SHARE, "unknown"),
+        "least relative gain": generator.config.serving.known_min_relative_gain,
         "noise scale": generator.metadata["noise_scale"],
     }
     return write_run_report(out, facts, logged_metrics, run_metrics)
