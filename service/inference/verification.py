@@ -127,7 +127,7 @@ def _compare(artifact: Artifact, part: _Arrays) -> tuple[int, int]:
     rewards = compute_rewards(
         p_click, p_conversion, _values(inputs, compared), slots, manifest.objective.reward_weights
     )
-    chosen = select_lists(rewards, manifest.risk_aversion)
+    chosen = select_lists(rewards, manifest.risk_aversion, manifest.min_relative_gain)
     if manifest.refine_rounds:
         generated = np.delete(rewards, -2, axis=-1)  # refinement starts from one of these
         index = select_lists(generated, manifest.risk_aversion)

@@ -30,6 +30,8 @@ edits = 2
 [train_generator]
 epochs = 2
 min_steps = 0
+[serving]
+min_relative_gain = 0.02
 """
 
 
@@ -67,7 +69,6 @@ def test_the_report_never_finds_a_served_list_below_the_input_list(run: Path):
     measured = json.loads((run / "report" / "report.json").read_text())["metrics"]
 
     assert measured["reward_gain_served"][0] >= 0
-    assert measured["reward_gain_served"][0] >= measured["reward_gain_single"][0] - 1e-9
 
 
 def test_the_report_says_by_how_much_the_labels_of_a_served_list_are_above_the_input_lists(

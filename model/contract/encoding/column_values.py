@@ -1,7 +1,7 @@
 """Raw values of a column, checked: which Python and numpy types each kind of field takes.
 
-Strict on purpose: "3" is not a number, 3 is not a category, and a bool is neither. What encodes
-the checked values is `encode.py`.
+Strict on purpose: "3" is not a number, 3 is not a category, and a bool is neither. `encoder.py`
+encodes the checked values.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class FeatureEncoder:
 
         Args:
             name: `item_id` or `user_id`.
-            places: any shape of int, -1 or 0..size-1.
+            vocabulary_indices: any shape of int, -1 or 0..size-1.
 
         Returns:
             Same shape, int32 rows.

@@ -51,7 +51,7 @@ class RequestEncoder:
 
     item_fields, candidate_fields, context_fields: what a request may name, ids left out.
     default_context: (context columns,) the row of a request that gives none.
-    feedback: (9, 2) rows of clicked and converted; see `encode_sessions`.
+    feedback_rows: (9, 2) rows of clicked and converted; see `encode_sessions`.
     """
 
     def __init__(self, encoder: FeatureEncoder) -> None:
@@ -103,11 +103,11 @@ class RequestEncoder:
     ) -> tuple[EmbeddingIndices, int]:
         """Rows of the table with the candidate-scope columns behind them: (N, Fc) int32.
 
-        Also how many of the places are -1.
+        Also how many of the row indices are -1.
 
         Args:
-            places: (N,) in the table, -1 for its last row.
-            table: (n + 1, Fi) int32, `ItemTable.padded_rows`.
+            row_indices: (N,) rows of the item table, -1 for its last one.
+            item_rows: (n + 1, Fi) int32, `ItemTable.padded_rows`.
             scores: (N,) upstream scores, NaN where there is none; None when no score is known.
             values: declared candidate-scope fields, N values each.
         """

@@ -38,7 +38,7 @@ class UserRecord:
     """What the store holds of one user.
 
     written_at_ms: when the record was written (Unix ms).
-    columns: (U,) int32 encoded user-scope columns, `user_id` first.
+    user_columns: (U,) int32 encoded user-scope columns, `user_id` first.
     item_keys: (H, M) uint64, newest session first.
     clicked, converted: (H, M) int8; clicked is -1 in a slot that held nothing.
     """

@@ -7,7 +7,7 @@
     8       8      schema hash
     16      8      users, uint64
     then for each user: u16 length of the id, id (UTF-8), u32 length of the blob, blob
-All little-endian. What a blob holds: `store_layout.py`.
+All little-endian. `user_record.py` has the layout of a blob.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ hidden = 16
 edits = 2
 [serving]
 risk_aversion = 0.0
+min_relative_gain = 0.0
 """
 
 pytestmark = pytest.mark.slow
