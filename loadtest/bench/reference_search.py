@@ -76,7 +76,8 @@ class ReferenceSearch:
             name: np.concatenate([request[name] for request in encoded]) for name in encoded[0]
         }
         lists, p_click, rewards = self._search(arrays, seeds, num_lists)
-        selected = select_lists(rewards, self.manifest.risk_aversion)
+        least = self.manifest.min_relative_gain
+        selected = select_lists(rewards, self.manifest.risk_aversion, least)
         shown = min(self.manifest.lengths.default_list_size, arrays["candidates"].shape[1])
         mean_click, mean_reward = p_click.mean(axis=0), rewards.mean(axis=0)
         return [
