@@ -122,8 +122,7 @@ def add_refined_lists(
         options = np.stack(
             [chosen[kind], np.full_like(requests, index), np.full_like(requests, last)], axis=1
         )
-        option_rewards = np.take_along_axis(rewards[SELECTING], options[None], axis=2)
-        chosen[kind] = options[requests, select_lists(option_rewards, weight)]
+        chosen[kind] = _selected_option(rewards[SELECTING], options, weight)
     return SelectedLists(scored=ScoredLists(lists=lists, rewards=rewards), chosen=chosen)
 
 
@@ -142,9 +141,7 @@ def keep_input_below(
     chosen = dict(selected.chosen)
     for kind, weight in weights.items():
         options = np.stack([chosen[kind], np.full_like(chosen[kind], last)], axis=1)
-        option_rewards = np.take_along_axis(rewards, options[None], axis=2)
-        index = select_lists(option_rewards, weight, min_relative_gain)
-        chosen[kind] = options[np.arange(len(options)), index]
+        chosen[kind] = _selected_option(rewards, options, weight, min_relative_gain)
     return SelectedLists(scored=selected.scored, chosen=chosen)
 
 
@@ -152,6 +149,15 @@ def _constant_index(rewards: Floats, index: int) -> Indices:
     """(R,) the same list index for every request; -1 is the last list."""
     _, requests, lists = rewards.shape
     return np.full(requests, index % lists, dtype=np.int64)
+
+
+def _selected_option(
+    rewards: Floats, options: Indices, risk_aversion: float, min_relative_gain: float = 0.0
+) -> Indices:
+    """(R,) index of the list selected among options (R, O), the input list last."""
+    option_rewards = np.take_along_axis(rewards, options[None], axis=2)
+    index = select_lists(option_rewards, risk_aversion, min_relative_gain)
+    return options[np.arange(len(options)), index]
 
 
 def _selected_index(rewards: Floats, group: ListGroup, risk_aversion: float) -> Indices:
