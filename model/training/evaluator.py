@@ -249,7 +249,8 @@ def train_evaluator(
     )
     if training.member_selection:
         task.select_members()
-    sys.stderr.write(f"evaluator: {task.log_support.describe()}\n")
+    support = task.log_support.describe(config.serving.min_relative_gain)
+    sys.stderr.write(f"evaluator: {support}\n")
     return task.calibrate_best_checkpoint() if training.temperature_scaling else best
 
 

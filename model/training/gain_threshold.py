@@ -56,11 +56,16 @@ class LogSupport:
         factor = 1.0 if self.is_explored else UNEXPLORED_FACTOR
         return min(MAX_RELATIVE_GAIN, noise * factor)
 
-    def describe(self) -> str:
-        """One or two sentences for the end of training."""
+    def describe(self, configured: float | None = None) -> str:
+        """One or two sentences for the end of training.
+
+        Args:
+            configured: `serving.min_relative_gain`, which holds instead of the log's; None: unset.
+        """
+        least = self.min_relative_gain if configured is None else configured
         kept = (
-            f"a list replaces the input list where its predicted gain is at least "
-            f"{self.min_relative_gain:.1%} of the input list's reward"
+            f"a list replaces the input list where its predicted gain is at least {least:.1%} of "
+            "the input list's reward"
         )
         if self.is_explored:
             return (

@@ -39,6 +39,11 @@ def test_describe_names_the_log_without_exploration():
     assert "no exploration" not in support(100.0).describe()
 
 
+def test_describe_names_the_configured_gain_instead_of_the_logs():
+    assert "at least 6.0% of" in support(10_000).describe()
+    assert "at least 0.0% of" in support(10_000).describe(0.0)
+
+
 def test_log_support_counts_clicks_of_shown_slots_only(tmp_path):
     tables = load_log_tables(write_toy_log(tmp_path, requests=80, users=8, items=20))
     rows = np.arange(len(tables))
